@@ -1,0 +1,25 @@
+#ifndef ACX_ARENA_H
+#define ACX_ARENA_H
+
+#include <stddef.h>
+#include "common/str.h"
+
+/*
+ * Memory that dies together. A request owns one and everything decoded from it lives there.
+ * The budget (bytes, 0: none) bounds what bad input can take. Not for two threads at once.
+ */
+struct arena;
+
+struct arena *arena_new(size_t budget);
+void arena_free(struct arena *a); /* NULL is fine */
+
+/* Zeroed, aligned for any type; NULL when the budget or the machine has no more. n may be 0. */
+void *arena_alloc(struct arena *a, size_t n);
+/* count * size, NULL too if that overflows. */
+void *arena_array(struct arena *a, size_t count, size_t size);
+/* A copy with a NUL behind it; ptr == NULL when there is no memory (or s.ptr was NULL). */
+struct str arena_str(struct arena *a, struct str s);
+/* NULL when there is no memory. */
+char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

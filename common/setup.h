@@ -1,0 +1,139 @@
+#ifndef ACX_SETUP_H
+#define ACX_SETUP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "common/arena.h"
+#include "common/cause.h"
+#include "common/identity.h"
+#include "common/str.h"
+
+/* MC service user setup (source 7.x.1.2), as plain structs. Pure. */
+
+/* As it is on the wire, nothing checked but the encoding. */
+struct service_id_entry {
+	struct str mc_id;
+	int service;
+	struct str mc_service_id;
+};
+
+struct setup_request {
+	struct request_id request_id;
+	struct str home_acmc_id; /* STR_NONE: left out */
+	struct str *mc_system_ids;
+	size_t n_mc_system_ids;
+	struct str *mc_ids;
+	size_t n_mc_ids;
+	struct service_id_entry *service_ids;
+	size_t n_service_ids;
+	bool has_unknown_fields;
+};
+
+enum origin { ORIGIN_PARTNER_ACMS = 1, ORIGIN_HOME_ACMS = 2 };
+
+struct identity_cause {
+	struct str mc_id;
+	struct str mc_service_id; /* STR_NONE: the MC ID is what is concerned */
+	enum cause cause;
+};
+
+/* What a check found. cause == CAUSE_NO_CAUSE: nothing wrong. */
+struct verdict {
+	enum cause cause;
+	struct identity_cause *identities;
+	size_t n_identities;
+	const char *detail; /* NULL, or for people; lives as long as the identities */
+};
+
+struct setup_response {
+	struct request_id request_id;
+	struct str mc_system_id;
+	struct str *mc_ids;
+	size_t n_mc_ids;
+	struct service_id_entry *service_ids;
+	size_t n_service_ids;
+	bool result;
+	enum origin origin;
+	enum cause cause;
+	struct identity_cause *identities;
+	size_t n_identities;
+	struct str detail;
+};
+
+/* What an end accepts (PROTOCOL.md 3). */
+struct limits {
+	uint32_t max_frame_bytes;
+	uint32_t max_mc_ids;
+	uint32_t max_mc_service_ids_per_mc_id;
+	uint32_t max_mc_system_ids;
+	uint32_t max_requests_in_flight;
+	uint32_t idle_timeout_seconds;
+};
+
+#define LIMITS_DEFAULT                                                                     \
+	((struct limits){ .max_frame_bytes = 1048576, .max_mc_ids = 1000,                  \
+			  .max_mc_service_ids_per_mc_id = 16, .max_mc_system_ids = 100,    \
+			  .max_requests_in_flight = 256, .idle_timeout_seconds = 300 })
+#define FRAME_BYTES_MIN 65536u
+#define FRAME_BYTES_MAX 16777216u
+
+/* Well-formed: canonical, paired, without duplicates, sorted. */
+struct setup_user {
+	struct str mc_id;
+	const struct user_service_id *service_ids; /* sorted by service, then bytewise */
+	size_t n_service_ids;
+};
+
+struct user_service_id {
+	enum mc_service service;
+	struct str mc_service_id; /* canonical */
+};
+
+struct setup {
+	struct request_id request_id;
+	struct str home_acmc_id; /* canonical; STR_NONE: left out */
+	const struct str *targets; /* as received, not checked: see setup_targets_check */
+	size_t n_targets;
+	struct setup_user *users; /* sorted bytewise by MC ID */
+	size_t n_users;
+	size_t n_service_ids;
+};
+
+/*
+ * Checks a request (PROTOCOL.md 5.1, 5.2: the 2xx causes) against what the receiver accepts. With
+ * CAUSE_NO_CAUSE *out is filled in; it and the verdict live in the arena and borrow from the request.
+ * All identities in the way are named. A spent arena gives CAUSE_TOO_MANY_IDENTITIES.
+ */
+struct verdict setup_check(struct arena *a, const struct setup_request *request,
+			   const struct limits *limits, struct setup *out);
+
+/*
+ * The same content in one byte string, whatever its order and spelling were: what decides whether a
+ * repeated request ID is a repetition (PROTOCOL.md 5.5). From the arena; ptr == NULL: it is spent.
+ */
+struct str setup_content(struct arena *a, const struct setup *setup);
+
+/* The request that a home ACMS sends to one partner. Lists from the arena. False: arena spent. */
+bool setup_to_request(struct arena *a, const struct setup *setup, struct str target,
+		      struct setup_request *out);
+
+/*
+ * The response to a setup: TRUE when verdict->cause is CAUSE_NO_CAUSE. Lists from the arena, the rest
+ * borrowed. False: arena spent.
+ */
+bool setup_to_response(struct arena *a, const struct setup *setup, struct str mc_system_id,
+		       enum origin origin, const struct verdict *verdict,
+		       struct setup_response *out);
+
+/* The response to a request that was not well-formed: echoes no lists. */
+void setup_refuse(const struct setup_request *request, struct str mc_system_id, enum origin origin,
+		  const struct verdict *verdict, struct setup_response *out);
+
+/*
+ * Whether a partner's response can be an answer to this setup (PROTOCOL.md 6). NULL: yes;
+ * otherwise what is wrong (static).
+ */
+const char *setup_response_fault(const struct setup *setup, struct str partner,
+				 const struct setup_response *response);
+
+#endif

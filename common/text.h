@@ -1,0 +1,23 @@
+#ifndef ACX_TEXT_H
+#define ACX_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include "common/str.h"
+
+/* Text from outside. The only file that knows libunistring. Pure. */
+
+/* Valid UTF-8 without NUL. */
+bool text_valid(struct str s);
+/* Has a character that PROTOCOL.md 5.1 excludes from an MC ID. s must be valid UTF-8. */
+bool text_has_control(struct str s);
+/*
+ * Makes anything safe for a log line or a terminal: invalid UTF-8, controls, backslash and double quote
+ * become \xHH or \u{...}, \\ and \". Writes at most size bytes with the NUL, never splitting a character,
+ * ends what was cut with "...". Returns out.
+ */
+char *text_escape(struct str s, char *out, size_t size);
+/* Columns on a terminal. */
+size_t text_width(struct str s);
+
+#endif
