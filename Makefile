@@ -94,3 +94,6 @@ check-includes:
 
 clean:
 	rm -rf build
+
+include tests/tests.mk
+include deploy/deploy.mk

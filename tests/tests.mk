@@ -1,0 +1,1 @@
+# Test runs beyond the unit tests.
