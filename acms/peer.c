@@ -1,0 +1,476 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "acms/server.h"
+#include "common/clock.h"
+#include "common/frame.h"
+#include "common/log.h"
+#include "common/text.h"
+
+/* A connection that somebody made to us. */
+struct peer {
+	TAILQ_ENTRY(peer) in_server;
+	struct server *server;
+	struct conn *conn;
+	struct principal principal;    /* rules of the live configuration */
+	char name[512];                /* who, for logs: escaped */
+	enum session_state session;
+	struct limits limits;          /* that we announced */
+	uint32_t max_frame_bytes;      /* that the peer announced; 0 until the handshake is done */
+	struct request_list requests;
+	size_t in_flight;
+	struct loop_timer *idle;       /* until Hello: the time for it */
+	bool paused;
+};
+
+/* Requests together may hold so much before their senders have to wait. */
+static const size_t max_held_bytes = (size_t)256 << 20;
+/* About how much a decoded request takes for each byte of its frame. */
+static const size_t held_per_byte = 4;
+
+static void on_idle(void *context);
+
+void *peer_accepted(struct conn *c, void *context)
+{
+	struct server *s = context;
+	struct peer *p = s->stopping ? NULL : calloc(1, sizeof *p);
+	if (!p)
+		return NULL;
+	p->idle = loop_timer_new(s->loop, on_idle, p);
+	if (!p->idle) {
+		free(p);
+		return NULL;
+	}
+	p->server = s;
+	p->conn = c;
+	snprintf(p->name, sizeof p->name, "%s", conn_address(c));
+	TAILQ_INIT(&p->requests);
+	TAILQ_INSERT_TAIL(&s->peers, p, in_server);
+	return p;
+}
+
+static void set_session(struct peer *p, enum session_state next)
+{
+	if (p->session != next)
+		log_debug("%s: session %s -> %s", p->name, session_state_name(p->session),
+			  session_state_name(next));
+	p->session = next;
+}
+
+static void send_message(struct peer *p, const struct message *m)
+{
+	uint8_t *frame;
+	size_t length;
+	if (message_encode(m, &frame, &length) != OK) {
+		conn_kill(p->conn, "out of memory");
+		return;
+	}
+	if (conn_send(p->conn, frame, length) != OK)
+		conn_kill(p->conn, "out of memory");
+	free(frame);
+}
+
+static void send_hello(struct peer *p)
+{
+	struct message m = { .kind = MESSAGE_HELLO,
+			     .hello = { .version_min = PROTOCOL_VERSION,
+					.version_max = PROTOCOL_VERSION,
+					.mc_system_id = p->server->live->config->mc_system_id,
+					.limits = p->limits,
+					.software = STR("acms " ACX_VERSION) } };
+	send_message(p, &m);
+}
+
+static void close_if_drained(struct peer *p)
+{
+	if (p->session == SESSION_DRAINING && p->in_flight == 0)
+		conn_close(p->conn);
+}
+
+/* Says why, and closes as soon as what was taken is answered. */
+static void refuse(struct peer *p, enum cause cause, const char *detail)
+{
+	struct message m = { .kind = MESSAGE_CLOSE,
+			     .close = { cause, str_of(detail) } };
+	if (p->session == SESSION_DRAINING || p->session == SESSION_ENDED)
+		return;
+	if (cause == CAUSE_GOING_AWAY || cause == CAUSE_IDLE_TIMEOUT)
+		log_info("%s: closing: %s", p->name, detail);
+	else
+		log_warning("%s: closing: %s: %s", p->name, cause_name(cause),
+			    LOG_STR(str_of(detail)));
+	send_message(p, &m);
+	loop_timer_cancel(p->idle);
+	set_session(p, session_step(SESSION_SERVER, p->session, SESSION_EV_CLOSE_SENT).next);
+	if (p->in_flight == 0 || p->session == SESSION_ENDED)
+		conn_close(p->conn);
+}
+
+static void restart_idle(struct peer *p)
+{
+	if (p->session == SESSION_OPEN && p->in_flight == 0)
+		loop_timer_set(p->idle, p->limits.idle_timeout_seconds * 1000u);
+	else if (p->session == SESSION_OPEN)
+		loop_timer_cancel(p->idle);
+}
+
+static void on_idle(void *context)
+{
+	struct peer *p = context;
+	refuse(p, CAUSE_IDLE_TIMEOUT,
+	       p->session == SESSION_WAIT_HELLO ? "no Hello in time" : "idle");
+}
+
+/* What the principal may ask for, and what to call it. */
+static void adopt(struct peer *p, const struct principal *who)
+{
+	const struct config *c = p->server->live->config;
+	char certificate[300];
+	p->principal = who ? *who : (struct principal){ PRINCIPAL_SELF, NULL, NULL };
+	p->limits = c->limits;
+	if (p->principal.kind == PRINCIPAL_SYSTEM)
+		p->limits.max_requests_in_flight = p->principal.partner->max_requests_in_flight;
+	tls_peer_describe(conn_ssl(p->conn), certificate, sizeof certificate);
+	const char *kind = "self";
+	struct str name = c->mc_system_id;
+	if (p->principal.kind == PRINCIPAL_ACMC) {
+		kind = "ACMC";
+		name = p->principal.acmc->name;
+	} else if (p->principal.kind == PRINCIPAL_SYSTEM) {
+		kind = "system";
+		name = p->principal.partner->mc_system_id;
+	}
+	snprintf(p->name, sizeof p->name, "%s %s (%s)", kind, LOG_STR(name), conn_address(p->conn));
+	log_debug("%s: certificate %s", p->name, certificate);
+}
+
+static bool same_principal(const struct principal *a, const struct principal *b)
+{
+	return a->kind == b->kind && a->acmc == b->acmc && a->partner == b->partner;
+}
+
+static size_t connections_of(const struct server *s, const struct principal *who)
+{
+	const struct peer *p;
+	size_t n = 0;
+	TAILQ_FOREACH(p, &s->peers, in_server)
+		n += p->max_frame_bytes != 0 && same_principal(&p->principal, who);
+	return n;
+}
+
+static void on_opened(struct conn *c, void *context)
+{
+	struct peer *p = context;
+	struct server *s = p->server;
+	const struct principal *who = tls_peer_is_self(conn_ssl(c)) ? NULL : tls_peer(conn_ssl(c));
+	int64_t left = tls_peer_expires_in(conn_ssl(c), (int64_t)(clock_wall_ms() / 1000));
+	adopt(p, who);
+	if (left < (int64_t)s->live->config->expiry_warning_days * 86400)
+		log_warning("%s: its certificate expires in %lld days", p->name,
+			    (long long)(left / 86400));
+	p->max_frame_bytes = FRAME_BYTES_MIN; /* until it says */
+	send_hello(p);
+	loop_timer_set(p->idle, s->live->config->handshake_timeout_s * 1000u);
+	if (connections_of(s, &p->principal) > s->live->config->max_connections_per_peer)
+		refuse(p, CAUSE_TOO_MANY_CONNECTIONS, "this party has too many connections open");
+}
+
+/* --- requests --- */
+
+static void resume_peers(struct server *s)
+{
+	struct peer *p;
+	if (s->held_bytes > max_held_bytes / 2)
+		return;
+	TAILQ_FOREACH(p, &s->peers, in_server) {
+		if (p->paused)
+			conn_resume(p->conn);
+		p->paused = false;
+	}
+}
+
+void request_respond(struct request *r, const struct setup_response *response)
+{
+	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
+	char id[REQUEST_ID_TEXT_SIZE];
+	request_id_format(r->received.request_id, id);
+	log_info("request %s of %s for %s: %s%s%s, %zu users", id,
+		 r->peer ? r->peer->name : "somebody who has gone",
+		 LOG_STR(response->mc_system_id), response->result ? "TRUE" : "FALSE",
+		 response->result ? "" : " ", response->result ? "" : cause_name(response->cause),
+		 r->received.n_mc_ids);
+	if (r->peer)
+		send_message(r->peer, &m);
+}
+
+struct ssl_st *request_ssl(const struct request *r)
+{
+	return conn_ssl(r->peer->conn);
+}
+
+static void request_leave_peer(struct request *r)
+{
+	struct peer *p = r->peer;
+	if (!p)
+		return;
+	TAILQ_REMOVE(&p->requests, r, in_peer);
+	p->in_flight--;
+	r->peer = NULL;
+	restart_idle(p);
+	close_if_drained(p);
+}
+
+void request_answered(struct request *r)
+{
+	struct server *s = r->server;
+	if (--r->unanswered > 0)
+		return;
+	request_leave_peer(r);
+	s->requests--;
+	s->held_bytes -= r->held_bytes;
+	arena_free(r->arena);
+	resume_peers(s);
+	server_check_stopped(s);
+}
+
+static void answer_at_once(struct request *r, const struct verdict *v)
+{
+	struct setup_response response;
+	enum origin origin = r->peer->principal.kind == PRINCIPAL_SYSTEM ? ORIGIN_PARTNER_ACMS :
+									   ORIGIN_HOME_ACMS;
+	setup_refuse(&r->received, r->server->live->config->mc_system_id, origin, v, &response);
+	request_respond(r, &response);
+	request_answered(r);
+}
+
+/* The request lives in the arena that its message was decoded into. */
+static void take_request(struct peer *p, struct arena *a, const struct setup_request *received,
+			 size_t frame_bytes)
+{
+	struct server *s = p->server;
+	struct request *r = arena_alloc(a, sizeof *r);
+	if (!r) {
+		arena_free(a);
+		refuse(p, CAUSE_MALFORMED_MESSAGE, "the request takes too much memory");
+		return;
+	}
+	r->server = s;
+	r->peer = p;
+	r->arena = a;
+	r->received = *received;
+	r->held_bytes = frame_bytes * held_per_byte;
+	r->unanswered = 1;
+	TAILQ_INSERT_TAIL(&p->requests, r, in_peer);
+	p->in_flight++;
+	s->requests++;
+	s->held_bytes += r->held_bytes;
+	loop_timer_cancel(p->idle);
+	if (s->held_bytes > max_held_bytes && !p->paused) {
+		p->paused = true;
+		conn_pause(p->conn);
+	}
+	if (p->in_flight > p->limits.max_requests_in_flight)
+		answer_at_once(r, &(struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT });
+	else if (p->principal.kind == PRINCIPAL_ACMC)
+		home_setup(r, p->principal.acmc);
+	else if (p->principal.kind == PRINCIPAL_SYSTEM)
+		partner_setup(r, p->principal.partner);
+	else
+		answer_at_once(r, &(struct verdict){ .cause = CAUSE_ACMC_NOT_AUTHORISED });
+}
+
+/* --- messages --- */
+
+static void on_hello(struct peer *p, const struct hello *hello)
+{
+	const struct config *c = p->server->live->config;
+	bool system = p->principal.kind == PRINCIPAL_SYSTEM;
+	struct str expected = system ? p->principal.partner->mc_system_id : c->mc_system_id;
+	char detail[256];
+	uint32_t version;
+	enum cause cause = hello_check(hello, expected, system, &version, detail, sizeof detail);
+	struct session_step step =
+		session_step(SESSION_SERVER, p->session,
+			     cause == CAUSE_NO_CAUSE ? SESSION_EV_HELLO_GOOD : SESSION_EV_HELLO_BAD);
+	if (step.action != SESSION_DO_OPEN) {
+		bool again = cause == CAUSE_NO_CAUSE || step.cause != CAUSE_NO_CAUSE;
+		refuse(p, again ? step.cause : cause, again ? "a second Hello" : detail);
+		return;
+	}
+	set_session(p, step.next);
+	p->max_frame_bytes = hello->limits.max_frame_bytes;
+	conn_set_max_frame(p->conn, p->limits.max_frame_bytes);
+	log_debug("%s: Hello of %s, version %u", p->name, LOG_STR(hello->software), version);
+	restart_idle(p);
+}
+
+static enum session_event event_of(enum message_kind kind)
+{
+	switch (kind) {
+	case MESSAGE_HELLO: return SESSION_EV_HELLO_GOOD; /* judged by on_hello */
+	case MESSAGE_SETUP_REQUEST: return SESSION_EV_REQUEST;
+	case MESSAGE_SETUP_RESPONSE: return SESSION_EV_RESPONSE;
+	case MESSAGE_PING: return SESSION_EV_PING;
+	case MESSAGE_PONG: return SESSION_EV_PONG;
+	case MESSAGE_CLOSE: return SESSION_EV_CLOSE_RECEIVED;
+	}
+	return SESSION_EV_RESPONSE;
+}
+
+/* True: the message's arena now belongs to a request. */
+static bool act(struct peer *p, struct arena *a, const struct message *m, size_t frame_bytes)
+{
+	struct session_step step = session_step(SESSION_SERVER, p->session, event_of(m->kind));
+	if (step.action != SESSION_DO_REFUSE)
+		set_session(p, step.next);
+	switch (step.action) {
+	case SESSION_DO_DELIVER:
+		take_request(p, a, &m->request, frame_bytes);
+		return true;
+	case SESSION_DO_PONG:
+		send_message(p, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
+		break;
+	case SESSION_DO_DRAIN:
+		log_info("%s: closes: %s %s", p->name, cause_name(m->close.cause),
+			 LOG_STR(m->close.detail));
+		loop_timer_cancel(p->idle);
+		close_if_drained(p);
+		break;
+	case SESSION_DO_REFUSE:
+		refuse(p, step.cause, message_kind_name(m->kind));
+		break;
+	case SESSION_DO_END:
+		conn_close(p->conn);
+		break;
+	case SESSION_DO_NOTHING:
+	case SESSION_DO_OPEN:
+		break;
+	}
+	restart_idle(p);
+	return false;
+}
+
+static bool request_too_long(const struct peer *p, const struct message *m, size_t length)
+{
+	uint32_t both = p->limits.max_frame_bytes;
+	if (p->max_frame_bytes < both)
+		both = p->max_frame_bytes;
+	return m->kind == MESSAGE_SETUP_REQUEST && length > both / 4;
+}
+
+static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void *context)
+{
+	struct peer *p = context;
+	struct arena *a = arena_new(message_budget(length));
+	struct message m;
+	struct error e = { ERR_MEMORY, "out of memory" };
+	enum cause why = CAUSE_MALFORMED_MESSAGE;
+	bool taken = false;
+	(void)c;
+	if (!a || message_decode(a, payload, length, &m, &why, &e) != OK)
+		refuse(p, why, e.text);
+	else if (request_too_long(p, &m, length))
+		refuse(p, CAUSE_FRAME_TOO_LARGE,
+		       "a request frame is at most a quarter of the smaller max_frame_bytes");
+	else if (m.kind == MESSAGE_HELLO)
+		on_hello(p, &m.hello);
+	else
+		taken = act(p, a, &m, length);
+	if (!taken)
+		arena_free(a);
+}
+
+static void on_bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t length, void *context)
+{
+	struct peer *p = context;
+	char detail[96];
+	(void)c;
+	switch (fault) {
+	case CONN_FRAME_EMPTY:
+		refuse(p, CAUSE_MALFORMED_MESSAGE, "an empty frame");
+		break;
+	case CONN_FRAME_OVER:
+		snprintf(detail, sizeof detail, "a frame of %u bytes, where %u are allowed", length,
+			 p->session == SESSION_WAIT_HELLO ? FRAME_HELLO_MAX :
+							    p->limits.max_frame_bytes);
+		refuse(p, CAUSE_FRAME_TOO_LARGE, detail);
+		break;
+	case CONN_FRAME_SLOW:
+		refuse(p, CAUSE_FRAME_TIMEOUT, "a frame took too long to arrive");
+		break;
+	}
+}
+
+static void on_ended(struct conn *c, enum conn_end end, const char *text, void *context)
+{
+	struct peer *p = context;
+	struct server *s = p->server;
+	struct request *r;
+	(void)c;
+	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL)
+		log_debug("%s: ended: %s", p->name, LOG_STR(str_of(text)));
+	else
+		log_warning("%s: ended: %s", p->name, LOG_STR(str_of(text)));
+	while ((r = TAILQ_FIRST(&p->requests))) {
+		TAILQ_REMOVE(&p->requests, r, in_peer);
+		r->peer = NULL;
+	}
+	loop_timer_free(p->idle);
+	TAILQ_REMOVE(&s->peers, p, in_server);
+	free(p);
+	server_check_stopped(s);
+}
+
+const struct conn_handlers peer_handlers = {
+	.opened = on_opened,
+	.frame = on_frame,
+	.bad_frame = on_bad_frame,
+	.ended = on_ended,
+};
+
+/* --- all of them --- */
+
+static void reload_peer(struct peer *p, const struct live *live)
+{
+	struct error e = { ERR_TLS, "" };
+	struct limits announced = p->limits;
+	if (p->max_frame_bytes == 0) { /* still in its handshake, made for the old rules */
+		conn_kill(p->conn, "the configuration changed during the handshake");
+		return;
+	}
+	const struct principal *who = tls_recheck(conn_ssl(p->conn), live->server_tls, &e);
+	if (!who && !tls_peer_is_self(conn_ssl(p->conn))) {
+		p->principal = (struct principal){ PRINCIPAL_SELF, NULL, NULL };
+		refuse(p, CAUSE_NO_LONGER_AUTHORISED, e.text);
+		return;
+	}
+	adopt(p, who);
+	p->limits = announced; /* what was promised in Hello holds for the connection */
+}
+
+void peers_reload(struct server *s, const struct live *live)
+{
+	struct peer *p, *next;
+	for (p = TAILQ_FIRST(&s->peers); p; p = next) {
+		next = TAILQ_NEXT(p, in_server);
+		reload_peer(p, live);
+	}
+}
+
+void peers_close(struct server *s, enum cause cause)
+{
+	struct peer *p;
+	TAILQ_FOREACH(p, &s->peers, in_server) {
+		if (p->max_frame_bytes == 0)
+			conn_kill(p->conn, "the server is shutting down");
+		else
+			refuse(p, cause, "the server is shutting down");
+	}
+}
+
+void peers_kill(struct server *s)
+{
+	struct peer *p;
+	TAILQ_FOREACH(p, &s->peers, in_server)
+		conn_kill(p->conn, "not closed in time");
+}
