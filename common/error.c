@@ -27,7 +27,12 @@ enum status error_prefix(struct error *e, enum status status, const char *format
 	va_end(args);
 	if (n < 0 || (size_t)n >= sizeof whole)
 		return e->status = status;
-	snprintf(whole + n, sizeof whole - (size_t)n, ": %s", e->text);
+	size_t at = (size_t)n;
+	for (const char *p = ": "; *p && at < sizeof whole - 1; p++)
+		whole[at++] = *p;
+	for (const char *p = e->text; *p && at < sizeof whole - 1; p++)
+		whole[at++] = *p;
+	whole[at] = '\0';
 	memcpy(e->text, whole, sizeof whole);
 	return e->status = status;
 }

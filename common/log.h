@@ -1,7 +1,9 @@
 #ifndef ACX_LOG_H
 #define ACX_LOG_H
 
+#include <stdbool.h>
 #include "common/str.h"
+#include "common/text.h"
 
 /*
  * The daemon's log: a line each on standard error, with a time stamp, or with a priority prefix when systemd's

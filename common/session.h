@@ -58,6 +58,5 @@ enum cause hello_check(const struct hello *hello, struct str expected, bool requ
 		       uint32_t *version, char *detail, size_t detail_size);
 
 const char *session_state_name(enum session_state state);
-const char *session_event_name(enum session_event event);
 
 #endif

@@ -1,0 +1,103 @@
+#include "common/arena.h"
+
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A chain of blocks, newest first; allocation only moves the newest one's mark. */
+struct block {
+	struct block *older;
+	size_t size, used; /* of data */
+	max_align_t data[];
+};
+
+struct arena {
+	struct block *newest;
+	size_t budget, taken;
+};
+
+enum { FIRST_BLOCK = 2048, BLOCK_MAX = 256 * 1024 };
+
+struct arena *arena_new(size_t budget)
+{
+	struct arena *a = calloc(1, sizeof *a);
+	if (a)
+		a->budget = budget;
+	return a;
+}
+
+void arena_free(struct arena *a)
+{
+	if (!a)
+		return;
+	for (struct block *b = a->newest, *older; b; b = older) {
+		older = b->older;
+		free(b);
+	}
+	free(a);
+}
+
+static struct block *add_block(struct arena *a, size_t n)
+{
+	size_t size = a->newest ? a->newest->size * 2 : FIRST_BLOCK;
+	if (size > BLOCK_MAX)
+		size = BLOCK_MAX;
+	if (size < n)
+		size = n;
+	struct block *b = calloc(1, sizeof *b + size);
+	if (!b)
+		return NULL;
+	b->older = a->newest;
+	b->size = size;
+	return a->newest = b;
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
+	const size_t align = sizeof(max_align_t);
+	if (n > SIZE_MAX / 2)
+		return NULL;
+	n = (n ? n + align - 1 : align) / align * align;
+	if (a->budget && n > a->budget - a->taken)
+		return NULL;
+	struct block *b = a->newest;
+	if (!b || b->size - b->used < n)
+		b = add_block(a, n);
+	if (!b)
+		return NULL;
+	void *p = (char *)b->data + b->used;
+	b->used += n;
+	a->taken += n;
+	return p;
+}
+
+void *arena_array(struct arena *a, size_t count, size_t size)
+{
+	size_t n;
+	return __builtin_mul_overflow(count, size, &n) ? NULL : arena_alloc(a, n);
+}
+
+struct str arena_str(struct arena *a, struct str s)
+{
+	char *copy = s.ptr && s.len < SIZE_MAX ? arena_alloc(a, s.len + 1) : NULL;
+	if (!copy)
+		return STR_NONE;
+	memcpy(copy, s.ptr, s.len);
+	return (struct str){ copy, s.len };
+}
+
+char *arena_printf(struct arena *a, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf(NULL, 0, format, args);
+	va_end(args);
+	char *text = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+	if (!text)
+		return NULL;
+	va_start(args, format);
+	vsnprintf(text, (size_t)n + 1, format, args);
+	va_end(args);
+	return text;
+}

@@ -1,0 +1,94 @@
+#include "common/text.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <unictype.h>
+#include <unistr.h>
+#include <uniwidth.h>
+
+bool text_valid(struct str s)
+{
+	return u8_check((const uint8_t *)s.ptr, s.len) == NULL &&
+	       (s.len == 0 || memchr(s.ptr, 0, s.len) == NULL);
+}
+
+static bool is_bidi_control(ucs4_t c)
+{
+	return c == 0x061C || c == 0x200E || c == 0x200F || (c >= 0x202A && c <= 0x202E) ||
+	       (c >= 0x2066 && c <= 0x2069);
+}
+
+static bool is_control(ucs4_t c)
+{
+	if (c >= 0x20 && c < 0x7F)
+		return false;
+	return is_bidi_control(c) ||
+	       uc_is_general_category_withtable(c, UC_CATEGORY_MASK_Cc | UC_CATEGORY_MASK_Cs |
+							  UC_CATEGORY_MASK_Cn |
+							  UC_CATEGORY_MASK_Zl | UC_CATEGORY_MASK_Zp);
+}
+
+bool text_has_control(struct str s)
+{
+	const uint8_t *p = (const uint8_t *)s.ptr, *end = p + s.len;
+	while (p < end) {
+		ucs4_t c;
+		int n = u8_mbtouc(&c, p, (size_t)(end - p));
+		if (is_control(c))
+			return true;
+		p += n;
+	}
+	return false;
+}
+
+/* How one character, or one bad byte, is to be written. Returns the bytes taken from p. */
+static int escape_one(const uint8_t *p, size_t left, char out[16], size_t *n)
+{
+	ucs4_t c;
+	int taken = u8_mbtoucr(&c, p, left);
+	if (taken <= 0) {
+		*n = (size_t)snprintf(out, 16, "\\x%02X", *p);
+		return 1;
+	}
+	if (c == '\\' || c == '"')
+		*n = (size_t)snprintf(out, 16, "\\%c", (char)c);
+	else if (c < 0x80 && is_control(c))
+		*n = (size_t)snprintf(out, 16, "\\x%02X", (unsigned)c);
+	else if (is_control(c))
+		*n = (size_t)snprintf(out, 16, "\\u{%X}", (unsigned)c);
+	else
+		memcpy(out, p, *n = (size_t)taken);
+	return taken;
+}
+
+char *text_escape(struct str s, char *out, size_t size)
+{
+	static const char dots[] = "...";
+	const uint8_t *p = (const uint8_t *)s.ptr, *end = p + s.len;
+	size_t at = 0, keep = 0; /* keep: the longest prefix that leaves room for the dots */
+	if (size == 0)
+		return out;
+	while (p < end) {
+		char one[16];
+		size_t n = 0;
+		p += escape_one(p, (size_t)(end - p), one, &n);
+		if (at + n + 1 > size) {
+			at = keep;
+			for (const char *d = dots; *d && at + 1 < size; d++)
+				out[at++] = *d;
+			break;
+		}
+		memcpy(out + at, one, n);
+		at += n;
+		if (at + sizeof dots <= size)
+			keep = at;
+	}
+	out[at] = '\0';
+	return out;
+}
+
+size_t text_width(struct str s)
+{
+	int width = u8_width((const uint8_t *)s.ptr, s.len, "UTF-8");
+	return width > 0 ? (size_t)width : 0;
+}
