@@ -134,15 +134,6 @@ static size_t find_user(const struct setup *s, struct str mc_id, size_t hint)
 	return found ? (size_t)(found - s->users) : s->n_users;
 }
 
-static bool listed(const struct setup_request *r, struct str mc_id)
-{
-	for (size_t i = 0; i < r->n_mc_ids; i++) {
-		if (str_eq(r->mc_ids[i], mc_id))
-			return true;
-	}
-	return false;
-}
-
 /* Pairs the entries that are in order; notes the others. */
 static size_t pair_entries(struct check *c, const struct setup *s, struct paired *pairs)
 {
@@ -161,7 +152,7 @@ static size_t pair_entries(struct check *c, const struct setup *s, struct paired
 		} else if (p->user < s->n_users) {
 			hint = p->user;
 			n++;
-		} else if (mc_id_valid(e->mc_id) || !listed(r, e->mc_id)) {
+		} else {
 			note(c, e->mc_id, e->mc_service_id, CAUSE_UNPAIRED_MC_SERVICE_ID);
 		}
 	}
