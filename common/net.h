@@ -73,7 +73,6 @@ struct conn_handlers {
 struct conn *conn_connect(struct loop *l, struct tls_context *tls, const char *host, uint16_t port,
 			  const struct conn_settings *settings,
 			  const struct conn_handlers *handlers, void *context);
-void conn_set_context(struct conn *c, void *context);
 /* Largest payload that is taken; FRAME_HELLO_MAX at first. */
 void conn_set_max_frame(struct conn *c, uint32_t bytes);
 /* Copies and queues. Written together with what else is queued in this loop turn. Nothing after conn_close. */

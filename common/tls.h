@@ -68,12 +68,16 @@ void tls_peer_describe(struct ssl_st *ssl, char *out, size_t size);
 /* Seconds until the peer's certificate expires. */
 int64_t tls_peer_expires_in(struct ssl_st *ssl, int64_t now);
 
+/* "acx/1" was agreed on; for after the handshake. */
+bool tls_protocol_agreed(struct ssl_st *ssl);
+
 /*
  * Why a handshake or connection failed, in a person's words: which certificate, which check, and what to do.
- * Takes what is in OpenSSL's error queue of this thread and the verification's result, and clears the queue.
- * codes: those that libevent took from the queue, newest first.
+ * code: OpenSSL's, 0 for none. True: it was the peer that refused, with an alert. Clears OpenSSL's error queue.
  */
-void tls_failure(struct ssl_st *ssl, const unsigned long *codes, size_t n, struct error *e);
+bool tls_failure(struct ssl_st *ssl, unsigned long code, struct error *e);
+/* Whatever other connections left in this thread's error queue is not the next one's. */
+void tls_forget_errors(void);
 /* Sends close_notify as far as it can without waiting. */
 void tls_shutdown(struct ssl_st *ssl);
 

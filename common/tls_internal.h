@@ -1,0 +1,54 @@
+#ifndef ACX_TLS_INTERNAL_H
+#define ACX_TLS_INTERNAL_H
+
+#include <openssl/ssl.h>
+#include <openssl/x509.h>
+#include "common/tls.h"
+
+/* Shared by tls.c (contexts and connections), tls_files.c (loading) and tls_verify.c (judging). */
+
+struct tls_identity {
+	X509 *leaf;
+	STACK_OF(X509) *chain; /* behind the leaf */
+	EVP_PKEY *key;
+};
+
+struct tls_trust {
+	X509_STORE *store;
+	bool has_crls;
+	int64_t ends; /* Unix seconds; the earliest */
+};
+
+/* Who is admitted: reference-counted copies, so that it outlives a reload. */
+struct judge {
+	struct judged_party {
+		char *certificate;
+		X509_STORE *store;
+		bool has_crls;
+		const void *owner;
+	} *parties;
+	size_t n_parties;
+	X509 *self; /* admitted as ourselves, NULL: nobody is */
+	int purpose; /* that the other end's certificate must have */
+};
+
+struct judge *judge_new(const struct tls_party *parties, size_t n, X509 *self, int purpose);
+void judge_free(struct judge *j);
+
+/* What was found about the other end of one connection. */
+struct peer_state {
+	const void *owner;
+	bool self;
+	bool refused;  /* by us */
+	char why[400]; /* if so */
+};
+
+/* Judges a chain; fills in *state, and returns an X509_V_ code. */
+int judge_chain(const struct judge *j, X509 *leaf, STACK_OF(X509) *untrusted,
+		struct peer_state *state);
+/* "URI:...", "DNS:..." of the first name in the certificate, escaped. */
+void certificate_name(X509 *x, char *out, size_t size);
+/* Unix seconds. */
+int64_t unix_time(const ASN1_TIME *t);
+
+#endif
