@@ -22,6 +22,8 @@ struct commit_job {
 	struct str certificate;    /* for the audit entry */
 	struct verdict denied;     /* a denial at step 4 to be recorded; CAUSE_NO_CAUSE: to be set up */
 	uint64_t most_users;       /* quota */
+	struct str token_issuer;   /* of the home system; STR_NONE: not configured */
+	struct arena *work;        /* out: what the verdict borrows from; the submitter frees it */
 	struct verdict verdict;    /* out: the answer, on disk unless its cause is a 5xx */
 	bool repeated;             /* out: the answer is the recorded one */
 	void *owner;               /* the submitter's */

@@ -28,7 +28,7 @@ enum user_change { USER_CREATED, USER_REPLACED, USER_UNCHANGED };
 struct plan {
 	struct verdict verdict; /* 401, 402; with a cause there are no changes */
 	struct plan_change *changes; /* one for each user, in order */
-	struct str *released;   /* MC service IDs that nobody has afterwards */
+	struct str *released;   /* MC service IDs that their users give up; another may take them */
 	size_t n_released;
 	uint64_t created, replaced, unchanged;
 };

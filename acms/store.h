@@ -17,6 +17,7 @@ struct store;
 
 enum store_mode {
 	STORE_SERVE, /* read and write, as the one server; creates what is missing */
+	STORE_WRITE, /* read and write, beside a running server; creates what is missing */
 	STORE_READ,  /* beside a running server; creates nothing */
 };
 
@@ -42,6 +43,8 @@ enum status store_begin_read(struct store *s, struct store_txn **out, struct err
 /* Ends it in any case. OK means on disk. ERR_STORE_FULL: the map or the disk is full. */
 enum status store_commit(struct store_txn *t, struct error *e);
 void store_abort(struct store_txn *t); /* NULL is fine */
+/* It cannot be used any more, until it is opened anew. */
+bool store_broken(const struct store *s);
 /* The sticky status so far. */
 enum status store_status(const struct store_txn *t);
 /*
