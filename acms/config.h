@@ -4,63 +4,61 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include "common/conf.h"
 #include "common/error.h"
 #include "common/setup.h"
 #include "common/str.h"
 
 /*
  * The configuration of one acms, from one YAML file. Checked as a whole: what config_load returns is
- * complete and consistent. Immutable afterwards; everything in it belongs to the struct config.
+ * complete and consistent. Immutable afterwards; everything in it belongs to the struct config, and each struct str has
+ * a NUL behind it.
  */
-
-struct str_list {
-	const struct str *items;
-	size_t n;
-};
 
 struct listen_address {
 	struct str address; /* numeric; "::" for all */
-	uint16_t port;
+	uint32_t port;
 };
 
 /* An authorised ACMC. */
 struct acmc_rule {
 	struct str name;                     /* for logs */
 	struct str certificate;              /* "URI:..." or "DNS:...": its subjectAltName entry */
-	struct str_list home_acmc_ids;       /* canonical */
-	struct str_list partners;            /* MC system IDs, or the one item "*" */
-	struct str_list mc_ids;              /* patterns, one "*" at most in each */
-	struct str_list mc_service_id_domains; /* "police.example", "*.police.example", "tel:+49*" */
+	struct conf_str_list home_acmc_ids;       /* canonical */
+	struct conf_str_list partners;            /* MC system IDs, or the one item "*" */
+	struct conf_str_list mc_ids;              /* patterns, one "*" at most in each */
+	struct conf_str_list mc_service_id_domains; /* "police.example", "*.police.example", "tel:+49*" */
 };
 
 /* A partner system: whom we send to, and who may set users up here. Default deny. */
 struct partner_rule {
 	struct str mc_system_id;
 	struct str certificate;              /* as above */
-	struct str_list trust_anchors;       /* files, absolute */
-	struct str_list crls;                /* files, absolute */
+	struct conf_str_list trust_anchors;       /* files, absolute */
+	struct conf_str_list crls;                /* files, absolute */
 	struct str host;                     /* STR_NONE: requests are not sent to it */
 	uint16_t port;
 	struct str token_issuer;             /* STR_NONE, or the issuer of its security tokens */
 	bool may_provision;                  /* has a "provision:" section */
-	struct str_list mc_ids;
-	struct str_list mc_service_id_domains;
+	struct conf_str_list mc_ids;
+	struct conf_str_list mc_service_id_domains;
 	uint64_t max_users;
 	uint32_t max_requests_in_flight;
 };
 
 struct config {
+	struct arena *arena;                 /* that the rest lives in */
 	struct str file;
 	struct str mc_system_id;
-	struct listen_address *listen;
+	const struct listen_address *listen;
 	size_t n_listen;
 	struct str certificate, key;         /* files, absolute */
 	struct str store_directory;          /* absolute */
 	uint64_t store_map_bytes;
-	struct str_list acmc_trust_anchors, acmc_crls;
-	struct acmc_rule *acmcs;
+	struct conf_str_list acmc_trust_anchors, acmc_crls;
+	const struct acmc_rule *acmcs;
 	size_t n_acmcs;
-	struct partner_rule *partners;
+	const struct partner_rule *partners;
 	size_t n_partners;
 	struct limits limits;
 	uint32_t max_connections;

@@ -111,7 +111,8 @@ static enum status ask(struct health *h, struct tls_context *tls, struct error *
 	struct conn_settings settings = { HEALTH_TIMEOUT_MS, HEALTH_TIMEOUT_MS, 1000, SIZE_MAX };
 	struct loop_timer *timer = loop_timer_new(h->loop, on_timeout, h);
 	enum status status = error_set(e, ERR_MEMORY, "out of memory");
-	if (timer && conn_connect(h->loop, tls, reachable(to->address), to->port, &settings,
+	if (timer && conn_connect(h->loop, tls, reachable(to->address),
+				  (uint16_t)to->port, &settings,
 				  &health_handlers, h)) {
 		loop_timer_set(timer, HEALTH_TIMEOUT_MS);
 		status = loop_run(h->loop);

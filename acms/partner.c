@@ -26,6 +26,8 @@ static bool submit(struct request *r, const struct partner_rule *home, const str
 		.certificate = arena_str(r->arena, str_of(certificate)),
 		.denied = *denied,
 		.most_users = home->max_users,
+		.token_issuer = home->token_issuer.ptr ?
+					arena_str(r->arena, home->token_issuer) : STR_NONE,
 		.owner = r,
 	};
 	if (!r->job.home.ptr || !r->job.certificate.ptr)
@@ -57,8 +59,10 @@ void partner_committed(struct server *s)
 	struct error why;
 	for (struct commit_job *job = committer_take(s->committer), *next; job; job = next) {
 		struct request *r = job->owner;
+		struct arena *work = job->work;
 		next = job->next;
-		respond(r, &r->job.verdict, true);
+		respond(r, &job->verdict, true);
+		arena_free(work);
 	}
 	if (!s->failed && committer_failed(s->committer, &why)) {
 		log_error("%s; stopping, so that a restart can open the store anew", why.text);

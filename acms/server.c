@@ -89,7 +89,8 @@ static struct listener **make_listeners(struct server *s, const struct live *liv
 	}
 	for (; i < c->n_listen; i++) {
 		all[i] = listener_at(s, &c->listen[i]);
-		if (!all[i] && listener_new(s->loop, c->listen[i].address.ptr, c->listen[i].port,
+		if (!all[i] && listener_new(s->loop, c->listen[i].address.ptr,
+					    (uint16_t)c->listen[i].port,
 					    &settings, &all[i], e) != OK)
 			goto undo;
 	}

@@ -1,0 +1,500 @@
+#include "acms/config.h"
+
+#include <stdlib.h>
+#include "common/identity.h"
+#include "common/log.h"
+
+/*
+ * The tables that a file is checked against, and what tables cannot say: readers of our own types, and the checks
+ * across entries.
+ */
+
+/* --- readers --- */
+
+static void read_log_level(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			   void *field)
+{
+	enum log_level level;
+	struct str s = conf_scalar(c, node);
+	(void)key;
+	if (s.ptr && !log_level_parse(s, &level))
+		conf_mistake(c, node, "must be error, warning, info or debug");
+	else if (s.ptr)
+		*(struct str *)field = s;
+}
+
+/* A list of scalars, each judged, and perhaps replaced, by check. */
+typedef bool text_check(struct conf *c, const struct conf_node *item, struct str *value);
+
+struct text_list {
+	struct str *items;
+	text_check *check;
+};
+
+static void read_text_item(struct conf *c, const struct conf_node *item, size_t i, void *context)
+{
+	struct text_list *list = context;
+	list->items[i] = conf_scalar(c, item);
+	if (!list->items[i].ptr || !list->check(c, item, &list->items[i]))
+		return;
+	for (size_t j = 0; j < i; j++) {
+		if (str_eq(list->items[i], list->items[j])) {
+			conf_mistake(c, item, "given twice");
+			return;
+		}
+	}
+}
+
+static void read_texts(struct conf *c, const struct conf_node *node, void *field, text_check *check)
+{
+	size_t n = conf_count(node);
+	struct text_list list = { arena_array(c->arena, n, sizeof(struct str)), check };
+	if (!list.items || !conf_each(c, node, read_text_item, &list))
+		return;
+	if (n == 0)
+		conf_mistake(c, node, "must not be empty; leave the key out instead");
+	*(struct conf_str_list *)field = (struct conf_str_list){ list.items, n };
+}
+
+static bool check_home_acmc_id(struct conf *c, const struct conf_node *item, struct str *value)
+{
+	const char *reason;
+	if (mc_service_id_canonical(c->arena, *value, value, &reason))
+		return true;
+	conf_mistake(c, item, "is no Home ACMC ID: %s", reason);
+	return false;
+}
+
+static bool check_target(struct conf *c, const struct conf_node *item, struct str *value)
+{
+	if (str_eq(*value, STR("*")) || mc_system_id_valid(*value))
+		return true;
+	conf_mistake(c, item, "must be the MC system ID of a partner, or \"*\" for all");
+	return false;
+}
+
+static bool check_mc_id_pattern(struct conf *c, const struct conf_node *item, struct str *value)
+{
+	const char *star = memchr(value->ptr, '*', value->len);
+	size_t behind = star ? value->len - (size_t)(star + 1 - value->ptr) : 0;
+	if (value->len <= MC_ID_MAX && !(star && memchr(star + 1, '*', behind)))
+		return true;
+	conf_mistake(c, item, "must be an MC ID in which one * may stand for anything, such as "
+		     "\"*@police.example\"");
+	return false;
+}
+
+static bool is_tel_rule(struct str s)
+{
+	if (s.len < 6 || memcmp(s.ptr, "tel:+", 5) != 0)
+		return false;
+	for (size_t i = 5; i < s.len; i++) {
+		bool star = s.ptr[i] == '*' && i == s.len - 1 && i > 5;
+		if (!star && !(s.ptr[i] >= '0' && s.ptr[i] <= '9'))
+			return false;
+	}
+	return true;
+}
+
+static bool check_domain(struct conf *c, const struct conf_node *item, struct str *value)
+{
+	struct str domain = *value;
+	if (domain.len > 2 && memcmp(domain.ptr, "*.", 2) == 0)
+		domain = (struct str){ domain.ptr + 2, domain.len - 2 };
+	if (mc_system_id_valid(domain) || is_tel_rule(*value))
+		return true;
+	conf_mistake(c, item, "must be a domain (police.example), its subdomains (*.police.example), or "
+		     "numbers (tel:+4930*)");
+	return false;
+}
+
+#define TEXTS_READER(name, check)                                                              \
+	static void name(struct conf *c, const struct conf_node *node, const struct conf_key *key, \
+			 void *field)                                                           \
+	{                                                                                       \
+		(void)key;                                                                      \
+		read_texts(c, node, field, check);                                              \
+	}
+TEXTS_READER(read_home_acmc_ids, check_home_acmc_id)
+TEXTS_READER(read_targets, check_target)
+TEXTS_READER(read_mc_ids, check_mc_id_pattern)
+TEXTS_READER(read_domains, check_domain)
+
+static void read_address(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			 void *field)
+{
+	struct partner_rule *p = field;
+	(void)key;
+	conf_host_port(c, node, &p->host, &p->port);
+}
+
+static const struct conf_key provision_keys[];
+
+static void read_provision(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			   void *field)
+{
+	struct partner_rule *p = field;
+	(void)key;
+	p->may_provision = true;
+	conf_read_keys(c, node, provision_keys, field);
+}
+
+/* A list of maps: an array of key->item_size, each filled from its defaults. */
+struct item_list {
+	char *items;
+	const struct conf_key *keys;
+	size_t size;
+	const void *defaults;
+};
+
+static void read_map_item(struct conf *c, const struct conf_node *item, size_t i, void *context)
+{
+	struct item_list *list = context;
+	char *at = list->items + i * list->size;
+	if (list->defaults)
+		memcpy(at, list->defaults, list->size);
+	conf_read_keys(c, item, list->keys, at);
+}
+
+static void *read_items(struct conf *c, const struct conf_node *node, const struct conf_key *keys,
+			size_t size, const void *defaults, size_t *n)
+{
+	struct item_list list = { arena_array(c->arena, conf_count(node), size), keys, size, defaults };
+	*n = 0;
+	if (!list.items || !conf_each(c, node, read_map_item, &list))
+		return NULL;
+	*n = conf_count(node);
+	return list.items;
+}
+
+static const struct conf_key listen_keys[], client_keys[], partner_keys[];
+
+static void read_listen(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			void *field)
+{
+	struct config *config = field;
+	(void)key;
+	config->listen = read_items(c, node, listen_keys, sizeof *config->listen, NULL,
+				    &config->n_listen);
+	if (config->n_listen == 0 && node->kind == CONF_LIST)
+		conf_mistake(c, node, "must name an address at least");
+}
+
+static void read_clients(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			 void *field)
+{
+	struct config *config = field;
+	(void)key;
+	config->acmcs = read_items(c, node, client_keys, sizeof *config->acmcs, NULL,
+				   &config->n_acmcs);
+}
+
+static const struct partner_rule partner_defaults = { .max_users = 1000000,
+						      .max_requests_in_flight = 256 };
+
+static void read_partners(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			  void *field)
+{
+	struct config *config = field;
+	(void)key;
+	config->partners = read_items(c, node, partner_keys, sizeof *config->partners,
+				      &partner_defaults, &config->n_partners);
+}
+
+/* --- tables --- */
+
+#define END { NULL, NULL, 0, false, 0, 0, NULL, 0 }
+#define KEY(name, read, type, field) { name, read, offsetof(type, field), false, 0, 0, NULL, 0 }
+#define MUST(name, read, type, field) { name, read, offsetof(type, field), true, 1, 0, NULL, 0 }
+#define RANGE(name, read, type, field, min, max) \
+	{ name, read, offsetof(type, field), false, min, max, NULL, 0 }
+#define SECTION(name, must, keys) { name, conf_map, 0, must, 0, 0, keys, 0 }
+#define WHOLE(name, must, read) { name, read, 0, must, 0, 0, NULL, 0 }
+
+static const struct conf_key listen_keys[] = {
+	MUST("address", conf_text, struct listen_address, address),
+	{ "port", conf_number, offsetof(struct listen_address, port), true, 1, 65535, NULL, 0 },
+	END
+};
+
+static const struct conf_key tls_keys[] = {
+	MUST("certificate", conf_file, struct config, certificate),
+	MUST("key", conf_file, struct config, key),
+	END
+};
+
+static const struct conf_key store_keys[] = {
+	MUST("directory", conf_path, struct config, store_directory),
+	RANGE("map_size", conf_bytes, struct config, store_map_bytes, 1 << 20, 1ull << 46),
+	END
+};
+
+static const struct conf_key client_keys[] = {
+	MUST("name", conf_text, struct acmc_rule, name),
+	MUST("certificate", conf_certificate, struct acmc_rule, certificate),
+	KEY("home_acmc_ids", read_home_acmc_ids, struct acmc_rule, home_acmc_ids),
+	KEY("partners", read_targets, struct acmc_rule, partners),
+	KEY("mc_ids", read_mc_ids, struct acmc_rule, mc_ids),
+	KEY("mc_service_id_domains", read_domains, struct acmc_rule, mc_service_id_domains),
+	END
+};
+
+static const struct conf_key acmcs_keys[] = {
+	MUST("trust_anchors", conf_files, struct config, acmc_trust_anchors),
+	KEY("crls", conf_files, struct config, acmc_crls),
+	WHOLE("clients", true, read_clients),
+	END
+};
+
+static const struct conf_key provision_keys[] = {
+	MUST("mc_ids", read_mc_ids, struct partner_rule, mc_ids),
+	KEY("mc_service_id_domains", read_domains, struct partner_rule, mc_service_id_domains),
+	RANGE("max_users", conf_bytes, struct partner_rule, max_users, 0, UINT32_MAX),
+	RANGE("max_requests_in_flight", conf_number, struct partner_rule, max_requests_in_flight, 1,
+	      65536),
+	END
+};
+
+static const struct conf_key partner_keys[] = {
+	MUST("mc_system_id", conf_system_id, struct partner_rule, mc_system_id),
+	WHOLE("address", false, read_address),
+	MUST("certificate", conf_certificate, struct partner_rule, certificate),
+	MUST("trust_anchors", conf_files, struct partner_rule, trust_anchors),
+	KEY("crls", conf_files, struct partner_rule, crls),
+	KEY("token_issuer", conf_text, struct partner_rule, token_issuer),
+	WHOLE("provision", false, read_provision),
+	END
+};
+
+static const struct conf_key limits_keys[] = {
+	RANGE("max_frame", conf_bytes32, struct config, limits.max_frame_bytes, FRAME_BYTES_MIN,
+	      FRAME_BYTES_MAX),
+	RANGE("max_mc_ids", conf_number, struct config, limits.max_mc_ids, 1, 100000),
+	RANGE("max_mc_service_ids_per_mc_id", conf_number, struct config,
+	      limits.max_mc_service_ids_per_mc_id, 1, 64),
+	RANGE("max_mc_system_ids", conf_number, struct config, limits.max_mc_system_ids, 1, 1000),
+	RANGE("max_requests_in_flight", conf_number, struct config, limits.max_requests_in_flight, 1,
+	      65536),
+	RANGE("max_connections", conf_number, struct config, max_connections, 1, 1000000),
+	RANGE("max_connections_per_peer", conf_number, struct config, max_connections_per_peer, 1,
+	      1000000),
+	RANGE("handshake_timeout", conf_seconds, struct config, handshake_timeout_s, 1, 300),
+	RANGE("frame_timeout", conf_seconds, struct config, frame_timeout_s, 1, 3600),
+	RANGE("idle_timeout", conf_seconds, struct config, limits.idle_timeout_seconds, 3, 86400),
+	RANGE("partner_timeout", conf_seconds, struct config, partner_timeout_s, 1, 3600),
+	RANGE("shutdown_timeout", conf_seconds, struct config, shutdown_timeout_s, 1, 300),
+	END
+};
+
+static const struct conf_key warnings_keys[] = {
+	RANGE("certificate_expires_within", conf_days, struct config, expiry_warning_days, 0,
+	      3650ull * 86400),
+	END
+};
+
+static const struct conf_key log_keys[] = {
+	KEY("level", read_log_level, struct config, log_level),
+	END
+};
+
+static const struct conf_key root_keys[] = {
+	MUST("mc_system_id", conf_system_id, struct config, mc_system_id),
+	WHOLE("listen", true, read_listen),
+	SECTION("tls", true, tls_keys),
+	SECTION("store", true, store_keys),
+	SECTION("acmcs", false, acmcs_keys),
+	WHOLE("partners", false, read_partners),
+	SECTION("limits", false, limits_keys),
+	SECTION("warnings", false, warnings_keys),
+	SECTION("log", false, log_keys),
+	END
+};
+
+static const struct config defaults = {
+	.store_map_bytes = 1ull << 30,
+	.max_connections = 10000,
+	.max_connections_per_peer = 64,
+	.handshake_timeout_s = 10,
+	.frame_timeout_s = 30,
+	.partner_timeout_s = 30,
+	.shutdown_timeout_s = 10,
+	.expiry_warning_days = 30,
+};
+
+/* --- across entries --- */
+
+static const struct conf_node *child(const struct conf_node *map, const char *key)
+{
+	const struct conf_node *n = map && map->kind == CONF_MAP ? map->child : NULL;
+	while (n && !str_eq(n->key, str_of(key)))
+		n = n->next;
+	return n;
+}
+
+/* Something that two entries must not share: its place, and what it is called. */
+struct claim {
+	struct str value;
+	const struct conf_node *node;
+	size_t entry;
+};
+
+struct claims {
+	struct claim *items;
+	size_t n;
+};
+
+static size_t count_scalars(const struct conf_node *node)
+{
+	size_t n = 0;
+	if (!node)
+		return 0;
+	if (node->kind == CONF_SCALAR)
+		return 1;
+	for (const struct conf_node *i = node->child; i; i = i->next)
+		n += count_scalars(i);
+	return n;
+}
+
+static int compare_claims(const void *a, const void *b)
+{
+	const struct claim *x = a, *y = b;
+	int d = str_cmp(x->value, y->value);
+	return d ? d : (x->entry > y->entry) - (x->entry < y->entry);
+}
+
+static void add_claims(struct claims *c, const struct conf_node *node, size_t entry)
+{
+	if (node && node->kind == CONF_SCALAR)
+		c->items[c->n++] = (struct claim){ node->scalar, node, entry };
+	for (const struct conf_node *i = node && node->kind == CONF_LIST ? node->child : NULL; i;
+	     i = i->next)
+		add_claims(c, i, entry);
+}
+
+static void report_shared(struct conf *c, struct claims *claims, const char *what)
+{
+	qsort(claims->items, claims->n, sizeof *claims->items, compare_claims);
+	for (size_t i = 1; i < claims->n; i++) {
+		const struct claim *before = &claims->items[i - 1], *now = &claims->items[i];
+		if (str_eq(before->value, now->value) && before->entry != now->entry)
+			conf_mistake(c, now->node, "%s, as in line %u", what, before->node->line);
+	}
+}
+
+/* No two entries of a list may have the same value under key, or under section's key. */
+static void check_unique(struct conf *c, const struct conf_node *list, const char *section,
+			 const char *key, const char *what)
+{
+	struct claims claims = { arena_array(c->arena, count_scalars(list), sizeof(struct claim)), 0 };
+	size_t entry = 0;
+	if (!list || list->kind != CONF_LIST || !claims.items)
+		return;
+	for (const struct conf_node *i = list->child; i; i = i->next, entry++)
+		add_claims(&claims, child(section ? child(i, section) : i, key), entry);
+	snprintf(c->path, sizeof c->path, "%s", key);
+	report_shared(c, &claims, what);
+	c->path[0] = '\0';
+}
+
+static void check_partner_names(struct conf *c, const struct config *config,
+				const struct conf_node *clients)
+{
+	const struct conf_node *client = clients && clients->kind == CONF_LIST ? clients->child : NULL;
+	snprintf(c->path, sizeof c->path, "acmcs.clients.partners");
+	for (; client; client = client->next) {
+		const struct conf_node *list = child(client, "partners");
+		const struct conf_node *name = list && list->kind == CONF_LIST ? list->child : NULL;
+		for (; name; name = name->next) {
+			if (name->kind == CONF_SCALAR && mc_system_id_valid(name->scalar) &&
+			    !config_partner(config, name->scalar))
+				conf_mistake(c, name, "no such partner is configured");
+		}
+	}
+	c->path[0] = '\0';
+}
+
+static void check_whole(struct conf *c, const struct config *config, const struct conf_node *root)
+{
+	const struct conf_node *partners = child(root, "partners");
+	const struct conf_node *clients = child(child(root, "acmcs"), "clients");
+	check_unique(c, partners, NULL, "mc_system_id", "another partner has this MC system ID");
+	check_unique(c, partners, NULL, "address", "another partner has this address");
+	check_unique(c, partners, "provision", "mc_ids", "another partner may provision the same");
+	check_unique(c, partners, "provision", "mc_service_id_domains",
+		     "another partner may provision the same");
+	check_unique(c, clients, NULL, "name", "another ACMC has this name");
+	check_unique(c, clients, NULL, "certificate", "another ACMC has this certificate name");
+	check_partner_names(c, config, clients);
+	for (size_t i = 0; i < config->n_partners; i++) {
+		if (config->mc_system_id.ptr &&
+		    str_eq(config->partners[i].mc_system_id, config->mc_system_id))
+			conf_mistake(c, partners, "%.*s is this system itself, not a partner",
+				     STR_ARG(config->mc_system_id));
+	}
+}
+
+/* --- reading --- */
+
+static struct config *parse(struct conf *c, const char *text, size_t length)
+{
+	struct config *config = arena_alloc(c->arena, sizeof *config);
+	const struct conf_node *root = config ? conf_parse(c, text, length) : NULL;
+	if (!root)
+		return NULL;
+	*config = defaults;
+	config->arena = c->arena;
+	config->file = arena_str(c->arena, str_of(c->name));
+	config->limits = LIMITS_DEFAULT;
+	config->log_level = STR("info");
+	conf_read_keys(c, root, root_keys, config);
+	check_whole(c, config, root);
+	return c->n_mistakes == 0 ? config : NULL;
+}
+
+static struct config *parse_with(struct conf *c, const char *text, size_t length)
+{
+	struct config *config = c->arena && c->directory ? parse(c, text, length) : NULL;
+	if (!config)
+		arena_free(c->arena);
+	return config;
+}
+
+struct config *config_parse(const char *text, size_t length, const char *name,
+			    const char *directory, FILE *mistakes)
+{
+	struct conf c = { .arena = arena_new(0), .name = name, .directory = directory,
+			  .mistakes = mistakes };
+	return parse_with(&c, text, length);
+}
+
+struct config *config_load(const char *file, FILE *mistakes)
+{
+	struct conf c = { .arena = arena_new(0), .name = file, .open_files = true,
+			  .mistakes = mistakes };
+	size_t length;
+	char *text = conf_read_file(&c, file, &length);
+	if (!text) {
+		arena_free(c.arena);
+		return NULL;
+	}
+	c.directory = c.arena ? conf_directory_of(c.arena, file) : NULL;
+	struct config *config = parse_with(&c, text, length);
+	free(text);
+	return config;
+}
+
+void config_free(struct config *c)
+{
+	if (c)
+		arena_free(c->arena);
+}
+
+const struct partner_rule *config_partner(const struct config *c, struct str mc_system_id)
+{
+	for (size_t i = 0; i < c->n_partners; i++) {
+		if (c->partners[i].mc_system_id.ptr &&
+		    str_eq(c->partners[i].mc_system_id, mc_system_id))
+			return &c->partners[i];
+	}
+	return NULL;
+}

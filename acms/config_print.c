@@ -1,0 +1,126 @@
+#include "acms/config.h"
+
+static void print_text(FILE *f, struct str s)
+{
+	putc('"', f);
+	for (size_t i = 0; i < s.len; i++) {
+		if (s.ptr[i] == '"' || s.ptr[i] == '\\')
+			putc('\\', f);
+		putc(s.ptr[i], f);
+	}
+	putc('"', f);
+}
+
+static void print_key(FILE *f, int indent, const char *key, struct str value)
+{
+	if (!value.ptr)
+		return;
+	fprintf(f, "%*s%s: ", indent, "", key);
+	print_text(f, value);
+	putc('\n', f);
+}
+
+static void print_list(FILE *f, int indent, const char *key, struct conf_str_list list)
+{
+	if (list.n == 0)
+		return;
+	fprintf(f, "%*s%s: [", indent, "", key);
+	for (size_t i = 0; i < list.n; i++) {
+		if (i > 0)
+			fputs(", ", f);
+		print_text(f, list.items[i]);
+	}
+	fputs("]\n", f);
+}
+
+static void print_acmcs(const struct config *c, FILE *f)
+{
+	if (c->acmc_trust_anchors.n == 0)
+		return;
+	fputs("acmcs:\n", f);
+	print_list(f, 2, "trust_anchors", c->acmc_trust_anchors);
+	print_list(f, 2, "crls", c->acmc_crls);
+	fputs(c->n_acmcs ? "  clients:\n" : "  clients: []\n", f);
+	for (size_t i = 0; i < c->n_acmcs; i++) {
+		const struct acmc_rule *a = &c->acmcs[i];
+		fputs("    - name: ", f);
+		print_text(f, a->name);
+		putc('\n', f);
+		print_key(f, 6, "certificate", a->certificate);
+		print_list(f, 6, "home_acmc_ids", a->home_acmc_ids);
+		print_list(f, 6, "partners", a->partners);
+		print_list(f, 6, "mc_ids", a->mc_ids);
+		print_list(f, 6, "mc_service_id_domains", a->mc_service_id_domains);
+	}
+}
+
+static void print_partner(const struct partner_rule *p, FILE *f)
+{
+	fputs("  - mc_system_id: ", f);
+	print_text(f, p->mc_system_id);
+	putc('\n', f);
+	if (p->host.ptr)
+		fprintf(f, memchr(p->host.ptr, ':', p->host.len) ? "    address: \"[%.*s]:%u\"\n" :
+								   "    address: \"%.*s:%u\"\n",
+			STR_ARG(p->host), p->port);
+	print_key(f, 4, "certificate", p->certificate);
+	print_list(f, 4, "trust_anchors", p->trust_anchors);
+	print_list(f, 4, "crls", p->crls);
+	print_key(f, 4, "token_issuer", p->token_issuer);
+	if (!p->may_provision)
+		return;
+	fputs("    provision:\n", f);
+	print_list(f, 6, "mc_ids", p->mc_ids);
+	print_list(f, 6, "mc_service_id_domains", p->mc_service_id_domains);
+	fprintf(f, "      max_users: %llu\n", (unsigned long long)p->max_users);
+	fprintf(f, "      max_requests_in_flight: %u\n", p->max_requests_in_flight);
+}
+
+static void print_limits(const struct config *c, FILE *f)
+{
+	fprintf(f, "limits:\n"
+		   "  max_frame: %u\n"
+		   "  max_mc_ids: %u\n"
+		   "  max_mc_service_ids_per_mc_id: %u\n"
+		   "  max_mc_system_ids: %u\n"
+		   "  max_requests_in_flight: %u\n"
+		   "  max_connections: %u\n"
+		   "  max_connections_per_peer: %u\n",
+		c->limits.max_frame_bytes, c->limits.max_mc_ids,
+		c->limits.max_mc_service_ids_per_mc_id, c->limits.max_mc_system_ids,
+		c->limits.max_requests_in_flight, c->max_connections, c->max_connections_per_peer);
+	fprintf(f, "  handshake_timeout: %u s\n"
+		   "  frame_timeout: %u s\n"
+		   "  idle_timeout: %u s\n"
+		   "  partner_timeout: %u s\n"
+		   "  shutdown_timeout: %u s\n",
+		c->handshake_timeout_s, c->frame_timeout_s, c->limits.idle_timeout_seconds,
+		c->partner_timeout_s, c->shutdown_timeout_s);
+}
+
+enum status config_print(const struct config *c, FILE *f)
+{
+	print_key(f, 0, "mc_system_id", c->mc_system_id);
+	fputs("listen:\n", f);
+	for (size_t i = 0; i < c->n_listen; i++) {
+		fputs("  - address: ", f);
+		print_text(f, c->listen[i].address);
+		fprintf(f, "\n    port: %u\n", c->listen[i].port);
+	}
+	fputs("tls:\n", f);
+	print_key(f, 2, "certificate", c->certificate);
+	print_key(f, 2, "key", c->key);
+	fputs("store:\n", f);
+	print_key(f, 2, "directory", c->store_directory);
+	fprintf(f, "  map_size: %llu\n", (unsigned long long)c->store_map_bytes);
+	print_acmcs(c, f);
+	if (c->n_partners > 0)
+		fputs("partners:\n", f);
+	for (size_t i = 0; i < c->n_partners; i++)
+		print_partner(&c->partners[i], f);
+	print_limits(c, f);
+	fprintf(f, "warnings:\n  certificate_expires_within: %u days\n", c->expiry_warning_days);
+	fputs("log:\n", f);
+	print_key(f, 2, "level", c->log_level);
+	return ferror(f) ? ERR_SYSTEM : OK;
+}
