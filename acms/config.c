@@ -249,7 +249,7 @@ static const struct conf_key acmcs_keys[] = {
 static const struct conf_key provision_keys[] = {
 	MUST("mc_ids", read_mc_ids, struct partner_rule, mc_ids),
 	KEY("mc_service_id_domains", read_domains, struct partner_rule, mc_service_id_domains),
-	RANGE("max_users", conf_bytes, struct partner_rule, max_users, 0, UINT32_MAX),
+	RANGE("max_users", conf_number, struct partner_rule, max_users, 0, UINT32_MAX),
 	RANGE("max_requests_in_flight", conf_number, struct partner_rule, max_requests_in_flight, 1,
 	      65536),
 	END

@@ -42,7 +42,7 @@ struct partner_rule {
 	bool may_provision;                  /* has a "provision:" section */
 	struct conf_str_list mc_ids;
 	struct conf_str_list mc_service_id_domains;
-	uint64_t max_users;
+	uint32_t max_users;
 	uint32_t max_requests_in_flight;
 };
 

@@ -72,7 +72,7 @@ static void print_partner(const struct partner_rule *p, FILE *f)
 	fputs("    provision:\n", f);
 	print_list(f, 6, "mc_ids", p->mc_ids);
 	print_list(f, 6, "mc_service_id_domains", p->mc_service_id_domains);
-	fprintf(f, "      max_users: %llu\n", (unsigned long long)p->max_users);
+	fprintf(f, "      max_users: %u\n", p->max_users);
 	fprintf(f, "      max_requests_in_flight: %u\n", p->max_requests_in_flight);
 }
 

@@ -1,0 +1,159 @@
+#include "common/json.h"
+
+#include <stdlib.h>
+#include <yajl/yajl_gen.h>
+#include <yajl/yajl_parse.h>
+
+/* --- writing --- */
+
+struct json_writer {
+	yajl_gen gen;
+	FILE *out;
+};
+
+static void print(void *out, const char *text, size_t n)
+{
+	fwrite(text, 1, n, out);
+}
+
+struct json_writer *json_writer_new(FILE *out)
+{
+	struct json_writer *w = calloc(1, sizeof *w);
+	if (!w || !(w->gen = yajl_gen_alloc(NULL))) {
+		free(w);
+		return NULL;
+	}
+	w->out = out;
+	yajl_gen_config(w->gen, yajl_gen_beautify, 1);
+	yajl_gen_config(w->gen, yajl_gen_indent_string, "  ");
+	yajl_gen_config(w->gen, yajl_gen_print_callback, print, out);
+	return w;
+}
+
+bool json_writer_free(struct json_writer *w)
+{
+	bool good = fflush(w->out) == 0 && !ferror(w->out);
+	yajl_gen_free(w->gen);
+	free(w);
+	return good;
+}
+
+void json_map(struct json_writer *w)
+{
+	yajl_gen_map_open(w->gen);
+}
+
+void json_end_map(struct json_writer *w)
+{
+	yajl_gen_map_close(w->gen);
+}
+
+void json_array(struct json_writer *w)
+{
+	yajl_gen_array_open(w->gen);
+}
+
+void json_end_array(struct json_writer *w)
+{
+	yajl_gen_array_close(w->gen);
+}
+
+void json_text(struct json_writer *w, struct str s)
+{
+	yajl_gen_string(w->gen, (const unsigned char *)(s.ptr ? s.ptr : ""), s.len);
+}
+
+void json_key(struct json_writer *w, const char *key)
+{
+	json_text(w, str_of(key));
+}
+
+void json_number(struct json_writer *w, int64_t n)
+{
+	yajl_gen_integer(w->gen, n);
+}
+
+void json_bool(struct json_writer *w, bool b)
+{
+	yajl_gen_bool(w->gen, b);
+}
+
+void json_null(struct json_writer *w)
+{
+	yajl_gen_null(w->gen);
+}
+
+/* --- reading --- */
+
+struct reader {
+	json_each *each;
+	json_mistake *mistake;
+	void *context;
+	unsigned line;
+	bool stopped; /* by each */
+};
+
+static int pass(void *context, enum json_kind kind, const unsigned char *text, size_t n)
+{
+	struct reader *r = context;
+	r->stopped = !r->each(r->context, kind, (struct str){ (const char *)text, n }, r->line);
+	return !r->stopped;
+}
+
+static int on_null(void *c) { return pass(c, JSON_OTHER, NULL, 0); }
+static int on_bool(void *c, int value) { (void)value; return pass(c, JSON_OTHER, NULL, 0); }
+static int on_number(void *c, const char *p, size_t n) { (void)p, (void)n; return pass(c, JSON_OTHER, NULL, 0); }
+static int on_text(void *c, const unsigned char *p, size_t n) { return pass(c, JSON_TEXT, p, n); }
+static int on_map(void *c) { return pass(c, JSON_MAP, NULL, 0); }
+static int on_key(void *c, const unsigned char *p, size_t n) { return pass(c, JSON_KEY, p, n); }
+static int on_end_map(void *c) { return pass(c, JSON_END_MAP, NULL, 0); }
+static int on_array(void *c) { return pass(c, JSON_ARRAY, NULL, 0); }
+static int on_end_array(void *c) { return pass(c, JSON_END_ARRAY, NULL, 0); }
+
+static const yajl_callbacks callbacks = {
+	.yajl_null = on_null,	    .yajl_boolean = on_bool,	 .yajl_number = on_number,
+	.yajl_string = on_text,	    .yajl_start_map = on_map,	 .yajl_map_key = on_key,
+	.yajl_end_map = on_end_map, .yajl_start_array = on_array, .yajl_end_array = on_end_array,
+};
+
+static void report(struct reader *r, yajl_handle parser)
+{
+	unsigned char *text = yajl_get_error(parser, 0, NULL, 0);
+	size_t n = text ? strlen((char *)text) : 0;
+	while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
+		text[--n] = '\0';
+	if (!r->stopped)
+		r->mistake(r->context, r->line, text ? (char *)text : "not JSON");
+	if (text)
+		yajl_free_error(parser, text);
+}
+
+/* Line by line, so that whatever yajl says next belongs to the line that it was just given. */
+static void feed(struct reader *r, yajl_handle parser, FILE *in)
+{
+	char *line = NULL;
+	size_t size = 0;
+	ssize_t n;
+	yajl_status status = yajl_status_ok;
+	while (status == yajl_status_ok && (n = getline(&line, &size, in)) >= 0) {
+		r->line++;
+		status = yajl_parse(parser, (unsigned char *)line, (size_t)n);
+	}
+	if (status == yajl_status_ok)
+		status = yajl_complete_parse(parser);
+	if (status != yajl_status_ok)
+		report(r, parser);
+	free(line);
+}
+
+void json_read(FILE *in, json_each *each, json_mistake *mistake, void *context)
+{
+	struct reader r = { .each = each, .mistake = mistake, .context = context };
+	yajl_handle parser = yajl_alloc(&callbacks, NULL, &r);
+	if (!parser) {
+		mistake(context, 1, "out of memory");
+		return;
+	}
+	feed(&r, parser, in);
+	yajl_free(parser);
+}

@@ -1,0 +1,138 @@
+#include <csv.h>
+#include <stdlib.h>
+#include "common/text.h"
+#include "common/users_file.h"
+
+/* CSV (RFC 4180) with a header line: mc_id, and mcptt, mcvideo, mcdata, in any order. */
+
+enum { COLUMNS_MAX = 16, COLUMN_MC_ID = -1, COLUMN_UNKNOWN = 0 }; /* others: enum mc_service */
+
+struct reader {
+	struct users *users;
+	unsigned line;     /* that is being fed */
+	unsigned row_line; /* that the row began in */
+	bool have_header, in_row;
+	int columns[COLUMNS_MAX];
+	size_t n_columns;
+	struct str fields[COLUMNS_MAX];
+	size_t n_fields;
+};
+
+static void on_field(void *data, size_t n, void *context)
+{
+	struct reader *r = context;
+	if (!r->in_row)
+		r->row_line = r->line;
+	r->in_row = true;
+	if (r->n_fields < COLUMNS_MAX)
+		r->fields[r->n_fields] = arena_str(r->users->arena, (struct str){ n ? data : "", n });
+	r->n_fields++;
+}
+
+static int column_of(struct str title)
+{
+	return str_eq(title, STR("mc_id")) ? COLUMN_MC_ID : mc_service_from_name(title);
+}
+
+static bool has_column(const struct reader *r, int column)
+{
+	for (size_t i = 0; i < r->n_columns; i++) {
+		if (r->columns[i] == column)
+			return true;
+	}
+	return false;
+}
+
+static void take_header(struct reader *r)
+{
+	char shown[80];
+	r->have_header = true;
+	if (r->n_fields > COLUMNS_MAX)
+		r->n_fields = COLUMNS_MAX;
+	for (size_t i = 0; i < r->n_fields; i++) {
+		int column = column_of(r->fields[i]);
+		if (column == COLUMN_UNKNOWN)
+			users_mistake(r->users, r->row_line,
+				      "%s: unknown column; known are mc_id, mcptt, mcvideo, mcdata",
+				      text_escape(r->fields[i], shown, sizeof shown));
+		else if (has_column(r, column))
+			users_mistake(r->users, r->row_line, "%s: this column is there twice",
+				      text_escape(r->fields[i], shown, sizeof shown));
+		r->columns[r->n_columns++] = column;
+	}
+	if (!has_column(r, COLUMN_MC_ID))
+		users_mistake(r->users, r->row_line, "the header line has no column mc_id");
+}
+
+/* Several MC service IDs of one service are separated by spaces. */
+static void take_ids(struct reader *r, int service, struct str cell)
+{
+	size_t start = 0;
+	for (size_t i = 0; i <= cell.len; i++) {
+		if (i < cell.len && cell.ptr[i] != ' ')
+			continue;
+		if (i > start)
+			users_add_id(r->users, r->row_line, service,
+				     (struct str){ cell.ptr + start, i - start });
+		start = i + 1;
+	}
+}
+
+static void take_row(struct reader *r)
+{
+	struct str mc_id = STR("");
+	if (r->n_fields == 1 && r->fields[0].len == 0)
+		return; /* an empty line */
+	if (r->n_fields != r->n_columns) {
+		users_mistake(r->users, r->row_line, "%zu columns, where the header line has %zu",
+			      r->n_fields, r->n_columns);
+		return;
+	}
+	for (size_t i = 0; i < r->n_fields; i++) {
+		if (r->columns[i] == COLUMN_MC_ID)
+			mc_id = r->fields[i];
+	}
+	users_add(r->users, r->row_line, mc_id);
+	for (size_t i = 0; i < r->n_fields; i++) {
+		if (r->columns[i] > 0)
+			take_ids(r, r->columns[i], r->fields[i]);
+	}
+}
+
+static void on_row(int c, void *context)
+{
+	struct reader *r = context;
+	(void)c;
+	if (r->in_row && r->have_header)
+		take_row(r);
+	else if (r->in_row)
+		take_header(r);
+	r->in_row = false;
+	r->n_fields = 0;
+}
+
+static size_t skip_mark(const char *line, size_t n)
+{
+	return n >= 3 && memcmp(line, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+}
+
+void users_read_csv(struct users *u, FILE *in)
+{
+	struct csv_parser parser;
+	struct reader r = { .users = u };
+	char *line = NULL;
+	size_t size = 0, skip = 0;
+	ssize_t n;
+	bool good = csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI) == 0;
+	while (good && (n = getline(&line, &size, in)) >= 0) {
+		skip = r.line++ == 0 ? skip_mark(line, (size_t)n) : 0;
+		size_t length = (size_t)n - skip;
+		good = csv_parse(&parser, line + skip, length, on_field, on_row, &r) == length;
+	}
+	if (good)
+		good = csv_fini(&parser, on_field, on_row, &r) == 0;
+	if (!good)
+		users_mistake(u, r.line, "no CSV: %s", csv_strerror(csv_error(&parser)));
+	csv_free(&parser);
+	free(line);
+}

@@ -1,0 +1,206 @@
+#include "common/users_file.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include "common/text.h"
+
+void users_init(struct users *u, struct arena *arena, const char *name, FILE *mistakes)
+{
+	*u = (struct users){ .arena = arena, .name = name, .mistakes = mistakes };
+}
+
+void users_free(struct users *u)
+{
+	free(u->items);
+	free(u->ids);
+}
+
+void users_mistake(struct users *u, unsigned line, const char *format, ...)
+{
+	va_list args;
+	u->n_mistakes++;
+	fprintf(u->mistakes, "%s:%u: ", u->name, line);
+	va_start(args, format);
+	vfprintf(u->mistakes, format, args);
+	va_end(args);
+	putc('\n', u->mistakes);
+}
+
+static bool make_room(struct users *u, void **items, size_t n, size_t *room, size_t size)
+{
+	if (n < *room)
+		return true;
+	size_t wanted = *room ? *room * 2 : 64;
+	void *larger = reallocarray(*items, wanted, size);
+	if (!larger) {
+		users_mistake(u, 0, "out of memory");
+		return false;
+	}
+	*items = larger;
+	*room = wanted;
+	return true;
+}
+
+void users_add(struct users *u, unsigned line, struct str mc_id)
+{
+	struct str copy = arena_str(u->arena, mc_id.ptr ? mc_id : STR(""));
+	if (!make_room(u, (void **)&u->items, u->n, &u->room, sizeof *u->items))
+		return;
+	u->items[u->n++] = (struct users_user){ copy, line, u->n_ids, 0 };
+}
+
+void users_add_id(struct users *u, unsigned line, int service, struct str mc_service_id)
+{
+	struct str copy = arena_str(u->arena, mc_service_id);
+	if (u->n == 0 || !make_room(u, (void **)&u->ids, u->n_ids, &u->room_ids, sizeof *u->ids))
+		return;
+	struct users_user *user = &u->items[u->n - 1];
+	u->ids[u->n_ids++] = (struct users_id){ { user->mc_id, service, copy }, line };
+	user->n++;
+}
+
+static int first_character(FILE *in)
+{
+	int c;
+	while ((c = getc(in)) == ' ' || c == '\t' || c == '\r' || c == '\n')
+		;
+	if (c != EOF)
+		ungetc(c, in);
+	return c;
+}
+
+void users_read(struct users *u, FILE *in, enum users_format format)
+{
+	size_t before = u->n, mistakes = u->n_mistakes;
+	if (format == USERS_GUESS) {
+		int c = first_character(in);
+		format = c == '{' || c == '[' ? USERS_JSON : USERS_CSV;
+	}
+	if (format == USERS_JSON)
+		users_read_json(u, in);
+	else
+		users_read_csv(u, in);
+	if (ferror(in))
+		users_mistake(u, 0, "cannot be read");
+	if (u->n == before && u->n_mistakes == mistakes)
+		users_mistake(u, 1, "no users in it");
+}
+
+/* --- an argument --- */
+
+/* Where the next ",mcptt=" or the like begins. */
+static const char *next_service(const char *p, int *service, const char **value)
+{
+	for (; (p = strchr(p, ',')); p++) {
+		const char *equals = strchr(p, '=');
+		if (!equals)
+			return NULL;
+		*service = mc_service_from_name((struct str){ p + 1, (size_t)(equals - p - 1) });
+		*value = equals + 1;
+		if (*service)
+			return p;
+	}
+	return NULL;
+}
+
+void users_add_argument(struct users *u, const char *argument, unsigned position)
+{
+	int service = 0, next = 0;
+	const char *value = NULL, *next_value = NULL;
+	const char *comma = next_service(argument, &service, &value);
+	users_add(u, position, comma ? (struct str){ argument, (size_t)(comma - argument) } :
+				       str_of(argument));
+	for (; comma; service = next, value = next_value) {
+		comma = next_service(value, &next, &next_value);
+		users_add_id(u, position, service,
+			     comma ? (struct str){ value, (size_t)(comma - value) } : str_of(value));
+	}
+}
+
+/* --- checks --- */
+
+static void check_mc_id(struct users *u, const struct users_user *user)
+{
+	char shown[120];
+	if (user->mc_id.len == 0)
+		users_mistake(u, user->line, "the MC ID is missing");
+	else if (!mc_id_valid(user->mc_id))
+		users_mistake(u, user->line,
+			      "%s: no MC ID: 1 to 255 bytes of UTF-8 without control characters",
+			      text_escape(user->mc_id, shown, sizeof shown));
+}
+
+static void check_id(struct users *u, struct users_id *id)
+{
+	char shown[120];
+	const char *reason = "";
+	if (!mc_service_id_canonical(u->arena, id->entry.mc_service_id, &id->entry.mc_service_id,
+				     &reason))
+		users_mistake(u, id->line, "%s: no MC service ID: %s",
+			      text_escape(id->entry.mc_service_id, shown, sizeof shown), reason);
+}
+
+static int by_mc_id(const void *a, const void *b)
+{
+	const struct users_user *x = *(struct users_user *const *)a, *y = *(struct users_user *const *)b;
+	int d = str_cmp(x->mc_id, y->mc_id);
+	return d ? d : (x->line > y->line) - (x->line < y->line);
+}
+
+static void check_users_unique(struct users *u)
+{
+	char shown[120];
+	struct users_user **sorted = calloc(u->n + 1, sizeof *sorted);
+	for (size_t i = 0; sorted && i < u->n; i++)
+		sorted[i] = &u->items[i];
+	if (sorted)
+		qsort(sorted, u->n, sizeof *sorted, by_mc_id);
+	else
+		users_mistake(u, 0, "out of memory");
+	for (size_t i = 1; sorted && i < u->n; i++) {
+		if (sorted[i]->mc_id.len && str_eq(sorted[i - 1]->mc_id, sorted[i]->mc_id))
+			users_mistake(u, sorted[i]->line, "%s: this MC ID is in line %u already",
+				      text_escape(sorted[i]->mc_id, shown, sizeof shown),
+				      sorted[i - 1]->line);
+	}
+	free(sorted);
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct users_id *x = *(struct users_id *const *)a, *y = *(struct users_id *const *)b;
+	int d = str_cmp(x->entry.mc_service_id, y->entry.mc_service_id);
+	return d ? d : (x->line > y->line) - (x->line < y->line);
+}
+
+static void check_ids_unique(struct users *u)
+{
+	char shown[120];
+	struct users_id **sorted = calloc(u->n_ids + 1, sizeof *sorted);
+	for (size_t i = 0; sorted && i < u->n_ids; i++)
+		sorted[i] = &u->ids[i];
+	if (sorted)
+		qsort(sorted, u->n_ids, sizeof *sorted, by_id);
+	else
+		users_mistake(u, 0, "out of memory");
+	for (size_t i = 1; sorted && i < u->n_ids; i++) {
+		const struct users_id *a = sorted[i - 1], *b = sorted[i];
+		if (!str_eq(a->entry.mc_service_id, b->entry.mc_service_id) ||
+		    (str_eq(a->entry.mc_id, b->entry.mc_id) && a->entry.service != b->entry.service))
+			continue;
+		users_mistake(u, b->line, "%s: this MC service ID is in line %u already",
+			      text_escape(b->entry.mc_service_id, shown, sizeof shown), a->line);
+	}
+	free(sorted);
+}
+
+bool users_check(struct users *u)
+{
+	for (size_t i = 0; i < u->n; i++)
+		check_mc_id(u, &u->items[i]);
+	for (size_t i = 0; i < u->n_ids; i++)
+		check_id(u, &u->ids[i]);
+	check_users_unique(u);
+	check_ids_unique(u);
+	return u->n_mistakes == 0;
+}

@@ -1,0 +1,54 @@
+#ifndef ACX_USERS_FILE_H
+#define ACX_USERS_FILE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include "common/arena.h"
+#include "common/setup.h"
+
+/*
+ * Users from a CSV or JSON file, or from the command line. Everything wrong is written as a line
+ * "NAME:LINE: reason", and counted; reading goes on after it.
+ */
+
+enum users_format { USERS_CSV, USERS_JSON, USERS_GUESS /* JSON if it begins with { or [ */ };
+
+struct users_user {
+	struct str mc_id;
+	unsigned line;
+	size_t first, n; /* its MC service IDs, in struct users */
+};
+
+struct users {
+	struct arena *arena;    /* that texts live in */
+	const char *name;       /* of the file, for mistakes */
+	FILE *mistakes;
+	size_t n_mistakes;
+	struct users_user *items;
+	size_t n, room;
+	struct users_id {
+		struct service_id_entry entry; /* canonical once checked */
+		unsigned line;
+	} *ids;
+	size_t n_ids, room_ids;
+};
+
+/* mistakes: where to. arena: owned by the caller, outlives the users. */
+void users_init(struct users *u, struct arena *arena, const char *name, FILE *mistakes);
+void users_free(struct users *u);
+
+void users_read(struct users *u, FILE *in, enum users_format format);
+/* "MC_ID[,mcptt=URI][,mcvideo=URI][,mcdata=URI]..." */
+void users_add_argument(struct users *u, const char *argument, unsigned position);
+/* Validity, canonical forms, duplicates; call it once, at the end. True: there was no mistake at all. */
+bool users_check(struct users *u);
+
+/* For the readers of the formats. */
+void users_add(struct users *u, unsigned line, struct str mc_id);
+void users_add_id(struct users *u, unsigned line, int service, struct str mc_service_id);
+void users_mistake(struct users *u, unsigned line, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void users_read_csv(struct users *u, FILE *in);
+void users_read_json(struct users *u, FILE *in);
+
+#endif

@@ -1,0 +1,172 @@
+#include "common/json.h"
+#include "common/text.h"
+#include "common/users_file.h"
+
+/*
+ * {"users": [{"mc_id": "...", "mc_service_ids": [{"service": "mcptt", "mc_service_id": "sip:..."}]}]}
+ * or the bare list.
+ */
+
+enum place { AT_TOP, IN_TOP_MAP, IN_USERS, IN_USER, IN_IDS, IN_ID, AT_END, PLACES };
+
+struct reader {
+	struct users *users;
+	enum place place;
+	bool bare; /* the list alone, without the map around it */
+	char key[32];
+	unsigned user_line;
+	struct str mc_id; /* ptr NULL: not given yet */
+	struct pending {
+		unsigned line;
+		int service;
+		struct str mc_service_id;
+	} *ids, id;
+	size_t n_ids, room;
+};
+
+static bool wrong(struct reader *r, unsigned line, const char *what)
+{
+	users_mistake(r->users, line, "%s", what);
+	return false;
+}
+
+static bool key_is(const struct reader *r, const char *key)
+{
+	return strcmp(r->key, key) == 0;
+}
+
+static bool open_map(struct reader *r, unsigned line)
+{
+	if (r->place == AT_TOP) {
+		r->place = IN_TOP_MAP;
+	} else if (r->place == IN_USERS) {
+		r->place = IN_USER;
+		r->user_line = line;
+		r->mc_id = STR_NONE;
+		r->n_ids = 0;
+	} else if (r->place == IN_IDS) {
+		r->place = IN_ID;
+		r->id = (struct pending){ line, 0, STR_NONE };
+	} else {
+		return wrong(r, line, "an object is out of place here");
+	}
+	return true;
+}
+
+static bool open_array(struct reader *r, unsigned line)
+{
+	r->bare |= r->place == AT_TOP;
+	if (r->place == AT_TOP || (r->place == IN_TOP_MAP && key_is(r, "users")))
+		r->place = IN_USERS;
+	else if (r->place == IN_USER && key_is(r, "mc_service_ids"))
+		r->place = IN_IDS;
+	else
+		return wrong(r, line, "a list is out of place here");
+	return true;
+}
+
+static void end_user(struct reader *r)
+{
+	users_add(r->users, r->user_line, r->mc_id);
+	for (size_t i = 0; i < r->n_ids; i++)
+		users_add_id(r->users, r->ids[i].line, r->ids[i].service, r->ids[i].mc_service_id);
+	r->place = IN_USERS;
+}
+
+static bool end_id(struct reader *r, unsigned line)
+{
+	r->place = IN_IDS;
+	if (!r->id.service || !r->id.mc_service_id.ptr) {
+		users_mistake(r->users, r->id.line, "service and mc_service_id must both be given");
+		return true;
+	}
+	if (r->n_ids == r->room) {
+		size_t room = r->room ? 2 * r->room : 16;
+		struct pending *larger = arena_array(r->users->arena, room, sizeof *larger);
+		if (!larger)
+			return wrong(r, line, "out of memory");
+		if (r->n_ids)
+			memcpy(larger, r->ids, r->n_ids * sizeof *larger);
+		r->ids = larger;
+		r->room = room;
+	}
+	r->ids[r->n_ids++] = r->id;
+	return true;
+}
+
+static bool end_map(struct reader *r, unsigned line)
+{
+	if (r->place == IN_TOP_MAP)
+		r->place = AT_END;
+	else if (r->place == IN_USER)
+		end_user(r);
+	else
+		return end_id(r, line);
+	return true;
+}
+
+static bool take_key(struct reader *r, struct str key, unsigned line)
+{
+	static const char *const known[PLACES][3] = {
+		[IN_TOP_MAP] = { "users" },
+		[IN_USER] = { "mc_id", "mc_service_ids" },
+		[IN_ID] = { "service", "mc_service_id" },
+	};
+	char shown[80];
+	for (size_t i = 0; known[r->place][i]; i++) {
+		if (str_eq(key, str_of(known[r->place][i]))) {
+			strcpy(r->key, known[r->place][i]);
+			return true;
+		}
+	}
+	users_mistake(r->users, line, "%s: unknown key", text_escape(key, shown, sizeof shown));
+	return false;
+}
+
+static bool take_text(struct reader *r, struct str text, unsigned line)
+{
+	char shown[80];
+	struct str copy = arena_str(r->users->arena, text.ptr ? text : STR(""));
+	if (r->place == IN_USER && key_is(r, "mc_id")) {
+		r->mc_id = copy;
+	} else if (r->place == IN_ID && key_is(r, "mc_service_id")) {
+		r->id.mc_service_id = copy;
+	} else if (r->place == IN_ID) {
+		r->id.service = mc_service_from_name(text);
+		if (!r->id.service)
+			users_mistake(r->users, line, "%s: unknown service; known are mcptt, mcvideo, mcdata",
+				      text_escape(text, shown, sizeof shown));
+	} else {
+		return wrong(r, line, "a text is out of place here");
+	}
+	return true;
+}
+
+static bool on_each(void *context, enum json_kind kind, struct str text, unsigned line)
+{
+	struct reader *r = context;
+	switch (kind) {
+	case JSON_MAP: return open_map(r, line);
+	case JSON_END_MAP: return end_map(r, line);
+	case JSON_ARRAY: return open_array(r, line);
+	case JSON_END_ARRAY:
+		r->place = r->place == IN_IDS ? IN_USER : r->bare ? AT_END : IN_TOP_MAP;
+		return true;
+	case JSON_KEY: return take_key(r, text, line);
+	case JSON_TEXT: return take_text(r, text, line);
+	case JSON_OTHER: return wrong(r, line, "must be a text, a list or an object");
+	}
+	return false;
+}
+
+static void on_mistake(void *context, unsigned line, const char *what)
+{
+	struct reader *r = context;
+	users_mistake(r->users, line, "no JSON: %s", what);
+}
+
+void users_read_json(struct users *u, FILE *in)
+{
+	struct reader r = { .users = u };
+	json_read(in, on_each, on_mistake, &r);
+}
