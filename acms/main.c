@@ -7,22 +7,9 @@
 #include "acms/live.h"
 #include "acms/server.h"
 #include "acms/users.h"
+#include "common/commands.h"
 
 const char *argp_program_version = "acms " ACX_VERSION;
-
-static const struct command {
-	const char *name;
-	int (*run)(int argc, char **argv);
-	const char *what;
-} commands[] = {
-	{ "serve", serve_command, "run the server, in the foreground" },
-	{ "check", check_command, "report every mistake in the configuration" },
-	{ "print", print_command, "print the effective configuration" },
-	{ "health", health_command, "ask the running server whether it answers" },
-	{ "users", users_command, "list, show, export users; import local ones" },
-	{ "audit", audit_command, "export the audit log" },
-};
-enum { COMMANDS = sizeof commands / sizeof *commands };
 
 static error_t parse_config_option(int key, char *arg, struct argp_state *state)
 {
@@ -85,59 +72,19 @@ int print_command(int argc, char **argv)
 	return good ? EXIT_GOOD : EXIT_BAD;
 }
 
-struct chosen {
-	const struct command *command;
-	int at; /* its place in argv */
-};
-
-static error_t parse_command(int key, char *arg, struct argp_state *state)
-{
-	struct chosen *chosen = state->input;
-	if (key == ARGP_KEY_NO_ARGS)
-		argp_error(state, "which command?");
-	if (key != ARGP_KEY_ARG)
-		return ARGP_ERR_UNKNOWN;
-	for (size_t i = 0; i < COMMANDS; i++) {
-		if (strcmp(commands[i].name, arg) == 0)
-			chosen->command = &commands[i];
-	}
-	if (!chosen->command)
-		argp_error(state, "%s: no such command", arg);
-	chosen->at = state->next - 1;
-	state->next = state->argc; /* the rest is the command's */
-	return 0;
-}
-
-static char *help_filter(int key, const char *text, void *input)
-{
-	(void)input;
-	if (key != ARGP_KEY_HELP_POST_DOC)
-		return (char *)text;
-	char *out = NULL;
-	size_t size = 0;
-	FILE *f = open_memstream(&out, &size);
-	if (!f)
-		return (char *)text;
-	fputs("Commands:\n", f);
-	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(f, "  %-8s %s\n", commands[i].name, commands[i].what);
-	fputs("\nacms COMMAND --help tells more. Manual: acms(8), acms.yaml(5).", f);
-	fclose(f);
-	return out;
-}
-
 int main(int argc, char **argv)
 {
-	static const struct argp argp = { NULL, parse_command, "COMMAND [OPTION...]",
-					  "Administrative configuration management server of an MC "
-					  "system: sets MC service users up in partner systems, and "
-					  "takes users from them.\v ",
-					  NULL, help_filter, NULL };
-	struct chosen chosen = { NULL, 0 };
-	argp_err_exit_status = EXIT_USAGE;
-	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &chosen);
-	char name[64];
-	snprintf(name, sizeof name, "acms %s", chosen.command->name);
-	argv[chosen.at] = name;
-	return chosen.command->run(argc - chosen.at, argv + chosen.at);
+	static const struct command commands[] = {
+		{ "serve", serve_command, "run the server, in the foreground" },
+		{ "check", check_command, "report every mistake in the configuration" },
+		{ "print", print_command, "print the effective configuration" },
+		{ "health", health_command, "ask the running server whether it answers" },
+		{ "users", users_command, "list, show, export users; import local ones" },
+		{ "audit", audit_command, "export the audit log" },
+		{ NULL, NULL, NULL },
+	};
+	return commands_run(argc, argv, commands,
+			    "Administrative configuration management server of an MC system: sets MC "
+			    "service users up in partner systems, and takes users from them.",
+			    "acms(8), acms.yaml(5)");
 }
