@@ -45,24 +45,28 @@ $(BUILD)/libacx.a: $(call obj,$(COMMON))
 	@rm -f $@; ar rcs $@ $^
 
 $(BUILD)/acms: $(call obj,$(ACMS)) $(BUILD)/libacx.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	@echo '  LD $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/acmc: $(call obj,$(ACMC)) $(BUILD)/libacx.a
-	$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+	@echo '  LD $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 $(BUILD)/gen/proto/acx.pb-c.c $(BUILD)/gen/proto/acx.pb-c.h &: proto/acx.proto
 	@mkdir -p $(BUILD)/gen
-	protoc-c --c_out=$(BUILD)/gen proto/acx.proto
+	@protoc-c --c_out=$(BUILD)/gen proto/acx.proto
 
 $(BUILD)/obj/proto/%.o: $(BUILD)/gen/proto/%.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	@echo '  CC $@'
+	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 $(BUILD)/obj/common/message.o: $(BUILD)/gen/proto/acx.pb-c.h
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(ALL_CFLAGS) -c -o $@ $<
+	@echo '  CC $@'
+	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
@@ -72,14 +76,16 @@ $(BUILD)/obj/%.o: %.c
 define unit_rule
 $(BUILD)/tests/$(1): $(call obj,tests/unit/$(1).c $(call needs,tests/unit/$(1).c))
 	@mkdir -p $$(@D)
-	$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS) -lcmocka
+	@echo '  LD $$@'
+	@$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS) -lcmocka
 endef
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
 
 define replay_rule
 $(BUILD)/tests/$(1): $(call obj,tests/fuzz/$(1).c tests/fuzz/replay.c $(call needs,tests/fuzz/$(1).c))
 	@mkdir -p $$(@D)
-	$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS)
+	@echo '  LD $$@'
+	@$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS)
 endef
 $(foreach t,$(FUZZ),$(eval $(call replay_rule,$(t))))
 
