@@ -1,0 +1,152 @@
+"""Real MC systems: a CA, an acms, and an administrator's acmc."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import yaml
+
+import pki
+from acx_peer import Client
+
+BUILD = Path(os.environ.get("BUILD", "build")).resolve()
+SANITIZER_REPORTS = ("AddressSanitizer", "runtime error:", "LeakSanitizer", "ThreadSanitizer")
+
+
+def wait_for(condition, what: str, seconds: float = 20):
+    """Polls, since nothing here may depend on how fast the machine is."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        result = condition()
+        if result:
+            return result
+        time.sleep(0.02)
+    raise AssertionError(f"not in {seconds} s: {what}")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        return s.getsockname()[1]
+
+
+class System:
+    """One MC system: its files, and its acms while it runs."""
+
+    def __init__(self, root: Path, name: str):
+        self.name, self.dir, self.port = name, root / name, free_port()
+        self.ca = pki.CA(self.dir, f"CA of {name}")
+        self.leaf = self.ca.issue("acms", [f"DNS:acms.{name}", "DNS:localhost"])
+        self.store = self.dir / "store"
+        self.store.mkdir(mode=0o700)
+        self.config_file = self.dir / "acms.yaml"
+        self.log_file = self.dir / "log"
+        self.process = None
+        self.prefix = []
+        self.config = {
+            "mc_system_id": name,
+            "listen": [{"address": "127.0.0.1", "port": self.port}],
+            "tls": {"certificate": "acms.crt", "key": "acms.key"},
+            "store": {"directory": "store"},
+            "limits": {"partner_timeout": "5 s", "shutdown_timeout": "5 s"},
+        }
+
+    def acmc(self, label: str = "control-room", uri: str | None = None, partners=("*",), **more) -> pki.Leaf:
+        """A certificate for an ACMC, and the rule that lets it ask."""
+        uri = uri or f"sip:{label}@{self.name}"
+        leaf = self.ca.issue(label, [f"URI:{uri}"], usages=(pki.CLIENT,))
+        acmcs = self.config.setdefault("acmcs", {"trust_anchors": ["ca.crt"], "crls": ["ca.crl"], "clients": []})
+        rule = {"name": label, "certificate": f"URI:{uri}", "home_acmc_ids": [uri], "partners": list(partners),
+                "mc_ids": [f"*@{self.name}"], "mc_service_id_domains": [self.name, "tel:+4930*"]}
+        acmcs["clients"].append({k: v for k, v in {**rule, **more}.items() if v is not None})
+        return leaf
+
+    def partner(self, other: "System", address: bool = True, provision=True, port=None, **more) -> dict:
+        """Makes the other system a partner of this one."""
+        rule = {"mc_system_id": other.name, "certificate": f"DNS:acms.{other.name}",
+                "trust_anchors": [str(other.ca.cert_file)], "crls": [str(other.ca.crl_file)]}
+        if address:
+            rule["address"] = f"127.0.0.1:{port or other.port}"
+        if provision is True:
+            provision = {"mc_ids": [f"*@{other.name}"], "mc_service_id_domains": [other.name, "tel:+4930*"]}
+        if provision:
+            rule["provision"] = provision
+        rule.update(more)
+        self.config.setdefault("partners", []).append(rule)
+        return rule
+
+    def write_config(self) -> None:
+        self.config_file.write_text(yaml.safe_dump(self.config, sort_keys=False))
+
+    def start(self, wait: bool = True, preexec=None) -> "System":
+        self.write_config()
+        with open(self.log_file, "ab") as log:
+            self.process = subprocess.Popen([*self.prefix, BUILD / "acms", "serve", "-c", self.config_file],
+                                            stderr=log, preexec_fn=preexec)
+        if wait:
+            wait_for(lambda: self.process.poll() is not None or self.healthy(), f"{self.name} answers", 60)
+            assert self.process.poll() is None, self.log()
+        return self
+
+    def healthy(self) -> bool:
+        return self.run("health").returncode == 0
+
+    def run(self, *words) -> subprocess.CompletedProcess:
+        return subprocess.run([BUILD / "acms", words[0], "-c", self.config_file, *words[1:]], capture_output=True,
+                              text=True, timeout=60)
+
+    def users(self) -> dict:
+        """What acms users export says, by (home, MC ID)."""
+        result = self.run("users", "export")
+        assert result.returncode == 0, result.stderr
+        return {(u["home"], u["mc_id"]): u for u in json.loads(result.stdout)["users"]}
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+    def wait_log(self, text: str) -> None:
+        wait_for(lambda: text in self.log(), f"{text!r} in the log of {self.name}:\n{self.log()}")
+
+    def send_signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def reload(self) -> None:
+        before = self.log().count("reloaded")
+        self.write_config()
+        self.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.log().count("reloaded") > before, "reloaded")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        if self.process and self.process.poll() is None:
+            self.send_signal(number)
+            self.process.wait(30)
+        code = self.process.returncode if self.process else 0
+        self.process = None
+        return code
+
+    def client(self, leaf, **more) -> Client:
+        return Client(self.port, leaf, self.ca.cert_file, **more)
+
+    def acmc_config(self, leaf, **more) -> Path:
+        path = self.dir / f"acmc-{leaf.cert_file.stem}.yaml"
+        path.write_text(yaml.safe_dump({
+            "server": f"localhost:{self.port}", "mc_system_id": self.name, "certificate": str(leaf.cert_file),
+            "key": str(leaf.key_file), "trust_anchors": [str(self.ca.cert_file)], **more}))
+        return path
+
+
+def acmc(config: Path, *words, stdin: str = "") -> subprocess.CompletedProcess:
+    return subprocess.run([BUILD / "acmc", "setup", "-c", config, *words], capture_output=True, text=True, input=stdin,
+                          timeout=120)
+
+
+def check_stopped(system: System) -> None:
+    """Ends it; a server that was not killed ends well and without a sanitizer's report."""
+    was_running = system.process is not None and system.process.poll() is None
+    code = system.stop()
+    assert not any(r in system.log() for r in SANITIZER_REPORTS), system.log()
+    if was_running:
+        assert code == 0, system.log()
