@@ -2,6 +2,7 @@
 
 #include <argp.h>
 #include <errno.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,7 @@ int commands_run(int argc, char **argv, const struct command *table, const char 
 	struct choice c = { table, NULL, manual, 0 };
 	snprintf(doc, sizeof doc, "%s\v ", about);
 	struct argp argp = { NULL, parse, "COMMAND [OPTION...]", doc, NULL, list_commands, NULL };
+	setlocale(LC_CTYPE, ""); /* for the width of characters in tables */
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &c);
 	snprintf(name, sizeof name, "%s %s", program_invocation_short_name, c.chosen->name);

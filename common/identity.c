@@ -21,20 +21,31 @@ static bool label_valid(struct str label)
 	return true;
 }
 
+static bool is_number(struct str label)
+{
+	for (size_t i = 0; i < label.len; i++) {
+		if (label.ptr[i] < '0' || label.ptr[i] > '9')
+			return false;
+	}
+	return true;
+}
+
 bool mc_system_id_valid(struct str id)
 {
 	size_t labels = 0, start = 0;
+	struct str label = STR_NONE;
 	if (id.len < 3 || id.len > MC_SYSTEM_ID_MAX)
 		return false;
 	for (size_t i = 0; i <= id.len; i++) {
 		if (i < id.len && id.ptr[i] != '.')
 			continue;
-		if (!label_valid((struct str){ id.ptr + start, i - start }))
+		label = (struct str){ id.ptr + start, i - start };
+		if (!label_valid(label))
 			return false;
 		labels++;
 		start = i + 1;
 	}
-	return labels >= 2;
+	return labels >= 2 && !is_number(label);
 }
 
 bool mc_id_valid(struct str id)

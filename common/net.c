@@ -77,7 +77,7 @@ struct conn {
 	bool accepted;              /* by a listener */
 	bool in_handshake;          /* is in loop->handshakes */
 	bool is_unsent;             /* is in loop->unsent */
-	bool opened, closing, paused, choked, deaf, dead;
+	bool opened, closing, lingering, paused, choked, deaf, dead;
 	struct event *raw;          /* on the socket: connecting, or lingering */
 	int fd;                     /* while raw has it */
 	struct evutil_addrinfo *addresses, *next_address;
@@ -336,8 +336,10 @@ static void bury(struct conn *c, enum conn_end end, const char *why)
 	if (c->dead)
 		return;
 	c->dead = true;
-	c->end = end;
-	snprintf(c->why, sizeof c->why, "%s", why);
+	if (!c->lingering) { /* its end was told already */
+		c->end = end;
+		snprintf(c->why, sizeof c->why, "%s", why);
+	}
 	leave_handshakes(c);
 	if (c->is_unsent)
 		TAILQ_REMOVE(&c->loop->unsent, c, in_unsent);
@@ -384,25 +386,29 @@ static void on_linger(evutil_socket_t fd, short what, void *context)
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0) {
-			bury(c, CONN_END_LOCAL, "closed");
+			bury(c, CONN_END_LOCAL, "");
 			return;
 		}
 	}
 }
 
-static void linger(struct conn *c)
+/* end, why: what ended() is going to say. */
+static void linger(struct conn *c, enum conn_end end, const char *why)
 {
 	evutil_socket_t fd = bufferevent_getfd(c->bev);
-	tls_shutdown(c->ssl);
+	c->lingering = c->closing = true;
+	c->end = end;
+	snprintf(c->why, sizeof c->why, "%s", why);
+	if (c->opened)
+		tls_shutdown(c->ssl);
 	shutdown(fd, SHUT_WR);
 	bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
 	bufferevent_disable(c->bev, EV_READ | EV_WRITE);
 	c->raw = event_new(c->loop->base, fd, EV_READ | EV_PERSIST, on_linger, c);
-	if (!c->raw || event_add(c->raw, NULL) != 0) {
-		bury(c, CONN_END_LOCAL, "closed");
-		return;
-	}
-	set_deadline(c, DEADLINE_DRAIN, LINGER_MS);
+	if (!c->raw || event_add(c->raw, NULL) != 0)
+		bury(c, CONN_END_LOCAL, "");
+	else
+		set_deadline(c, DEADLINE_DRAIN, LINGER_MS);
 }
 
 static size_t queued(const struct conn *c)
@@ -499,7 +505,7 @@ static void on_write(struct bufferevent *bev, void *context)
 	if (c->dead || queued(c) > 0)
 		return;
 	if (c->closing)
-		linger(c);
+		linger(c, CONN_END_LOCAL, "closed");
 	else if (c->choked) {
 		c->choked = false;
 		conn_resume(c);
@@ -537,7 +543,7 @@ static void on_flush(evutil_socket_t fd, short what, void *context)
 		TAILQ_REMOVE(&l->unsent, c, in_unsent);
 		c->is_unsent = false;
 		if (queued(c) == 0 && c->closing)
-			linger(c);
+			linger(c, CONN_END_LOCAL, "closed");
 		else if (bufferevent_write_buffer(c->bev, c->out) != 0)
 			bury(c, CONN_END_FAILED, "out of memory");
 	}
@@ -588,7 +594,10 @@ static void on_broken(struct conn *c, short what, int system_error)
 		error_set(&e, ERR_SYSTEM, "%s", strerror(system_error));
 	else if (code == 0 && strcmp(e.text, "the connection broke") == 0)
 		error_set(&e, ERR_SYSTEM, "closed by the other end during the TLS handshake");
-	bury(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
+	if (c->accepted && !c->opened) /* so that our alert arrives */
+		linger(c, CONN_END_FAILED, e.text);
+	else
+		bury(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
 }
 
 static void on_event(struct bufferevent *bev, short what, void *context)

@@ -26,6 +26,7 @@ struct table *table_new(const char *const *titles)
 		}
 	}
 	scols_table_set_termforce(t->scols, SCOLS_TERMFORCE_NEVER); /* cells are never cut */
+	scols_table_enable_noencoding(t->scols, 1);		   /* table_row escapes */
 	return t;
 }
 

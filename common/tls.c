@@ -268,6 +268,8 @@ bool tls_failure(SSL *ssl, unsigned long code, struct error *e)
 			  SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
 	else if (ERR_GET_LIB(code) == ERR_LIB_SSL && reason == SSL_R_PEER_DID_NOT_RETURN_A_CERTIFICATE)
 		error_set(e, ERR_TLS, "the client sent no certificate");
+	else if (ERR_SYSTEM_ERROR(code))
+		error_set(e, ERR_TLS, "%s", strerror(reason));
 	else if (code)
 		error_set(e, ERR_TLS, "TLS: %s", ERR_reason_error_string(code) ?
 			  ERR_reason_error_string(code) : "unknown error");

@@ -71,7 +71,7 @@ class System:
         if address:
             rule["address"] = f"127.0.0.1:{port or other.port}"
         if provision is True:
-            provision = {"mc_ids": [f"*@{other.name}"], "mc_service_id_domains": [other.name, "tel:+4930*"]}
+            provision = {"mc_ids": [f"*@{other.name}"], "mc_service_id_domains": [other.name] + ["tel:+4930*"] * (other.name == "police.example")}
         if provision:
             rule["provision"] = provision
         rule.update(more)

@@ -1,0 +1,254 @@
+"""The home ACMS: PROTOCOL.md 5.4 and 6, the 1xx, 3xx and 6xx causes."""
+
+import threading
+import time
+
+import pytest
+
+from acx_peer import FakePartner, Link, frame, hello, limits, new_id, pb, true_response
+from systems import acmc, wait_for
+
+USER = {"uma@police.example": [(1, "sip:uma@police.example")]}
+
+
+def fake(world, home, name, script, greeting=None, **more):
+    """A scripted partner system of the home."""
+    system = world.system(name)
+    partner = FakePartner(name, system.leaf, home.ca.cert_file, script, greeting)
+    world.fakes.append(partner)
+    home.partner(system, port=partner.port, provision=None, **more)
+    return partner
+
+
+def home_with(world, name, script, **more):
+    home = world.system("police.example")
+    home.admin = home.acmc()
+    partner = fake(world, home, name, script, **more)
+    home.start()
+    return home, partner
+
+
+@pytest.mark.parametrize("target, cause", [
+    ("nobody.example", pb.UNKNOWN_TARGET), ("police.example", pb.TARGET_IS_OWN_SYSTEM),
+    ("FIRE.example", pb.INVALID_TARGET), ("x", pb.INVALID_TARGET), ("fire.example.", pb.INVALID_TARGET)])
+def test_bad_target_concerns_that_target_alone(federation, target, cause):
+    client = federation.home.client(federation.home.admin)
+    answers = client.setup_all([target, "rail.example"], USER)
+    assert answers[target].cause == cause and not answers[target].result
+    assert answers[target].origin == pb.HOME_ACMS and list(answers[target].mc_id_list) == list(USER)
+    assert answers["rail.example"].result
+
+
+def test_duplicate_target_is_answered_once_and_not_sent(federation):
+    client = federation.home.client(federation.home.admin)
+    users = {"dup@police.example": []}
+    answers = client.setup_all(["fire.example", "rail.example", "fire.example"], users)
+    assert answers["fire.example"].cause == pb.DUPLICATE_TARGET and answers["rail.example"].result
+    assert ("police.example", "dup@police.example") not in federation.fire.users()
+    client.ping()  # there was no third response
+
+
+def test_no_target_and_too_many(federation):
+    client = federation.home.client(federation.home.admin)
+    for targets, cause in (([], pb.MISSING_ELEMENT), ([f"a{i}.example" for i in range(101)], pb.TOO_MANY_IDENTITIES)):
+        answer = client.setup(targets, USER)
+        assert (answer.mc_system_id, answer.cause, answer.origin) == ("police.example", cause, pb.HOME_ACMS)
+        client.ping()
+
+
+def test_authorisation_of_the_acmc(world):
+    """'authorise the ACMC by its certificate (a Home ACMC ID in the request must belong to that certificate)'"""
+    home, fire, rail = world.federation()
+    limited = home.acmc("limited", partners=["fire.example"])
+    powerless = home.ca.issue("powerless", ["URI:sip:powerless@police.example"])
+    home.config["acmcs"]["clients"].append(
+        {"name": "powerless", "certificate": "URI:sip:powerless@police.example"})
+    for s in (fire, rail, home):
+        s.start()
+    client = home.client(limited)
+    answers = client.setup_all(["fire.example", "rail.example"], USER)
+    assert answers["fire.example"].result and answers["rail.example"].cause == pb.TARGET_NOT_PERMITTED
+    other = client.setup(["fire.example"], USER, home_acmc_id="sip:control-room@police.example")
+    assert other.cause == pb.HOME_ACMC_ID_NOT_BOUND
+    spelled = client.setup(["fire.example"], USER, home_acmc_id="SIP:limited@POLICE.example")
+    assert spelled.result
+    bad = client.setup(["fire.example"], {"x@fire.example": [], "y@police.example": [(1, "sip:y@fire.example")]})
+    assert bad.cause == pb.IDENTITY_NOT_PERMITTED
+    assert {(c.mc_id, c.mc_service_id, c.cause) for c in bad.identity_causes} == {
+        ("x@fire.example", "", pb.IDENTITY_NOT_PERMITTED),
+        ("y@police.example", "sip:y@fire.example", pb.IDENTITY_NOT_PERMITTED)}
+    assert home.client(powerless).setup(["fire.example"], USER).cause == pb.ACMC_NOT_AUTHORISED
+
+
+def test_a_partner_that_is_down(federation):
+    """'a partner that is down ... a defined response for that partner alone' and back again"""
+    home, fire = federation.home, federation.fire
+    fire.stop()
+    client = home.client(home.admin)
+    answers = client.setup_all(["fire.example", "rail.example"], USER)
+    assert answers["fire.example"].cause == pb.PARTNER_UNREACHABLE and answers["rail.example"].result
+    assert "Connection refused" in answers["fire.example"].detail
+    fire.start()
+    assert client.setup(["fire.example"], USER).result
+
+
+def test_a_partner_sees_only_its_own_mc_system_id(world):
+    home, partner = home_with(world, "fire.example", lambda link, r: link.send(true_response(r, "fire.example")))
+    fake_rail = fake(world, home, "rail.example", lambda link, r: link.send(true_response(r, "rail.example")))
+    home.reload()
+    request_id = new_id()
+    answers = home.client(home.admin).setup_all(["rail.example", "fire.example"], USER, request_id=request_id)
+    assert all(a.result for a in answers.values())
+    for p in (partner, fake_rail):
+        assert [list(r.mc_system_id) for r in p.requests] == [[p.system]]
+        assert p.requests[0].request_id == request_id
+
+
+def test_responses_are_passed_on_as_they_arrive(world):
+    release = threading.Event()
+
+    def slow(link, r):
+        release.wait(20)
+        link.send(true_response(r, "slow.example"))
+
+    home, _ = home_with(world, "slow.example", slow)
+    fake(world, home, "fast.example", lambda link, r: link.send(true_response(r, "fast.example")))
+    home.reload()
+    client = home.client(home.admin)
+    from acx_peer import request
+    client.send(request(["slow.example", "fast.example"], USER))
+    assert client.receive().mc_service_user_setup_response.mc_system_id == "fast.example"
+    release.set()
+    assert client.receive().mc_service_user_setup_response.mc_system_id == "slow.example"
+
+
+def nonsense(change):
+    def script(link: Link, r):
+        message = true_response(r, "fake.example")
+        change(message.mc_service_user_setup_response)
+        link.send(message)
+    return script
+
+
+def set_field(name, value):
+    return nonsense(lambda r: setattr(r, name, value))
+
+
+@pytest.mark.parametrize("script, cause", [
+    (set_field("mc_system_id", "rail.example"), pb.PARTNER_PROTOCOL_ERROR),
+    (set_field("origin", pb.HOME_ACMS), pb.PARTNER_PROTOCOL_ERROR),
+    (set_field("cause", pb.MC_SERVICE_ID_IN_USE), pb.PARTNER_PROTOCOL_ERROR),
+    (nonsense(lambda r: r.ClearField("mc_id_list")), pb.PARTNER_PROTOCOL_ERROR),
+    (nonsense(lambda r: r.mc_id_list.append("else@police.example")), pb.PARTNER_PROTOCOL_ERROR),
+    (nonsense(lambda r: r.ClearField("result")), pb.PARTNER_PROTOCOL_ERROR),
+    (lambda link, r: link.send_raw(frame(b"\xff\xff\xff")), pb.PARTNER_PROTOCOL_ERROR),
+    (lambda link, r: link.send_raw(b"\x7f\xff\xff\xff"), pb.PARTNER_PROTOCOL_ERROR),
+    (lambda link, r: link.sock.close(), pb.PARTNER_CONNECTION_LOST),
+    (lambda link, r: (link.send_raw(b"\0\0\1\0half"), link.sock.unwrap()), pb.PARTNER_CONNECTION_LOST),
+    (lambda link, r: None, pb.PARTNER_TIMEOUT),
+    (set_field("request_id", b"0123456789abcdef"), pb.PARTNER_TIMEOUT),  # an answer to nothing is dropped
+])
+def test_a_partner_that_answers_nonsense_or_not_at_all(world, script, cause):
+    home = world.system("police.example")
+    home.config["limits"]["partner_timeout"] = "1 s"
+    home.admin = home.acmc()
+    fake(world, home, "fake.example", script)
+    fake(world, home, "good.example", lambda link, r: link.send(true_response(r, "good.example")))
+    home.start()
+    answers = home.client(home.admin).setup_all(["fake.example", "good.example"], USER)
+    assert answers["fake.example"].cause == cause and not answers["fake.example"].result
+    assert answers["good.example"].result
+
+
+def test_a_partner_that_answers_twice(world):
+    def twice(link, r):
+        for _ in range(2):
+            link.send(true_response(r, "fake.example"))
+
+    home, _ = home_with(world, "fake.example", twice)
+    client = home.client(home.admin)
+    assert client.setup(["fake.example"], USER).result
+    client.ping()
+    home.wait_log("nobody waits for")
+    assert client.setup(["fake.example"], USER).result
+
+
+def test_limits_of_the_partner_are_kept(world):
+    greeting = hello("fake.example", limits=limits(max_mc_ids=2, max_requests_in_flight=1))
+    seen = []
+
+    def script(link, r):
+        seen.append(time.monotonic())
+        time.sleep(0.2)
+        link.send(true_response(r, "fake.example"))
+
+    home, partner = home_with(world, "fake.example", script, greeting=greeting)
+    client = home.client(home.admin)
+    three = {f"u{i}@police.example": [] for i in range(3)}
+    assert client.setup(["fake.example"], three).cause == pb.PARTNER_LIMIT
+    from acx_peer import request
+    for i in range(3):
+        client.send(request(["fake.example"], {f"u{i}@police.example": []}))
+    assert all(client.receive().mc_service_user_setup_response.result for _ in range(3))
+    assert all(b - a > 0.15 for a, b in zip(seen, seen[1:]))
+
+
+@pytest.mark.parametrize("greeting", [
+    hello("other.example"), hello("fake.example", version_min=2, version_max=3),
+    hello("fake.example", limits=limits(max_frame_bytes=100)), hello(None)])
+def test_a_partner_with_a_bad_hello_is_not_used(world, greeting):
+    home, partner = home_with(world, "fake.example", lambda link, r: None, greeting=greeting)
+    answer = home.client(home.admin).setup(["fake.example"], USER)
+    assert answer.cause == pb.PARTNER_UNREACHABLE and not partner.requests
+
+
+def test_same_id_twice_at_once_is_not_mixed_up(world):
+    waiting = []
+
+    def script(link, r):
+        waiting.append((link, r))
+
+    home, partner = home_with(world, "fake.example", script)
+    one, two = home.client(home.admin), home.client(home.admin)
+    from acx_peer import request
+    request_id = new_id()
+    one.send(request(["fake.example"], {"one@police.example": []}, request_id=request_id))
+    wait_for(lambda: len(waiting) == 1, "the first request")
+    two.send(request(["fake.example"], {"two@police.example": []}, request_id=request_id))
+    two.ping()
+    assert len(waiting) == 1  # the second waits at home
+    waiting[0][0].send(true_response(waiting[0][1], "fake.example"))
+    assert list(one.receive().mc_service_user_setup_response.mc_id_list) == ["one@police.example"]
+    wait_for(lambda: len(waiting) == 2, "the second request")
+    waiting[1][0].send(true_response(waiting[1][1], "fake.example"))
+    assert list(two.receive().mc_service_user_setup_response.mc_id_list) == ["two@police.example"]
+
+
+def test_an_administrator_who_leaves_harms_nobody(world):
+    entered, release = threading.Event(), threading.Event()
+
+    def script(link, r):
+        entered.set()
+        release.wait(20)
+        link.send(true_response(r, "fake.example"))
+
+    home, _ = home_with(world, "fake.example", script)
+    from acx_peer import request
+    gone = home.client(home.admin)
+    gone.send(request(["fake.example"], USER))
+    assert entered.wait(20)
+    gone.close()
+    release.set()
+    other = home.client(home.admin)
+    assert other.setup(["fake.example"], USER).result
+
+
+def test_acmc_shows_what_came_and_what_did_not(world):
+    home, _ = home_with(world, "fake.example", lambda link, r: None)
+    home.config["limits"]["partner_timeout"] = "60 s"
+    home.reload()
+    result = acmc(home.acmc_config(home.admin), "--timeout", "1", "--to", "fake.example,nobody.example",
+                  "uma@police.example")
+    assert result.returncode == 4
+    assert "no answer" in result.stdout and "UNKNOWN_TARGET" in result.stdout
+    assert "repeat the command with --request-id" in result.stderr
