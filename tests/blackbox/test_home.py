@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from acx_peer import FakePartner, Link, frame, hello, limits, new_id, pb, true_response
+from acx_peer import FakePartner, Link, frame, hello, limits, new_id, pb, request, true_response
 from systems import acmc, wait_for
 
 USER = {"uma@police.example": [(1, "sip:uma@police.example")]}
@@ -115,7 +115,6 @@ def test_responses_are_passed_on_as_they_arrive(world):
     fake(world, home, "fast.example", lambda link, r: link.send(true_response(r, "fast.example")))
     home.reload()
     client = home.client(home.admin)
-    from acx_peer import request
     client.send(request(["slow.example", "fast.example"], USER))
     assert client.receive().mc_service_user_setup_response.mc_system_id == "fast.example"
     release.set()
@@ -186,7 +185,6 @@ def test_limits_of_the_partner_are_kept(world):
     client = home.client(home.admin)
     three = {f"u{i}@police.example": [] for i in range(3)}
     assert client.setup(["fake.example"], three).cause == pb.PARTNER_LIMIT
-    from acx_peer import request
     for i in range(3):
         client.send(request(["fake.example"], {f"u{i}@police.example": []}))
     assert all(client.receive().mc_service_user_setup_response.result for _ in range(3))
@@ -210,7 +208,6 @@ def test_same_id_twice_at_once_is_not_mixed_up(world):
 
     home, partner = home_with(world, "fake.example", script)
     one, two = home.client(home.admin), home.client(home.admin)
-    from acx_peer import request
     request_id = new_id()
     one.send(request(["fake.example"], {"one@police.example": []}, request_id=request_id))
     wait_for(lambda: len(waiting) == 1, "the first request")
@@ -233,7 +230,6 @@ def test_an_administrator_who_leaves_harms_nobody(world):
         link.send(true_response(r, "fake.example"))
 
     home, _ = home_with(world, "fake.example", script)
-    from acx_peer import request
     gone = home.client(home.admin)
     gone.send(request(["fake.example"], USER))
     assert entered.wait(20)

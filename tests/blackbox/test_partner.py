@@ -60,7 +60,6 @@ def test_never_anothers_record(world, tmp_path):
     assert imported.returncode == 0, imported.stderr
     third = fire.client(rail.leaf, system="rail.example")
     assert third.setup(["fire.example"], {"r@rail.example": [(1, "sip:r@x.shared.example")]}).result
-    fire.partner  # noqa: B018
     client = as_home(fire, home)
     before = fire.users()
     answer = client.setup(["fire.example"], {
