@@ -55,7 +55,7 @@ static struct block *add_block(struct arena *a, size_t n)
 
 void *arena_alloc(struct arena *a, size_t n)
 {
-	const size_t align = sizeof(max_align_t);
+	const size_t align = _Alignof(max_align_t);
 	if (n > SIZE_MAX / 2)
 		return NULL;
 	n = (n ? n + align - 1 : align) / align * align;

@@ -1,0 +1,54 @@
+// needs: common/arena.c
+#include "common/arena.h"
+#include "unit.h"
+
+static void memory_is_zeroed_and_aligned(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	for (size_t n = 0; n < 5000; n += 37) {
+		char *p = arena_alloc(a, n);
+		assert_non_null(p);
+		assert_int_equal((uintptr_t)p % _Alignof(max_align_t), 0);
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(p[i], 0);
+		memset(p, 0xAA, n);
+	}
+	arena_free(a);
+}
+
+static void the_budget_holds(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(4096);
+	assert_non_null(arena_alloc(a, 4000));
+	assert_null(arena_alloc(a, 200));
+	assert_non_null(arena_alloc(a, 32));
+	assert_null(arena_array(a, SIZE_MAX / 2, 4));
+	assert_null(arena_alloc(a, SIZE_MAX));
+	assert_null(arena_printf(a, "%1000d", 1));
+	arena_free(a);
+	arena_free(NULL);
+}
+
+static void texts_are_copied_with_a_nul(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct str s = arena_str(a, (struct str){ "abcdef", 3 });
+	assert_string_equal(s.ptr, "abc");
+	assert_null(arena_str(a, STR_NONE).ptr);
+	assert_non_null(arena_str(a, STR("")).ptr);
+	assert_string_equal(arena_printf(a, "%d-%s", 7, "x"), "7-x");
+	arena_free(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(memory_is_zeroed_and_aligned),
+		cmocka_unit_test(the_budget_holds),
+		cmocka_unit_test(texts_are_copied_with_a_nul),
+	};
+	return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
+}

@@ -1,0 +1,223 @@
+// needs: common/json.c
+/* JSON in and out as a stream: what is written parses again, and a mistake has its line. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include "common/json.h"
+
+/* --- writing --- */
+
+struct output {
+	char *text;
+	size_t size;
+	FILE *file;
+};
+
+static struct json_writer *begin(struct output *o)
+{
+	*o = (struct output){ NULL, 0, NULL };
+	o->file = open_memstream(&o->text, &o->size);
+	assert_non_null(o->file);
+	struct json_writer *w = json_writer_new(o->file);
+	assert_non_null(w);
+	return w;
+}
+
+static void end(struct output *o, struct json_writer *w, const char *expected)
+{
+	assert_true(json_writer_free(w));
+	fclose(o->file);
+	assert_string_equal(o->text, expected);
+	free(o->text);
+}
+
+static void writes_every_kind(void **state)
+{
+	struct output o;
+	struct json_writer *w = begin(&o);
+	(void)state;
+	json_map(w);
+	json_key(w, "text");
+	json_text(w, STR("b\xC3\xBCro"));
+	json_key(w, "numbers");
+	json_array(w);
+	json_number(w, 0);
+	json_number(w, INT64_MIN);
+	json_end_array(w);
+	json_key(w, "yes");
+	json_bool(w, true);
+	json_key(w, "nothing");
+	json_null(w);
+	json_key(w, "empty");
+	json_map(w);
+	json_end_map(w);
+	json_end_map(w);
+	end(&o, w, "{\n  \"text\": \"b\xC3\xBCro\",\n  \"numbers\": [\n    0,\n"
+		   "    -9223372036854775808\n  ],\n  \"yes\": true,\n  \"nothing\": null,\n"
+		   "  \"empty\": {\n\n  }\n}\n");
+}
+
+static void escapes_what_json_must_not_have(void **state)
+{
+	struct output o;
+	struct json_writer *w = begin(&o);
+	(void)state;
+	json_array(w);
+	json_text(w, STR("\"\\\n\x1B[31m\x01"));
+	json_text(w, (struct str){ "a\0b", 3 });
+	json_text(w, STR_NONE);
+	json_end_array(w);
+	end(&o, w, "[\n  \"\\\"\\\\\\n\\u001B[31m\\u0001\",\n  \"a\\u0000b\",\n  \"\"\n]\n");
+}
+
+static void says_that_output_failed(void **state)
+{
+	FILE *full = fopen("/dev/full", "w");
+	(void)state;
+	assert_non_null(full);
+	struct json_writer *w = json_writer_new(full);
+	json_map(w);
+	json_end_map(w);
+	assert_false(json_writer_free(w));
+	fclose(full);
+}
+
+/* --- reading: events as "KIND:text@line " --- */
+
+struct trace {
+	char text[1024];
+	size_t n;
+	unsigned stop_after; /* events; 0: never */
+	unsigned events, mistakes, mistake_line;
+	size_t longest; /* text */
+};
+
+static void note(struct trace *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(struct trace *t, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	int n = vsnprintf(t->text + t->n, sizeof t->text - t->n, format, args);
+	va_end(args);
+	assert_in_range(n, 0, sizeof t->text - t->n - 1);
+	t->n += (size_t)n;
+}
+
+static bool on_each(void *context, enum json_kind kind, struct str text, unsigned line)
+{
+	static const char *const names[] = { "{", "}", "[", "]", "key", "text", "other" };
+	struct trace *t = context;
+	if (text.len > t->longest)
+		t->longest = text.len;
+	if (text.ptr)
+		note(t, "%s:%.*s@%u ", names[kind], STR_ARG(text), line);
+	else
+		note(t, "%s@%u ", names[kind], line);
+	return ++t->events != t->stop_after;
+}
+
+static void on_mistake(void *context, unsigned line, const char *what)
+{
+	struct trace *t = context;
+	assert_non_null(what);
+	assert_true(what[0] && !strchr(what, '\n'));
+	t->mistakes++;
+	t->mistake_line = line;
+}
+
+static struct trace parse(const char *text, size_t n, unsigned stop_after)
+{
+	struct trace t = { .stop_after = stop_after };
+	FILE *in = n ? fmemopen((char *)text, n, "r") : fopen("/dev/null", "r");
+	assert_non_null(in);
+	json_read(in, on_each, on_mistake, &t);
+	fclose(in);
+	return t;
+}
+
+#define PARSE(literal) parse(literal, sizeof(literal) - 1, 0)
+
+static void reads_with_lines(void **state)
+{
+	struct trace t = PARSE("{\n\"a\": [1, true,\n null, \"x\\u00e9\"],\n\"b\":{}}\n\n");
+	(void)state;
+	assert_int_equal(t.mistakes, 0);
+	assert_string_equal(t.text, "{@1 key:a@2 [@2 other@2 other@2 other@3 text:x\xC3\xA9@3 ]@3 "
+				    "key:b@4 {@4 }@4 }@4 ");
+}
+
+static void a_text_may_have_nul(void **state)
+{
+	struct trace t = PARSE("[\"a\\u0000b\"]");
+	(void)state;
+	assert_int_equal(t.mistakes, 0);
+	assert_int_equal(t.longest, 3);
+}
+
+static void mistakes_have_their_line(void **state)
+{
+	static const struct {
+		const char *text;
+		unsigned line;
+	} cases[] = {
+		{ "", 0 },
+		{ " \n ", 2 },
+		{ "[1,\n2,\n]", 3 },
+		{ "{\"a\"\n1}", 2 },
+		{ "[\n\"\xFF\"]", 2 },
+		{ "[\n\n\"open", 3 },
+		{ "[]\n[]", 2 },
+		{ "[\n", 1 },
+		{ "{'a':1}", 1 },
+		{ "\xEF\xBB\xBF[]", 1 },
+		{ "[01]", 1 },
+		{ "[\n\"\\uD800\\\"]", 2 },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct trace t = parse(cases[i].text, strlen(cases[i].text), 0);
+		if (t.mistakes != 1 || t.mistake_line != cases[i].line)
+			fail_msg("case %zu: %u mistakes, line %u", i, t.mistakes, t.mistake_line);
+	}
+}
+
+static void stops_when_told_and_reports_nothing(void **state)
+{
+	static const char text[] = "[\"a\", \"b\", \"c\"";
+	(void)state;
+	for (unsigned stop = 1; stop <= 4; stop++) {
+		struct trace t = parse(text, sizeof text - 1, stop);
+		assert_int_equal(t.events, stop);
+		assert_int_equal(t.mistakes, 0);
+	}
+}
+
+static void deep_nesting_does_not_overflow(void **state)
+{
+	enum { DEPTH = 200000 };
+	char *text = malloc(DEPTH);
+	(void)state;
+	assert_non_null(text);
+	memset(text, '[', DEPTH);
+	struct trace t = parse(text, DEPTH, 100);
+	assert_int_equal(t.events, 100);
+	free(text);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(writes_every_kind),
+		cmocka_unit_test(escapes_what_json_must_not_have),
+		cmocka_unit_test(says_that_output_failed),
+		cmocka_unit_test(reads_with_lines),
+		cmocka_unit_test(a_text_may_have_nul),
+		cmocka_unit_test(mistakes_have_their_line),
+		cmocka_unit_test(stops_when_told_and_reports_nothing),
+		cmocka_unit_test(deep_nesting_does_not_overflow),
+	};
+	return cmocka_run_group_tests_name("json", tests, NULL, NULL);
+}

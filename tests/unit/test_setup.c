@@ -1,0 +1,194 @@
+// needs: common/setup.c common/identity.c common/text.c common/arena.c
+#include "common/setup.h"
+#include "unit.h"
+
+static struct str target = { "fire.example", 12 };
+
+static struct setup_request make(struct str *mc_ids, size_t n, struct service_id_entry *ids, size_t n_ids)
+{
+	return (struct setup_request){ .mc_system_ids = &target, .n_mc_system_ids = 1, .mc_ids = mc_ids,
+				       .n_mc_ids = n, .service_ids = ids, .n_service_ids = n_ids };
+}
+
+static struct verdict check(struct arena *a, struct setup_request *r, struct setup *s)
+{
+	struct limits limits = LIMITS_DEFAULT;
+	limits.max_mc_ids = 4;
+	limits.max_mc_service_ids_per_mc_id = 2;
+	return setup_check(a, r, &limits, s);
+}
+
+static void sorted_paired_and_canonical(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct str mc_ids[] = { STR("b"), STR("a"), STR("c") };
+	struct service_id_entry ids[] = { { STR("c"), 3, STR("SIP:c@X.example") }, { STR("a"), 2, STR("sip:a2@x.example") },
+					  { STR("a"), 1, STR("sip:a1@x.example") } };
+	struct setup_request r = make(mc_ids, 3, ids, 3);
+	struct setup s;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_NO_CAUSE);
+	assert_int_equal(s.n_users, 3);
+	assert_str(s.users[0].mc_id, "a");
+	assert_int_equal(s.users[0].n_service_ids, 2);
+	assert_str(s.users[0].service_ids[0].mc_service_id, "sip:a1@x.example");
+	assert_str(s.users[1].mc_id, "b");
+	assert_int_equal(s.users[1].n_service_ids, 0);
+	assert_str(s.users[2].service_ids[0].mc_service_id, "sip:c@x.example");
+	arena_free(a);
+}
+
+static void all_identities_in_the_way_are_named(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct str mc_ids[] = { STR("a"), STR("a"), STR("\n") };
+	struct service_id_entry ids[] = { { STR("a"), 1, STR("x") }, { STR("z"), 1, STR("sip:z@x.example") },
+					  { STR("a"), 9, STR("sip:a@x.example") }, { STR("a"), 1, STR("sip:b@x.example") },
+					  { STR("a"), 1, STR("sip:%62@x.example") } };
+	static const enum cause expected[] = { CAUSE_INVALID_MC_ID, CAUSE_DUPLICATE_IDENTITY, CAUSE_INVALID_MC_SERVICE_ID,
+					       CAUSE_UNPAIRED_MC_SERVICE_ID, CAUSE_UNKNOWN_MC_SERVICE,
+					       CAUSE_DUPLICATE_IDENTITY };
+	struct setup_request r = make(mc_ids, 3, ids, 5);
+	struct setup s;
+	struct verdict v = check(a, &r, &s);
+	assert_int_equal(v.cause, CAUSE_INVALID_MC_ID);
+	assert_int_equal(v.n_identities, 6);
+	for (size_t i = 0; i < 6; i++)
+		assert_int_equal(v.identities[i].cause, expected[i]);
+	arena_free(a);
+}
+
+static void one_uri_is_one_users(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct str mc_ids[] = { STR("a"), STR("b") };
+	struct service_id_entry ids[] = { { STR("a"), 1, STR("sip:x@x.example") }, { STR("a"), 2, STR("sip:x@x.example") } };
+	struct setup_request r = make(mc_ids, 2, ids, 2);
+	struct setup s;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_NO_CAUSE);
+	ids[1].mc_id = mc_ids[1];
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_DUPLICATE_IDENTITY);
+	arena_free(a);
+}
+
+static void bounds_and_missing_elements(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct str mc_ids[] = { STR("a"), STR("b"), STR("c"), STR("d"), STR("e") };
+	struct service_id_entry ids[] = { { STR("a"), 1, STR("sip:1@x.example") }, { STR("a"), 1, STR("sip:2@x.example") },
+					  { STR("a"), 1, STR("sip:3@x.example") } };
+	struct setup_request r = make(mc_ids, 5, ids, 3);
+	struct setup s;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_TOO_MANY_IDENTITIES);
+	r.n_mc_ids = 4;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_TOO_MANY_IDENTITIES);
+	r.n_service_ids = 2;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_NO_CAUSE);
+	r.has_unknown_fields = true;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_UNSUPPORTED_ELEMENT);
+	r.n_mc_ids = 0;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_MISSING_ELEMENT);
+	r = make(mc_ids, 1, NULL, 0);
+	r.home_acmc_id = STR("nobody");
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_INVALID_HOME_ACMC_ID);
+	r.n_mc_system_ids = 0;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_MISSING_ELEMENT);
+	arena_free(a);
+}
+
+static void a_spent_arena_refuses(void **state)
+{
+	(void)state;
+	struct str mc_ids[] = { STR("b"), STR("a") };
+	struct service_id_entry ids[] = { { STR("a"), 1, STR("SIP:1@x.example") } };
+	struct setup_request r = make(mc_ids, 2, ids, 1);
+	for (size_t budget = 16; budget < 400; budget += 16) {
+		struct arena *a = arena_new(budget);
+		struct setup s;
+		struct verdict v = check(a, &r, &s);
+		if (v.cause == CAUSE_NO_CAUSE)
+			assert_int_equal(s.n_users, 2);
+		arena_free(a);
+	}
+}
+
+static void content_is_the_same_whatever_order_and_spelling(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct str one[] = { STR("a"), STR("b") }, two[] = { STR("b"), STR("a") };
+	struct service_id_entry ids[] = { { STR("a"), 1, STR("sip:a@x.example") }, { STR("b"), 1, STR("sip:b@x.example") } };
+	struct service_id_entry same[] = { { STR("b"), 1, STR("SIP:%62@X.EXAMPLE") }, { STR("a"), 1, STR("sip:a@x.example") } };
+	struct setup_request r = make(one, 2, ids, 2), q = make(two, 2, same, 2);
+	struct setup s, t;
+	check(a, &r, &s);
+	check(a, &q, &t);
+	assert_true(str_eq(setup_content(a, &s), setup_content(a, &t)));
+	q.home_acmc_id = STR("sip:admin@x.example");
+	check(a, &q, &t);
+	assert_false(str_eq(setup_content(a, &s), setup_content(a, &t)));
+	same[0].service = 2;
+	q.home_acmc_id = STR_NONE;
+	check(a, &q, &t);
+	assert_false(str_eq(setup_content(a, &s), setup_content(a, &t)));
+	arena_free(a);
+}
+
+static void responses_that_cannot_be_answers(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct str mc_ids[] = { STR("a"), STR("b") }, swapped[] = { STR("b"), STR("a") }, other[] = { STR("a"), STR("c") };
+	struct service_id_entry ids[] = { { STR("a"), 1, STR("sip:a@x.example") } };
+	struct setup_request r = make(mc_ids, 2, ids, 1);
+	struct setup_response good, bad;
+	struct verdict done = { .cause = CAUSE_NO_CAUSE };
+	struct setup s;
+	check(a, &r, &s);
+	assert_true(setup_to_response(a, &s, target, ORIGIN_PARTNER_ACMS, &done, &good));
+	assert_null(setup_response_fault(&s, target, &good));
+	bad = good, bad.mc_ids = swapped;
+	assert_null(setup_response_fault(&s, target, &bad));
+	bad = good, bad.n_service_ids = 0;
+	assert_null(setup_response_fault(&s, target, &bad));
+	bad = good, bad.mc_ids = other;
+	assert_non_null(setup_response_fault(&s, target, &bad));
+	bad = good, bad.n_mc_ids = 0;
+	assert_non_null(setup_response_fault(&s, target, &bad));
+	bad = good, bad.cause = CAUSE_SHUTTING_DOWN;
+	assert_non_null(setup_response_fault(&s, target, &bad));
+	bad = good, bad.result = false;
+	assert_non_null(setup_response_fault(&s, target, &bad));
+	bad = good, bad.origin = ORIGIN_HOME_ACMS;
+	assert_non_null(setup_response_fault(&s, target, &bad));
+	bad = good, bad.mc_system_id = STR("rail.example");
+	assert_non_null(setup_response_fault(&s, target, &bad));
+	struct service_id_entry wrong[] = { { STR("b"), 1, STR("sip:a@x.example") } };
+	bad = good, bad.service_ids = wrong;
+	assert_non_null(setup_response_fault(&s, target, &bad));
+	struct identity_cause stranger = { STR("z"), STR_NONE, CAUSE_MC_SERVICE_ID_IN_USE };
+	bad = good, bad.result = false, bad.cause = CAUSE_MC_SERVICE_ID_IN_USE, bad.n_service_ids = 0;
+	assert_null(setup_response_fault(&s, target, &bad));
+	bad.identities = &stranger, bad.n_identities = 1;
+	assert_non_null(setup_response_fault(&s, target, &bad));
+	bad = good, bad.result = false, bad.cause = CAUSE_INVALID_MC_ID, bad.n_mc_ids = bad.n_service_ids = 0;
+	assert_null(setup_response_fault(&s, target, &bad));
+	arena_free(a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sorted_paired_and_canonical),
+		cmocka_unit_test(all_identities_in_the_way_are_named),
+		cmocka_unit_test(one_uri_is_one_users),
+		cmocka_unit_test(bounds_and_missing_elements),
+		cmocka_unit_test(a_spent_arena_refuses),
+		cmocka_unit_test(content_is_the_same_whatever_order_and_spelling),
+		cmocka_unit_test(responses_that_cannot_be_answers),
+	};
+	return cmocka_run_group_tests_name("setup", tests, NULL, NULL);
+}

@@ -1,0 +1,60 @@
+// needs: common/text.c
+#include "common/text.h"
+#include "unit.h"
+
+static void what_is_valid(void **state)
+{
+	(void)state;
+	assert_true(text_valid(STR("")));
+	assert_true(text_valid(STR("gr\xC3\xBC\xC3\x9F dich \xF0\x9F\x9A\x93")));
+	assert_false(text_valid(STR("a\0b")));
+	assert_false(text_valid(STR("\xC3")));
+	assert_false(text_valid(STR("\xC0\x80")));         /* overlong */
+	assert_false(text_valid(STR("\xED\xA0\x80")));     /* surrogate */
+	assert_false(text_valid(STR("\xF4\x90\x80\x80"))); /* beyond Unicode */
+}
+
+static void what_is_a_control(void **state)
+{
+	(void)state;
+	static const char *const bad[] = { "\n", "\x1b", "\x7f", "\xC2\x85", "\xE2\x80\xA8", "\xE2\x80\xA9",
+					   "\xE2\x80\xAE", "\xE2\x81\xA6", "\xD8\x9C", "\xE2\x80\x8F" };
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+		assert_true(text_has_control(str_of(bad[i])));
+	assert_false(text_has_control(STR("Zo\xC3\xAB \xE4\xBD\xA0 a~!")));
+}
+
+static void escaping(void **state)
+{
+	(void)state;
+	char out[64];
+	assert_string_equal(text_escape(STR("a\nb\x1b[31m\"\\"), out, sizeof out), "a\\x0Ab\\x1B[31m\\\"\\\\");
+	assert_string_equal(text_escape(STR("\xE2\x80\xAE\xFF\xC3\xA4"), out, sizeof out), "\\u{202E}\\xFF\xC3\xA4");
+	assert_string_equal(text_escape(STR_NONE, out, sizeof out), "");
+}
+
+static void escaping_never_splits_and_says_that_it_cut(void **state)
+{
+	(void)state;
+	for (size_t size = 1; size < 30; size++) {
+		char out[32];
+		memset(out, 'X', sizeof out);
+		text_escape(STR("\xC3\xA4\xC3\xA4\n\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4\xC3\xA4"), out, size);
+		assert_true(strlen(out) < size);
+		assert_true(text_valid(str_of(out)));
+		assert_int_equal(out[size], 'X');
+		if (size > 4 && size < 19)
+			assert_string_equal(out + strlen(out) - 3, "...");
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_is_valid),
+		cmocka_unit_test(what_is_a_control),
+		cmocka_unit_test(escaping),
+		cmocka_unit_test(escaping_never_splits_and_says_that_it_cut),
+	};
+	return cmocka_run_group_tests_name("text", tests, NULL, NULL);
+}
