@@ -101,5 +101,5 @@ check-includes:
 clean:
 	rm -rf build
 
-include tests/tests.mk
+-include tests/tests.mk
 include deploy/deploy.mk

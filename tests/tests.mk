@@ -1,1 +1,55 @@
-# Test runs beyond the unit tests.
+# Test runs. The suite is one; the variants build it anew with other compilers' checks.
+
+PYTEST := /usr/bin/python3 -m pytest -q
+
+## make test          everything below but the slow variants, installing what it needs
+test: deps-test
+	@$(MAKE) --no-print-directory all check-includes test-unit test-fuzz-corpus test-blackbox test-docs
+
+## make test-unit, test-blackbox, test-fuzz-corpus, test-docs
+test-blackbox: all
+	@BUILD=$(BUILD) $(PYTEST) tests/blackbox
+
+# README's first command is an example that must work; its configurations are checked, too.
+test-docs: all
+	@deploy/demo $(BUILD) >$(BUILD)/demo.log 2>&1 || { cat $(BUILD)/demo.log; exit 1; }
+	@tests/check-readme $(BUILD)
+
+SANITIZED = $(MAKE) --no-print-directory CC=clang CFLAGS="-O1 -g" all test-unit test-fuzz-corpus test-blackbox
+
+## make test-asan     the whole suite under ASan and UBSan
+test-asan: deps-test
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
+		$(SANITIZED) BUILD=build/asan SANITIZE=address,undefined
+
+## make test-tsan     the whole suite under TSan
+test-tsan: deps-test
+	@$(SANITIZED) BUILD=build/tsan SANITIZE=thread
+
+## make test-valgrind unit tests, and the demo's programs, under valgrind
+VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
+test-valgrind: deps-test all $(addprefix $(BUILD)/tests/,$(UNIT))
+	@UNIT_WRAPPER="$(VALGRIND)" tests/unit/run $(BUILD) $(UNIT)
+	@ACX_VALGRIND="$(VALGRIND)" BUILD=$(BUILD) $(PYTEST) tests/blackbox/test_setup.py
+
+## make fuzz          FUZZ_SECONDS (30) of each fuzz target, with libFuzzer
+FUZZ_SECONDS ?= 30
+fuzz: deps-test $(BUILD)/gen/proto/acx.pb-c.h
+	@mkdir -p $(BUILD)/fuzz
+	@set -e; for t in $(FUZZ); do \
+		needs=$$(sed -n 's,^// needs: ,,p' tests/fuzz/$$t.c | sed 's,proto/acx.pb-c.c,$(BUILD)/gen/&,'); \
+		clang -D_GNU_SOURCE -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -I. -I$(BUILD)/gen \
+			-o $(BUILD)/fuzz/$$t tests/fuzz/$$t.c $$needs $(LIBS); \
+		mkdir -p $(BUILD)/fuzz/corpus-$$t; \
+		echo "$$t: $(FUZZ_SECONDS) s"; \
+		$(BUILD)/fuzz/$$t -max_total_time=$(FUZZ_SECONDS) -max_len=65536 -artifact_prefix=$(BUILD)/fuzz/ \
+			$(BUILD)/fuzz/corpus-$$t tests/fuzz/corpus/$${t#fuzz_} 2>&1 | tail -n 3; \
+		[ -z "$$(ls $(BUILD)/fuzz/crash-* $(BUILD)/fuzz/leak-* $(BUILD)/fuzz/timeout-* 2>/dev/null)" ]; \
+	done
+
+## make lint          shell scripts and man pages; and everything under clang, too
+lint: deps-test check-includes
+	shellcheck deploy/acx-pki deploy/demo deploy/install-packages deploy/compose-setup tests/compose/run tests/check-includes \
+		tests/check-readme tests/unit/run .ci/run
+	mandoc -Tlint -Wwarning acms/acms.8 acms/acms.yaml.5 acmc/acmc.1
+	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang all
