@@ -1,121 +1,317 @@
-// needs: acmc/parts.c common/users_file.c common/users_csv.c common/users_json.c common/json.c common/identity.c common/text.c common/arena.c common/message.c common/frame.c common/error.c proto/acx.pb-c.c
+// needs: acmc/parts.c common/users_file.c common/users_csv.c common/users_json.c common/json.c
+// needs: common/identity.c common/text.c common/arena.c common/cause.c common/error.c
+// needs: common/message.c common/frame.c proto/acx.pb-c.c
+/* Splitting a command into requests, collecting their answers, and the exit code. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
 #include "acmc/parts.h"
-#include "common/frame.h"
 #include "common/message.h"
-#include "unit.h"
 
-static struct str targets[] = { { "fire.example", 12 }, { "rail.example", 12 } };
-static const struct limits own = { 1048576, 1000, 16, 100, 256, 300 };
+static const struct str targets[] = { { "fire.example", 12 }, { "rail.example", 12 } };
+static const struct request_id base = { { [0] = 1, [12] = 0xFF, [13] = 0xFF, [14] = 0xFF, [15] = 0xFE } };
 
-static struct parts make(struct arena *a, struct users *u, size_t n)
+struct fixture {
+	struct arena *arena;
+	struct users users;
+	struct parts parts;
+	struct answers answers;
+};
+
+/* n users with ids MC service IDs each, all of length size. */
+static void begin(struct fixture *f, size_t n, size_t ids, size_t size)
 {
-	users_init(u, a, "test", stderr);
+	char text[MC_SERVICE_ID_MAX + 1];
+	*f = (struct fixture){ .arena = arena_new(0) };
+	assert_non_null(f->arena);
+	users_init(&f->users, f->arena, "F", stderr);
+	memset(text, 'x', sizeof text);
 	for (size_t i = 0; i < n; i++) {
-		users_add(u, (unsigned)i, str_of(arena_printf(a, "user%zu@police.example", i)));
-		for (size_t j = 0; j < i % 4; j++)
-			users_add_id(u, (unsigned)i, 1, str_of(arena_printf(a, "sip:user%zu-%zu@police.example", i, j)));
+		char number[24];
+		size_t digits = (size_t)snprintf(number, sizeof number, "%09zu", i);
+		memcpy(text, number, digits);
+		users_add(&f->users, 1, (struct str){ text, size });
+		for (size_t j = 0; j < ids; j++)
+			users_add_id(&f->users, 1, 1 + (int)(j % 3), (struct str){ text, size });
 	}
-	return (struct parts){ .arena = a, .users = u, .targets = targets, .n_targets = 2, .home_acmc_id = STR("sip:a@b.c") };
+	f->parts = (struct parts){ .arena = f->arena, .users = &f->users, .targets = targets,
+				   .n_targets = 2, .home_acmc_id = STR("sip:control-room@police.example") };
 }
 
-static void parts_keep_the_limits_and_cover_everyone(void **state)
+static void end(struct fixture *f)
 {
-	(void)state;
-	for (uint32_t frame = FRAME_BYTES_MIN; frame <= 4 * FRAME_BYTES_MIN; frame *= 2)
-		for (uint32_t ids = 1; ids < 3000; ids += 499) {
-			struct arena *a = arena_new(0);
-			struct users u;
-			struct parts p = make(a, &u, 2500);
-			struct limits server = own;
-			size_t bad, next = 0;
-			server.max_frame_bytes = frame;
-			server.max_mc_ids = ids;
-			assert_true(parts_split(&p, (struct request_id){ { 0 } }, &server, &own, &bad));
-			for (size_t i = 0; i < p.n; i++) {
-				struct message m = { .kind = MESSAGE_SETUP_REQUEST };
-				assert_true(parts_request(&p, i, a, &m.request));
-				assert_int_equal(p.items[i].first_user, next);
-				assert_in_range(m.request.n_mc_ids, 1, ids);
-				if (i % 17 == 0)
-					assert_in_range(message_size(&m) - FRAME_HEADER_SIZE, 1, frame / 4);
-				next += p.items[i].n_users;
-			}
-			assert_int_equal(next, 2500);
-			users_free(&u);
-			arena_free(a);
+	users_free(&f->users);
+	arena_free(f->arena);
+}
+
+/* Every user is in exactly one part, in order, and each request keeps within the limits. */
+static void check_parts(const struct parts *p, const struct limits *limits)
+{
+	size_t next = 0;
+	for (size_t i = 0; i < p->n; i++) {
+		struct message m = { .kind = MESSAGE_SETUP_REQUEST };
+		struct arena *a = arena_new(0);
+		assert_true(parts_request(p, i, a, &m.request));
+		assert_int_equal(p->items[i].first_user, next);
+		assert_in_range(p->items[i].n_users, 1, limits->max_mc_ids);
+		assert_true(message_size(&m) - 4 <= limits->max_frame_bytes / 4);
+		struct request_id id = request_id_part(base, (uint32_t)i);
+		assert_memory_equal(&m.request.request_id, &id, sizeof id);
+		assert_int_equal(m.request.n_mc_ids, p->items[i].n_users);
+		assert_int_equal(m.request.n_mc_system_ids, 2);
+		for (size_t j = 0; j < m.request.n_mc_ids; j++)
+			assert_true(str_eq(m.request.mc_ids[j], p->users->items[next + j].mc_id));
+		for (size_t j = 0; j < m.request.n_service_ids; j++) {
+			size_t owner = j * m.request.n_mc_ids / m.request.n_service_ids;
+			assert_true(str_eq(m.request.service_ids[j].mc_id, m.request.mc_ids[owner]));
 		}
+		next += p->items[i].n_users;
+		arena_free(a);
+	}
+	assert_int_equal(next, p->users->n);
 }
 
-static void a_user_too_large_is_named(void **state)
+/* --- splitting --- */
+
+static void one_request_when_it_fits(void **state)
+{
+	struct fixture f;
+	size_t too_large;
+	(void)state;
+	begin(&f, 1000, 3, 30);
+	assert_true(parts_split(&f.parts, base, &LIMITS_DEFAULT, &LIMITS_DEFAULT, &too_large));
+	assert_int_equal(f.parts.n, 1);
+	check_parts(&f.parts, &LIMITS_DEFAULT);
+	end(&f);
+}
+
+static void splits_by_number(void **state)
+{
+	static const struct {
+		size_t users, limit, parts;
+	} cases[] = { { 1, 1, 1 }, { 5, 1, 5 }, { 1001, 1000, 2 }, { 2000, 1000, 2 }, { 2001, 1000, 3 } };
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct fixture f;
+		size_t too_large;
+		struct limits server = LIMITS_DEFAULT;
+		server.max_mc_ids = (uint32_t)cases[i].limit;
+		begin(&f, cases[i].users, 1, 20);
+		assert_true(parts_split(&f.parts, base, &server, &LIMITS_DEFAULT, &too_large));
+		assert_int_equal(f.parts.n, cases[i].parts);
+		check_parts(&f.parts, &server);
+		end(&f);
+	}
+}
+
+/* Whichever end takes the smaller frames. */
+static void splits_by_bytes(void **state)
 {
 	(void)state;
-	struct arena *a = arena_new(0);
-	struct users u;
-	struct parts p = make(a, &u, 9);
-	struct limits server = own;
-	size_t bad;
-	server.max_mc_service_ids_per_mc_id = 2;
-	assert_false(parts_split(&p, (struct request_id){ { 0 } }, &server, &own, &bad));
-	assert_int_equal(bad, 3);
-	users_free(&u);
-	arena_free(a);
+	for (size_t size = 9; size <= 255; size += 41) {
+		for (size_t ids = 0; ids <= 16; ids += 4) {
+			for (int own = 0; own < 2; own++) {
+				struct fixture f;
+				size_t too_large;
+				struct limits small = LIMITS_DEFAULT, large = LIMITS_DEFAULT;
+				small.max_frame_bytes = FRAME_BYTES_MIN;
+				large.max_frame_bytes = FRAME_BYTES_MAX;
+				begin(&f, 300, ids, size);
+				assert_true(parts_split(&f.parts, base, own ? &large : &small,
+							own ? &small : &large, &too_large));
+				check_parts(&f.parts, &small);
+				end(&f);
+			}
+		}
+	}
 }
 
-static struct setup_response response(const struct parts *p, size_t part, struct str system, enum origin origin, enum cause cause)
+static void says_which_user_is_too_large(void **state)
 {
-	return (struct setup_response){ .request_id = p->items[part].id, .mc_system_id = system, .origin = origin,
-					.cause = cause, .result = cause == CAUSE_NO_CAUSE };
+	struct limits server = LIMITS_DEFAULT;
+	struct fixture f;
+	size_t too_large;
+	(void)state;
+	begin(&f, 3, 0, 20);
+	for (int i = 0; i < 17; i++)
+		users_add_id(&f.users, 1, 1, STR("tel:+1"));
+	assert_false(parts_split(&f.parts, base, &server, &LIMITS_DEFAULT, &too_large));
+	assert_int_equal(too_large, 2);
+	server.max_mc_service_ids_per_mc_id = 17;
+	assert_true(parts_split(&f.parts, base, &server, &LIMITS_DEFAULT, &too_large));
+	end(&f);
+	begin(&f, 1, 100, 255); /* 52 KB where 16 KiB are allowed */
+	server.max_mc_service_ids_per_mc_id = 1000;
+	server.max_frame_bytes = FRAME_BYTES_MIN;
+	assert_false(parts_split(&f.parts, base, &server, &LIMITS_DEFAULT, &too_large));
+	assert_int_equal(too_large, 0);
+	end(&f);
 }
 
-static bool give(struct answers *x, size_t part, struct str system, enum origin origin, enum cause cause)
+/* --- answers --- */
+
+static void begin_answers(struct fixture *f, uint32_t users_a_part)
 {
-	struct setup_response r = response(x->parts, part, system, origin, cause);
-	size_t at;
+	size_t too_large;
+	struct limits server = LIMITS_DEFAULT;
+	server.max_mc_ids = users_a_part;
+	begin(f, 3, 0, 20);
+	assert_true(parts_split(&f->parts, base, &server, &LIMITS_DEFAULT, &too_large));
+	assert_true(answers_init(&f->answers, f->arena, &f->parts));
+}
+
+static struct setup_response response(uint32_t part, const char *system, enum origin origin,
+				      enum cause cause)
+{
+	return (struct setup_response){ .request_id = request_id_part(base, part),
+					.mc_system_id = str_of(system),
+					.result = cause == CAUSE_NO_CAUSE,
+					.origin = origin,
+					.cause = cause,
+					.detail = STR("") };
+}
+
+static bool take(struct fixture *f, struct setup_response r, size_t *part, bool *complete)
+{
+	*part = 99;
+	*complete = false;
+	return answers_take(&f->answers, &r, part, complete);
+}
+
+static void each_part_and_target_is_answered_once(void **state)
+{
+	struct fixture f;
+	size_t part;
 	bool complete;
-	return answers_take(x, &r, &at, &complete);
+	(void)state;
+	begin_answers(&f, 2);
+	assert_int_equal(f.answers.missing, 4);
+	assert_true(take(&f, response(1, "rail.example", ORIGIN_PARTNER_ACMS, 0), &part, &complete));
+	assert_true(part == 1 && !complete);
+	assert_false(take(&f, response(1, "rail.example", ORIGIN_PARTNER_ACMS, 401), &part, &complete));
+	assert_false(complete);
+	assert_true(answers_at(&f.answers, 1, 1)->result);
+	assert_true(take(&f, response(1, "fire.example", ORIGIN_HOME_ACMS, 601), &part, &complete));
+	assert_true(part == 1 && complete);
+	assert_int_equal(f.answers.missing, 2);
+	assert_false(answers_at(&f.answers, 0, 0)->given);
+	end(&f);
 }
 
-static void answers_and_exit_codes(void **state)
+static void what_nobody_asked_is_dropped(void **state)
 {
+	struct fixture f;
+	size_t part;
+	bool complete;
 	(void)state;
-	struct arena *a = arena_new(0);
-	struct users u;
-	struct parts p = make(a, &u, 4);
-	struct limits server = own;
-	struct answers x;
-	size_t bad;
-	server.max_mc_ids = 2;
-	assert_true(parts_split(&p, (struct request_id){ { 9 } }, &server, &own, &bad));
-	assert_int_equal(p.n, 2);
-	assert_true(answers_init(&x, a, &p));
-	assert_int_equal(answers_exit_code(&x), EXIT_UNREACHABLE);
-	assert_true(give(&x, 0, targets[0], ORIGIN_PARTNER_ACMS, CAUSE_NO_CAUSE));
-	assert_false(give(&x, 0, targets[0], ORIGIN_PARTNER_ACMS, CAUSE_NO_CAUSE)); /* twice */
-	assert_false(give(&x, 0, STR("x.example"), ORIGIN_PARTNER_ACMS, CAUSE_NO_CAUSE));
-	assert_true(give(&x, 0, targets[1], ORIGIN_PARTNER_ACMS, CAUSE_NO_CAUSE));
-	assert_true(give(&x, 1, targets[1], ORIGIN_PARTNER_ACMS, CAUSE_NO_CAUSE));
-	assert_int_equal(answers_exit_code(&x), EXIT_UNREACHABLE);
-	assert_true(give(&x, 1, targets[0], ORIGIN_HOME_ACMS, CAUSE_PARTNER_UNREACHABLE));
-	assert_int_equal(answers_exit_code(&x), EXIT_SOME_FALSE);
-	assert_true(answers_init(&x, a, &p));
-	for (size_t i = 0; i < 4; i++)
-		give(&x, i / 2, targets[i % 2], ORIGIN_PARTNER_ACMS, CAUSE_NO_CAUSE);
-	assert_int_equal(answers_exit_code(&x), EXIT_ALL_TRUE);
-	assert_true(answers_init(&x, a, &p));
-	assert_true(give(&x, 0, STR("home.example"), ORIGIN_HOME_ACMS, CAUSE_MISSING_ELEMENT)); /* for the whole request */
-	give(&x, 1, targets[0], ORIGIN_HOME_ACMS, CAUSE_IDENTITY_NOT_PERMITTED);
-	give(&x, 1, targets[1], ORIGIN_HOME_ACMS, CAUSE_IDENTITY_NOT_PERMITTED);
-	assert_int_equal(answers_exit_code(&x), EXIT_REFUSED);
-	users_free(&u);
-	arena_free(a);
+	begin_answers(&f, 2);
+	assert_false(take(&f, response(2, "fire.example", ORIGIN_PARTNER_ACMS, 0), &part, &complete));
+	assert_false(take(&f, response(0, "port.example", ORIGIN_PARTNER_ACMS, 0), &part, &complete));
+	assert_false(take(&f, response(0, "police.example", ORIGIN_HOME_ACMS, 0), &part, &complete));
+	assert_false(take(&f, response(0, "", ORIGIN_PARTNER_ACMS, 204), &part, &complete));
+	assert_int_equal(f.answers.missing, 4);
+	end(&f);
+}
+
+/* PROTOCOL.md 6: one response with the home's own MC system ID, when the targets cannot be told apart. */
+static void one_answer_for_the_whole_request(void **state)
+{
+	struct fixture f;
+	size_t part;
+	bool complete;
+	(void)state;
+	begin_answers(&f, 2);
+	assert_true(take(&f, response(0, "fire.example", ORIGIN_PARTNER_ACMS, 0), &part, &complete));
+	assert_true(take(&f, response(0, "police.example", ORIGIN_HOME_ACMS, 208), &part, &complete));
+	assert_true(part == 0 && complete);
+	assert_true(answers_at(&f.answers, 0, 0)->result); /* what was answered stays */
+	assert_int_equal(answers_at(&f.answers, 0, 1)->cause, 208);
+	assert_int_equal(f.answers.missing, 2);
+	end(&f);
+}
+
+static void answers_outlive_the_message(void **state)
+{
+	char id[] = "alice", detail[] = "why";
+	struct identity_cause cause = { { id, 5 }, STR_NONE, CAUSE_OUTSIDE_NAMESPACE };
+	struct setup_response r = response(0, "fire.example", ORIGIN_PARTNER_ACMS, 106);
+	struct fixture f;
+	size_t part;
+	bool complete;
+	(void)state;
+	begin_answers(&f, 3);
+	r.identities = &cause;
+	r.n_identities = 1;
+	r.detail = (struct str){ detail, 3 };
+	assert_true(take(&f, r, &part, &complete));
+	memset(id, '!', 5);
+	memset(detail, '!', 3);
+	const struct answer *a = answers_at(&f.answers, 0, 0);
+	assert_true(str_eq(a->detail, STR("why")));
+	assert_int_equal(a->n_identities, 1);
+	assert_true(str_eq(a->identities[0].mc_id, STR("alice")));
+	assert_null(a->identities[0].mc_service_id.ptr);
+	end(&f);
+}
+
+/* --- exit codes --- */
+
+static void exit_codes(void **state)
+{
+	enum { HOME = ORIGIN_HOME_ACMS, PARTNER = ORIGIN_PARTNER_ACMS, NONE = 0 };
+	static const struct {
+		struct {
+			int origin, cause;
+		} answers[2];
+		int code;
+	} cases[] = {
+		{ { { PARTNER, 0 }, { PARTNER, 0 } }, EXIT_ALL_TRUE },
+		{ { { PARTNER, 0 }, { PARTNER, 401 } }, EXIT_SOME_FALSE },
+		{ { { PARTNER, 105 }, { PARTNER, 105 } }, EXIT_SOME_FALSE },
+		{ { { HOME, 601 }, { HOME, 602 } }, EXIT_SOME_FALSE },
+		{ { { HOME, 103 }, { PARTNER, 0 } }, EXIT_SOME_FALSE },
+		{ { { HOME, 301 }, { HOME, 101 } }, EXIT_SOME_FALSE },
+		{ { { HOME, 101 }, { HOME, 101 } }, EXIT_REFUSED },
+		{ { { HOME, 208 }, { HOME, 103 } }, EXIT_REFUSED },
+		{ { { HOME, 299 }, { HOME, 199 } }, EXIT_REFUSED },
+		{ { { PARTNER, 0 }, { NONE, 0 } }, EXIT_UNREACHABLE },
+		{ { { HOME, 101 }, { NONE, 0 } }, EXIT_UNREACHABLE },
+		{ { { NONE, 0 }, { NONE, 0 } }, EXIT_UNREACHABLE },
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct fixture f;
+		size_t part;
+		bool complete;
+		begin_answers(&f, 3);
+		for (size_t t = 0; t < 2; t++) {
+			if (cases[i].answers[t].origin != NONE)
+				assert_true(take(&f, response(0, targets[t].ptr,
+							      (enum origin)cases[i].answers[t].origin,
+							      (enum cause)cases[i].answers[t].cause),
+						 &part, &complete));
+		}
+		if (answers_exit_code(&f.answers) != cases[i].code)
+			fail_msg("case %zu: %d", i, answers_exit_code(&f.answers));
+		end(&f);
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(parts_keep_the_limits_and_cover_everyone),
-		cmocka_unit_test(a_user_too_large_is_named),
-		cmocka_unit_test(answers_and_exit_codes),
+		cmocka_unit_test(one_request_when_it_fits),
+		cmocka_unit_test(splits_by_number),
+		cmocka_unit_test(splits_by_bytes),
+		cmocka_unit_test(says_which_user_is_too_large),
+		cmocka_unit_test(each_part_and_target_is_answered_once),
+		cmocka_unit_test(what_nobody_asked_is_dropped),
+		cmocka_unit_test(one_answer_for_the_whole_request),
+		cmocka_unit_test(answers_outlive_the_message),
+		cmocka_unit_test(exit_codes),
 	};
 	return cmocka_run_group_tests_name("parts", tests, NULL, NULL);
 }
