@@ -4,9 +4,12 @@ PYTEST := /usr/bin/python3 -m pytest -q
 
 ## make test          everything below but the slow variants, installing what it needs
 test: deps-test
-	@$(MAKE) --no-print-directory all check-includes test-unit test-fuzz-corpus test-blackbox test-docs
+	@$(MAKE) --no-print-directory all check-includes test-unit test-fuzz-corpus test-golden test-blackbox test-docs
 
 ## make test-unit, test-blackbox, test-fuzz-corpus, test-docs
+test-golden: all
+	@tests/golden/acmc/run $(BUILD)
+
 test-blackbox: all
 	@BUILD=$(BUILD) $(PYTEST) tests/blackbox
 
@@ -50,6 +53,6 @@ fuzz: deps-test $(BUILD)/gen/proto/acx.pb-c.h
 ## make lint          shell scripts and man pages; and everything under clang, too
 lint: deps-test check-includes
 	shellcheck deploy/acx-pki deploy/demo deploy/install-packages deploy/compose-setup tests/compose/run tests/check-includes \
-		tests/check-readme tests/unit/run .ci/run
+		tests/unit/run tests/golden/acmc/run .ci/run
 	mandoc -Tlint -Wwarning acms/acms.8 acms/acms.yaml.5 acmc/acmc.1
 	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang all
