@@ -8,7 +8,8 @@
 #include "common/tls.h"
 
 /*
- * The event loop and TLS connections that carry frames. The only file that knows libevent. All callbacks run in
+ * The event loop and TLS connections that carry frames. The only one that knows libevent (with
+ * loop.c, connect.c and listener.c). All callbacks run in
  * the loop's thread, none of them inside the call that caused it; objects may be freed in any callback (they
  * go to a graveyard that is emptied after the loop turn).
  */

@@ -52,7 +52,7 @@ fuzz: deps-test $(BUILD)/gen/proto/acx.pb-c.h
 
 ## make lint          shell scripts and man pages; and everything under clang, too
 lint: deps-test check-includes
-	shellcheck deploy/acx-pki deploy/demo deploy/install-packages deploy/compose-setup tests/compose/run tests/check-includes \
+	shellcheck -S warning deploy/acx-pki deploy/demo deploy/install-packages deploy/compose-setup tests/compose/run tests/check-includes \
 		tests/unit/run tests/golden/acmc/run .ci/run
 	mandoc -Tlint -Wwarning acms/acms.8 acms/acms.yaml.5 acmc/acmc.1
 	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang all

@@ -1,0 +1,83 @@
+#ifndef ACX_NET_INTERNAL_H
+#define ACX_NET_INTERNAL_H
+
+#include <event2/event.h>
+#include <event2/util.h>
+#include <sys/queue.h>
+#include "common/net.h"
+
+/* Shared by loop.c (loop, timers, signals), net.c (connections), connect.c (making them) and listener.c (taking them). */
+
+TAILQ_HEAD(conn_list, conn);
+TAILQ_HEAD(listener_list, listener);
+
+struct loop {
+	struct event_base *base;
+	struct evdns_base *dns;
+	struct conn_list all;       /* alive */
+	struct conn_list handshakes;/* accepted, TLS not up, the longest waiting first */
+	struct conn_list unsent;    /* with frames that were queued in this turn */
+	struct conn_list graveyard; /* ended; freed after the turn */
+	struct event *reap, *flush;
+	struct listener_list listeners;
+	size_t n_accepted;
+	struct event *signals[8];
+	size_t n_signals;
+};
+
+/* What the connection's one timer stands for. */
+enum deadline { DEADLINE_NONE, DEADLINE_HANDSHAKE, DEADLINE_FRAME, DEADLINE_DRAIN };
+
+struct conn {
+	TAILQ_ENTRY(conn) in_all;   /* or in the graveyard */
+	TAILQ_ENTRY(conn) in_handshakes;
+	TAILQ_ENTRY(conn) in_unsent;
+	struct loop *loop;
+	struct tls_context *tls;    /* until the SSL object is made */
+	struct bufferevent *bev;    /* NULL while TCP connects */
+	struct ssl_st *ssl;
+	struct evbuffer *out;       /* frames of this turn, packed */
+	struct event *timer;
+	enum deadline deadline;
+	struct conn_settings settings;
+	const struct conn_handlers *handlers;
+	void *context;
+	uint32_t max_frame;
+	bool accepted;              /* by a listener */
+	bool in_handshake;          /* is in loop->handshakes */
+	bool is_unsent;             /* is in loop->unsent */
+	bool opened, closing, lingering, paused, choked, deaf, dead;
+	struct event *raw;          /* on the socket: connecting, or lingering */
+	int fd;                     /* until TLS begins */
+	struct evutil_addrinfo *addresses, *next_address;
+	struct evdns_getaddrinfo_request *resolving;
+	char *host;
+	uint16_t port;
+	char address[80];
+	enum conn_end end;
+	char why[400];
+};
+
+static inline struct timeval in_ms(uint64_t ms)
+{
+	return (struct timeval){ (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
+}
+
+/* net.c, for loop.c: frees what has ended; sends what was queued in a turn. */
+void conns_reap(evutil_socket_t fd, short what, void *loop);
+void conns_flush(evutil_socket_t fd, short what, void *loop);
+void conn_free(struct conn *c);
+
+/* net.c, for connect.c and listener.c: a connection that has no socket yet. */
+struct conn *conn_new(struct loop *l, struct tls_context *tls, const struct conn_settings *settings,
+		      const struct conn_handlers *handlers, void *context);
+/* The socket is connected: TLS begins. host: NULL at a server. False: out of memory. */
+bool conn_start_tls(struct conn *c, evutil_socket_t fd, const char *host);
+/* From here on nothing happens to it any more but being told and freed. */
+void conn_bury(struct conn *c, enum conn_end end, const char *why);
+void conn_format_address(char out[80], const struct sockaddr *sa);
+
+/* listener.c, for net.c: somebody has gone. */
+void listeners_resume(struct loop *l);
+
+#endif
