@@ -30,6 +30,7 @@ struct reader {
 	struct arena *arena;
 	struct error *error;
 	bool bad;
+	bool has_negative_enum;
 };
 
 static void wrong(struct reader *r, const char *what, const char *how)
@@ -75,6 +76,12 @@ static struct str *read_texts(struct reader *r, char **texts, size_t n, const ch
 	return list;
 }
 
+static int read_enum(struct reader *r, int value)
+{
+	r->has_negative_enum |= value < 0;
+	return value;
+}
+
 static bool has_unknown(const ProtobufCMessage *m)
 {
 	return m->n_unknown_fields > 0;
@@ -88,7 +95,7 @@ static struct service_id_entry *read_entries(struct reader *r, Acx__McServiceIdE
 		wrong(r, "mc_service_id_list", "takes too much memory");
 	for (size_t i = 0; list && i < n; i++) {
 		list[i].mc_id = read_text(r, entries[i]->mc_id, "mc_id");
-		list[i].service = (int)entries[i]->service;
+		list[i].service = read_enum(r, (int)entries[i]->service);
 		list[i].mc_service_id = read_text(r, entries[i]->mc_service_id, "mc_service_id");
 		*unknown |= has_unknown(&entries[i]->base);
 	}
@@ -142,7 +149,7 @@ static void read_identities(struct reader *r, const Acx__McServiceUserSetupRespo
 	for (size_t i = 0; out->identities && i < out->n_identities; i++) {
 		const Acx__IdentityCause *c = m->identity_causes[i];
 		out->identities[i].mc_id = read_text(r, c->mc_id, "mc_id");
-		out->identities[i].cause = (enum cause)c->cause;
+		out->identities[i].cause = (enum cause)read_enum(r, (int)c->cause);
 		if (c->mc_service_id_ie_case == ACX__IDENTITY_CAUSE__MC_SERVICE_ID_IE_MC_SERVICE_ID)
 			out->identities[i].mc_service_id =
 				read_text(r, c->mc_service_id, "mc_service_id");
@@ -159,8 +166,8 @@ static void read_response(struct reader *r, const Acx__McServiceUserSetupRespons
 		.n_mc_ids = m->n_mc_id_list,
 		.n_service_ids = m->n_mc_service_id_list,
 		.result = m->result,
-		.origin = (enum origin)m->origin,
-		.cause = (enum cause)m->cause,
+		.origin = (enum origin)read_enum(r, (int)m->origin),
+		.cause = (enum cause)read_enum(r, (int)m->cause),
 		.detail = read_detail(r, m->detail),
 	};
 	if (m->result_ie_case != ACX__MC_SERVICE_USER_SETUP_RESPONSE__RESULT_IE_RESULT)
@@ -198,11 +205,22 @@ static bool read_body(struct reader *r, const Acx__Message *m, struct message *o
 		return true;
 	case ACX__MESSAGE__BODY_CLOSE:
 		out->kind = MESSAGE_CLOSE;
-		out->close.cause = (enum cause)m->close->cause;
+		out->close.cause = (enum cause)read_enum(r, (int)m->close->cause);
 		out->close.detail = read_detail(r, m->close->detail);
 		return true;
 	}
 	return false;
+}
+
+/*
+ * protobuf-c also reads a negative enum from 5 bytes and packs it into 10: that could make up for the length of what a
+ * NUL cut off. So with one of those not only the size must agree.
+ */
+static bool packs_to(struct arena *a, const Acx__Message *m, const uint8_t *payload, size_t length)
+{
+	uint8_t *again = arena_alloc(a, length);
+	return again && acx__message__pack(m, again) == length &&
+	       memcmp(again, payload, length) == 0;
 }
 
 enum status message_decode(struct arena *a, const uint8_t *payload, size_t length,
@@ -224,6 +242,8 @@ enum status message_decode(struct arena *a, const uint8_t *payload, size_t lengt
 			*why = CAUSE_UNEXPECTED_MESSAGE;
 		return error_set(e, ERR_INPUT, "no message that this version knows");
 	}
+	if (r.has_negative_enum && !packs_to(a, m, payload, length))
+		wrong(&r, "a negative enum", "is not encoded minimally");
 	return r.bad ? ERR_INPUT : OK;
 }
 

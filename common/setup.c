@@ -389,31 +389,40 @@ static bool same_users(const struct setup *setup, const struct setup_response *r
 	return same;
 }
 
-static bool knows_service_id(const struct setup *s, const struct service_id_entry *e, size_t *hint)
+/* The setup's own MC service IDs, flat and in order, are these pairs. */
+static bool same_pairs(const struct setup *s, const struct paired *pairs)
 {
-	size_t user = *hint = find_user(s, e->mc_id, *hint);
-	if (user == s->n_users)
-		return false;
-	for (size_t j = 0; j < s->users[user].n_service_ids; j++) {
-		const struct user_service_id *id = &s->users[user].service_ids[j];
-		if ((int)id->service == e->service && str_eq(id->mc_service_id, e->mc_service_id))
-			return true;
+	for (size_t i = 0; i < s->n_users; i++) {
+		for (size_t j = 0; j < s->users[i].n_service_ids; j++, pairs++) {
+			if (pairs->user != i ||
+			    compare_ids(&pairs->id, &s->users[i].service_ids[j]) != 0)
+				return false;
+		}
 	}
-	return false;
+	return true;
 }
 
 static bool same_service_ids(const struct setup *setup, const struct setup_response *r)
 {
-	size_t hint = 0;
-	if (r->n_service_ids == 0)
+	size_t hint = 0, n = r->n_service_ids;
+	if (n == 0)
 		return true; /* O: may be left out */
-	if (r->n_service_ids != setup->n_service_ids)
+	if (n != setup->n_service_ids)
 		return false;
-	for (size_t i = 0; i < r->n_service_ids; i++) {
-		if (!knows_service_id(setup, &r->service_ids[i], &hint))
-			return false;
+	struct paired *pairs = malloc(n * sizeof *pairs);
+	if (!pairs)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct service_id_entry *e = &r->service_ids[i];
+		hint = find_user(setup, e->mc_id, hint);
+		pairs[i].user = hint;
+		pairs[i].id.service = (enum mc_service)e->service;
+		pairs[i].id.mc_service_id = e->mc_service_id;
 	}
-	return true;
+	qsort(pairs, n, sizeof *pairs, compare_by_user);
+	bool same = same_pairs(setup, pairs);
+	free(pairs);
+	return same;
 }
 
 static bool causes_fit(const struct setup *setup, const struct setup_response *r)

@@ -30,7 +30,7 @@ static bool is_control(ucs4_t c)
 
 bool text_has_control(struct str s)
 {
-	const uint8_t *p = (const uint8_t *)s.ptr, *end = p + s.len;
+	const uint8_t *p = (const uint8_t *)(s.ptr ? s.ptr : ""), *end = p + s.len;
 	while (p < end) {
 		ucs4_t c;
 		int n = u8_mbtouc(&c, p, (size_t)(end - p));
@@ -64,7 +64,7 @@ static int escape_one(const uint8_t *p, size_t left, char out[16], size_t *n)
 char *text_escape(struct str s, char *out, size_t size)
 {
 	static const char dots[] = "...";
-	const uint8_t *p = (const uint8_t *)s.ptr, *end = p + s.len;
+	const uint8_t *p = (const uint8_t *)(s.ptr ? s.ptr : ""), *end = p + s.len;
 	size_t at = 0, keep = 0; /* keep: the longest prefix that leaves room for the dots */
 	if (size == 0)
 		return out;

@@ -103,6 +103,8 @@ static void what_is_malformed(void **state)
 		{ BYTES("\x22\x03\x08\x85\x00"), CAUSE_MALFORMED_MESSAGE },     /* long varint */
 		{ BYTES("\x22\x02\x08\x01\x2a\x00"), CAUSE_MALFORMED_MESSAGE }, /* two bodies */
 		{ BYTES("\x32\x06\x12\x04" "ab\0c"), CAUSE_MALFORMED_MESSAGE }, /* NUL in a detail */
+		/* a negative cause in 5 bytes makes room for what a NUL hides */
+		{ BYTES("\x32\x0f\x08\xff\xff\xff\xff\x0f\x12\x07" "ab\0cdef"), CAUSE_MALFORMED_MESSAGE },
 		{ BYTES("\x32\x04\x12\x02\xc3\x28"), CAUSE_MALFORMED_MESSAGE }, /* no UTF-8 */
 		{ BYTES("\x12\x00"), CAUSE_MALFORMED_MESSAGE },                 /* no request ID */
 		{ BYTES("\x0a\x04\x08\x01\x10\x01"), CAUSE_MALFORMED_MESSAGE }, /* Hello without limits */

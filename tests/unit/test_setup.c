@@ -169,6 +169,15 @@ static void responses_that_cannot_be_answers(void **state)
 	struct service_id_entry wrong[] = { { STR("b"), 1, STR("sip:a@x.example") } };
 	bad = good, bad.service_ids = wrong;
 	assert_non_null(setup_response_fault(&s, target, &bad));
+	struct service_id_entry two[] = { { STR("a"), 1, STR("sip:a@x.example") }, { STR("b"), 2, STR("sip:b@x.example") } };
+	struct service_id_entry twice[] = { two[0], two[0] }, turned[] = { two[1], two[0] };
+	struct setup_request r2 = make(mc_ids, 2, two, 2);
+	struct setup s2;
+	check(a, &r2, &s2);
+	bad = good, bad.service_ids = turned, bad.n_service_ids = 2; /* a set: any order */
+	assert_null(setup_response_fault(&s2, target, &bad));
+	bad.service_ids = twice; /* one of them twice is not both */
+	assert_non_null(setup_response_fault(&s2, target, &bad));
 	struct identity_cause stranger = { STR("z"), STR_NONE, CAUSE_MC_SERVICE_ID_IN_USE };
 	bad = good, bad.result = false, bad.cause = CAUSE_MC_SERVICE_ID_IN_USE, bad.n_service_ids = 0;
 	assert_null(setup_response_fault(&s, target, &bad));

@@ -21,6 +21,7 @@ static void what_is_a_control(void **state)
 					   "\xE2\x80\xAE", "\xE2\x81\xA6", "\xD8\x9C", "\xE2\x80\x8F" };
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
 		assert_true(text_has_control(str_of(bad[i])));
+	assert_false(text_has_control(STR_NONE));
 	assert_false(text_has_control(STR("Zo\xC3\xAB \xE4\xBD\xA0 a~!")));
 }
 
