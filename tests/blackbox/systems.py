@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ import pki
 from acx_peer import Client
 
 BUILD = Path(os.environ.get("BUILD", "build")).resolve()
+WRAPPER = shlex.split(os.environ.get("ACX_VALGRIND", ""))  # put before acms serve and acmc
 SANITIZER_REPORTS = ("AddressSanitizer", "runtime error:", "LeakSanitizer", "ThreadSanitizer")
 
 
@@ -45,7 +47,6 @@ class System:
         self.config_file = self.dir / "acms.yaml"
         self.log_file = self.dir / "log"
         self.process = None
-        self.prefix = []
         self.config = {
             "mc_system_id": name,
             "listen": [{"address": "127.0.0.1", "port": self.port}],
@@ -84,7 +85,7 @@ class System:
     def start(self, wait: bool = True, preexec=None) -> "System":
         self.write_config()
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen([*self.prefix, BUILD / "acms", "serve", "-c", self.config_file],
+            self.process = subprocess.Popen([*WRAPPER, BUILD / "acms", "serve", "-c", self.config_file],
                                             stderr=log, preexec_fn=preexec)
         if wait:
             wait_for(lambda: self.process.poll() is not None or self.healthy(), f"{self.name} answers", 60)
@@ -139,8 +140,8 @@ class System:
 
 
 def acmc(config: Path, *words, stdin: str = "") -> subprocess.CompletedProcess:
-    return subprocess.run([BUILD / "acmc", "setup", "-c", config, *words], capture_output=True, text=True, input=stdin,
-                          timeout=120)
+    return subprocess.run([*WRAPPER, BUILD / "acmc", "setup", "-c", config, *words], capture_output=True, text=True,
+                          input=stdin, timeout=120)
 
 
 def check_stopped(system: System) -> None:
