@@ -121,6 +121,89 @@ static void what_is_malformed(void **state)
 	}
 }
 
+/* The text behind *field is encoded with a mark in it, which then becomes the byte given. */
+static void refuse_with(const struct message *m, struct str *field, char byte)
+{
+	struct str before = *field;
+	uint8_t *frame;
+	size_t length;
+	struct message out;
+	enum cause why;
+	*field = STR("ab\x1f" "cd");
+	assert_int_equal(message_encode(m, &frame, &length), OK);
+	uint8_t *mark = memchr(frame + FRAME_HEADER_SIZE, 0x1f, length - FRAME_HEADER_SIZE);
+	assert_non_null(mark);
+	*mark = (uint8_t)byte;
+	struct arena *a = arena_new(0);
+	assert_int_equal(decode(a, frame + FRAME_HEADER_SIZE, length - FRAME_HEADER_SIZE, &out, &why), ERR_INPUT);
+	assert_int_equal(why, CAUSE_MALFORMED_MESSAGE);
+	arena_free(a);
+	free(frame);
+	*field = before;
+}
+
+static void every_text_is_checked(void **state)
+{
+	(void)state;
+	struct str target = STR("a"), mc_id = STR("a");
+	struct service_id_entry entry = { STR("a"), 1, STR("a") };
+	struct identity_cause cause = { STR("a"), STR("a"), CAUSE_MC_SERVICE_ID_IN_USE };
+	struct message hello = { .kind = MESSAGE_HELLO, .hello = { 1, 1, STR("a"), LIMITS_DEFAULT, STR("a") } };
+	struct message request = { .kind = MESSAGE_SETUP_REQUEST,
+				   .request = { .home_acmc_id = STR("a"), .mc_system_ids = &target, .n_mc_system_ids = 1,
+						.mc_ids = &mc_id, .n_mc_ids = 1, .service_ids = &entry, .n_service_ids = 1 } };
+	struct message response = { .kind = MESSAGE_SETUP_RESPONSE,
+				    .response = { .mc_system_id = STR("a"), .mc_ids = &mc_id, .n_mc_ids = 1,
+						  .service_ids = &entry, .n_service_ids = 1, .identities = &cause,
+						  .n_identities = 1, .detail = STR("a") } };
+	struct message bye = { .kind = MESSAGE_CLOSE, .close = { CAUSE_GOING_AWAY, STR("a") } };
+	const struct {
+		const struct message *m;
+		struct str *field;
+	} texts[] = {
+		{ &hello, &hello.hello.mc_system_id }, { &hello, &hello.hello.software },
+		{ &request, &request.request.home_acmc_id }, { &request, &target }, { &request, &mc_id },
+		{ &request, &entry.mc_id }, { &request, &entry.mc_service_id },
+		{ &response, &response.response.mc_system_id }, { &response, &mc_id }, { &response, &entry.mc_id },
+		{ &response, &entry.mc_service_id }, { &response, &cause.mc_id }, { &response, &cause.mc_service_id },
+		{ &response, &response.response.detail }, { &bye, &bye.close.detail },
+	};
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		refuse_with(texts[i].m, texts[i].field, '\0');
+		refuse_with(texts[i].m, texts[i].field, (char)0xff);
+	}
+}
+
+#define ID "\x0a\x10" "0123456789abcdef"
+
+/* Never ignored in a request, wherever they are; ignored everywhere else. */
+static void unknown_fields(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *bytes;
+		size_t n;
+		bool noticed;
+	} cases[] = {
+		{ BYTES("\x12\x12" ID), false },
+		{ BYTES("\x12\x14" ID "\x78\x01"), true },                   /* in the request */
+		{ BYTES("\x12\x16" ID "\x2a\x02\x78\x01"), true },           /* in an entry */
+		{ BYTES("\x12\x12" ID "\x7a\x00"), true },                   /* beside it */
+		{ BYTES("\x1a\x16" ID "\x28\x00\x78\x01"), false },          /* in a response */
+		{ BYTES("\x1a\x1c" ID "\x28\x00\x22\x02\x78\x01\x42\x02\x78\x01"), false }, /* in its entries */
+		{ BYTES("\x22\x02\x78\x01"), false },
+		{ BYTES("\x0a\x06\x22\x02\x78\x01\x78\x01"), false },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct arena *a = arena_new(message_budget(cases[i].n));
+		struct message m;
+		enum cause why;
+		assert_int_equal(decode(a, cases[i].bytes, cases[i].n, &m, &why), OK);
+		assert_int_equal(m.kind == MESSAGE_SETUP_REQUEST && m.request.has_unknown_fields, cases[i].noticed);
+		arena_free(a);
+	}
+}
+
 static void amplification_is_bounded(void **state)
 {
 	(void)state;
@@ -144,6 +227,8 @@ int main(void)
 		cmocka_unit_test(responses_come_back_as_they_were),
 		cmocka_unit_test(the_small_ones),
 		cmocka_unit_test(what_is_malformed),
+		cmocka_unit_test(every_text_is_checked),
+		cmocka_unit_test(unknown_fields),
 		cmocka_unit_test(amplification_is_bounded),
 	};
 	return cmocka_run_group_tests_name("message", tests, NULL, NULL);

@@ -188,6 +188,36 @@ static void responses_that_cannot_be_answers(void **state)
 	arena_free(a);
 }
 
+/* Many users in the worst order: sorted and paired without comparing each with each. */
+static void large_requests_take_no_quadratic_time(void **state)
+{
+	(void)state;
+	enum { N = 200000 };
+	static char names[N][8], uris[N][32];
+	struct str *mc_ids = calloc(N, sizeof *mc_ids);
+	struct service_id_entry *ids = calloc(N, sizeof *ids);
+	struct arena *a = arena_new(0);
+	struct limits limits = LIMITS_DEFAULT;
+	struct setup s;
+	limits.max_mc_ids = N;
+	for (size_t i = 0; i < N; i++) {
+		size_t from = N - 1 - i, pair = i * 7919 % N;
+		snprintf(names[i], sizeof names[i], "%06u", (unsigned)from);
+		snprintf(uris[i], sizeof uris[i], "sip:%06u@police.example", (unsigned)pair);
+		mc_ids[i] = str_of(names[i]);
+	}
+	for (size_t i = 0; i < N; i++)
+		ids[i] = (struct service_id_entry){ mc_ids[i * 7919 % N], 1, str_of(uris[i]) };
+	struct setup_request r = make(mc_ids, N, ids, N);
+	assert_int_equal(setup_check(a, &r, &limits, &s).cause, CAUSE_NO_CAUSE);
+	for (size_t i = 0; i < N; i++)
+		assert_int_equal(s.users[i].n_service_ids, 1);
+	assert_str(s.users[1].mc_id, "000001");
+	arena_free(a);
+	free(mc_ids);
+	free(ids);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +227,7 @@ int main(void)
 		cmocka_unit_test(bounds_and_missing_elements),
 		cmocka_unit_test(a_spent_arena_refuses),
 		cmocka_unit_test(content_is_the_same_whatever_order_and_spelling),
+		cmocka_unit_test(large_requests_take_no_quadratic_time),
 		cmocka_unit_test(responses_that_cannot_be_answers),
 	};
 	return cmocka_run_group_tests_name("setup", tests, NULL, NULL);
