@@ -27,8 +27,8 @@ bool mc_id_valid(struct str id);
 
 /*
  * The canonical form of an MC service ID or Home ACMC ID, in *out: the input itself if it is canonical
- * already, else from the arena. False: not valid, and *reason (static, may be NULL) says why, or
- * the arena is spent.
+ * already, else from the arena. False: not valid, *out is as it was, and *reason (static, may be NULL) says why;
+ * or the arena is spent, and out->ptr is NULL.
  */
 bool mc_service_id_canonical(struct arena *a, struct str id, struct str *out, const char **reason);
 /* The host of a canonical sip: or sips: URI; STR_NONE for tel:. */

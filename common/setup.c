@@ -145,7 +145,9 @@ static size_t pair_entries(struct check *c, const struct setup *s, struct paired
 		const char *reason = NULL;
 		p->user = find_user(s, e->mc_id, hint);
 		p->id.service = (enum mc_service)e->service;
+		p->id.mc_service_id = e->mc_service_id;
 		if (!mc_service_id_canonical(c->arena, e->mc_service_id, &p->id.mc_service_id, &reason)) {
+			c->spent |= !p->id.mc_service_id.ptr;
 			note(c, e->mc_id, e->mc_service_id, CAUSE_INVALID_MC_SERVICE_ID);
 		} else if (!mc_service_name(e->service)) {
 			note(c, e->mc_id, e->mc_service_id, CAUSE_UNKNOWN_MC_SERVICE);

@@ -111,6 +111,8 @@ static void a_spent_arena_refuses(void **state)
 		struct verdict v = check(a, &r, &s);
 		if (v.cause == CAUSE_NO_CAUSE)
 			assert_int_equal(s.n_users, 2);
+		else /* not that an identity were invalid */
+			assert_int_equal(v.cause, CAUSE_TOO_MANY_IDENTITIES);
 		arena_free(a);
 	}
 }
