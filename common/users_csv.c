@@ -83,6 +83,8 @@ static void take_row(struct reader *r)
 	struct str mc_id = STR("");
 	if (r->n_fields == 1 && r->fields[0].len == 0)
 		return; /* an empty line */
+	if (!has_column(r, COLUMN_MC_ID))
+		return; /* said once, of the header line */
 	if (r->n_fields != r->n_columns) {
 		users_mistake(r->users, r->row_line, "%zu columns, where the header line has %zu",
 			      r->n_fields, r->n_columns);
@@ -111,23 +113,17 @@ static void on_row(int c, void *context)
 	r->n_fields = 0;
 }
 
-static size_t skip_mark(const char *line, size_t n)
-{
-	return n >= 3 && memcmp(line, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
-}
-
 void users_read_csv(struct users *u, FILE *in)
 {
 	struct csv_parser parser;
 	struct reader r = { .users = u };
 	char *line = NULL;
-	size_t size = 0, skip = 0;
+	size_t size = 0;
 	ssize_t n;
 	bool good = csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI) == 0;
 	while (good && (n = getline(&line, &size, in)) >= 0) {
-		skip = r.line++ == 0 ? skip_mark(line, (size_t)n) : 0;
-		size_t length = (size_t)n - skip;
-		good = csv_parse(&parser, line + skip, length, on_field, on_row, &r) == length;
+		r.line++;
+		good = csv_parse(&parser, line, (size_t)n, on_field, on_row, &r) == (size_t)n;
 	}
 	if (good)
 		good = csv_fini(&parser, on_field, on_row, &r) == 0;

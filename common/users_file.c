@@ -59,19 +59,41 @@ void users_add_id(struct users *u, unsigned line, int service, struct str mc_ser
 	user->n++;
 }
 
+/* The first character that is no blank; nothing is taken from the stream, so that lines are counted right. */
 static int first_character(FILE *in)
 {
+	char blanks[256];
+	size_t n = 0;
 	int c;
-	while ((c = getc(in)) == ' ' || c == '\t' || c == '\r' || c == '\n')
-		;
+	while ((c = getc(in)) != EOF && strchr(" \t\r\n", c) && c && n < sizeof blanks)
+		blanks[n++] = (char)c;
 	if (c != EOF)
 		ungetc(c, in);
+	while (n > 0)
+		ungetc(blanks[--n], in);
 	return c;
+}
+
+/* A byte order mark, as some editors put before UTF-8. */
+static void skip_mark(FILE *in)
+{
+	static const unsigned char mark[] = { 0xEF, 0xBB, 0xBF };
+	size_t n = 0;
+	int c = EOF;
+	while (n < sizeof mark && (c = getc(in)) == mark[n])
+		n++;
+	if (n == sizeof mark)
+		return;
+	if (c != EOF)
+		ungetc(c, in);
+	while (n > 0)
+		ungetc(mark[--n], in);
 }
 
 void users_read(struct users *u, FILE *in, enum users_format format)
 {
 	size_t before = u->n, mistakes = u->n_mistakes;
+	skip_mark(in);
 	if (format == USERS_GUESS) {
 		int c = first_character(in);
 		format = c == '{' || c == '[' ? USERS_JSON : USERS_CSV;
@@ -103,13 +125,36 @@ static const char *next_service(const char *p, int *service, const char **value)
 	return NULL;
 }
 
+/*
+ * ",mcpt=sip:..." would otherwise be taken as the end of an MC ID, which may have commas and equals signs. Where such
+ * a thing begins, NULL if there is none.
+ */
+static const char *misspelt_service(struct str mc_id)
+{
+	for (size_t i = 0; i < mc_id.len; i++) {
+		struct str rest = { mc_id.ptr + i, mc_id.len - i };
+		if (rest.len > 5 && mc_id.ptr[i] == '=' &&
+		    (strncasecmp(rest.ptr + 1, "sip:", 4) == 0 || strncasecmp(rest.ptr + 1, "tel:", 4) == 0 ||
+		     strncasecmp(rest.ptr + 1, "sips:", 5) == 0))
+			return memrchr(mc_id.ptr, ',', i);
+	}
+	return NULL;
+}
+
 void users_add_argument(struct users *u, const char *argument, unsigned position)
 {
+	char shown[120];
 	int service = 0, next = 0;
 	const char *value = NULL, *next_value = NULL;
 	const char *comma = next_service(argument, &service, &value);
-	users_add(u, position, comma ? (struct str){ argument, (size_t)(comma - argument) } :
-				       str_of(argument));
+	struct str mc_id = comma ? (struct str){ argument, (size_t)(comma - argument) } : str_of(argument);
+	const char *misspelt = misspelt_service(mc_id);
+	if (misspelt)
+		users_mistake(u, position, "%s: unknown service; known are mcptt, mcvideo, mcdata",
+			      text_escape((struct str){ misspelt + 1,
+							mc_id.len - (size_t)(misspelt + 1 - argument) },
+					  shown, sizeof shown));
+	users_add(u, position, mc_id);
 	for (; comma; service = next, value = next_value) {
 		comma = next_service(value, &next, &next_value);
 		users_add_id(u, position, service,
@@ -157,11 +202,13 @@ static void check_users_unique(struct users *u)
 		qsort(sorted, u->n, sizeof *sorted, by_mc_id);
 	else
 		users_mistake(u, 0, "out of memory");
-	for (size_t i = 1; sorted && i < u->n; i++) {
-		if (sorted[i]->mc_id.len && str_eq(sorted[i - 1]->mc_id, sorted[i]->mc_id))
+	const struct users_user *first = NULL;
+	for (size_t i = 0; sorted && i < u->n; i++) {
+		if (!first || !str_eq(first->mc_id, sorted[i]->mc_id))
+			first = sorted[i];
+		else if (first->mc_id.len)
 			users_mistake(u, sorted[i]->line, "%s: this MC ID is in line %u already",
-				      text_escape(sorted[i]->mc_id, shown, sizeof shown),
-				      sorted[i - 1]->line);
+				      text_escape(sorted[i]->mc_id, shown, sizeof shown), first->line);
 	}
 	free(sorted);
 }
@@ -170,7 +217,8 @@ static int by_id(const void *a, const void *b)
 {
 	const struct users_id *x = *(struct users_id *const *)a, *y = *(struct users_id *const *)b;
 	int d = str_cmp(x->entry.mc_service_id, y->entry.mc_service_id);
-	return d ? d : (x->line > y->line) - (x->line < y->line);
+	d = d ? d : (x->line > y->line) - (x->line < y->line);
+	return d ? d : (x > y) - (x < y);
 }
 
 static void check_ids_unique(struct users *u)
@@ -183,13 +231,20 @@ static void check_ids_unique(struct users *u)
 		qsort(sorted, u->n_ids, sizeof *sorted, by_id);
 	else
 		users_mistake(u, 0, "out of memory");
-	for (size_t i = 1; sorted && i < u->n_ids; i++) {
-		const struct users_id *a = sorted[i - 1], *b = sorted[i];
-		if (!str_eq(a->entry.mc_service_id, b->entry.mc_service_id) ||
-		    (str_eq(a->entry.mc_id, b->entry.mc_id) && a->entry.service != b->entry.service))
-			continue;
-		users_mistake(u, b->line, "%s: this MC service ID is in line %u already",
-			      text_escape(b->entry.mc_service_id, shown, sizeof shown), a->line);
+	const struct users_id *first = NULL;
+	unsigned services = 0; /* that the first one's user has it for */
+	for (size_t i = 0; sorted && i < u->n_ids; i++) {
+		const struct users_id *id = sorted[i];
+		unsigned service = 1u << id->entry.service;
+		if (!first || !str_eq(first->entry.mc_service_id, id->entry.mc_service_id)) {
+			first = id;
+			services = service;
+		} else if (str_eq(first->entry.mc_id, id->entry.mc_id) && !(services & service)) {
+			services |= service;
+		} else {
+			users_mistake(u, id->line, "%s: this MC service ID is in line %u already",
+				      text_escape(id->entry.mc_service_id, shown, sizeof shown), first->line);
+		}
 	}
 	free(sorted);
 }

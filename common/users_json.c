@@ -14,6 +14,8 @@ struct reader {
 	enum place place;
 	bool bare; /* the list alone, without the map around it */
 	char key[32];
+	bool skipping;   /* the value of a key that is wrong */
+	size_t skip_depth;
 	unsigned user_line;
 	struct str mc_id; /* ptr NULL: not given yet */
 	struct pending {
@@ -120,7 +122,21 @@ static bool take_key(struct reader *r, struct str key, unsigned line)
 		}
 	}
 	users_mistake(r->users, line, "%s: unknown key", text_escape(key, shown, sizeof shown));
-	return false;
+	r->skipping = true;
+	return true;
+}
+
+/* Whether this belongs to a value that is skipped. */
+static bool skip(struct reader *r, enum json_kind kind)
+{
+	if (!r->skipping)
+		return false;
+	if (kind == JSON_MAP || kind == JSON_ARRAY)
+		r->skip_depth++;
+	else if (kind == JSON_END_MAP || kind == JSON_END_ARRAY)
+		r->skip_depth--;
+	r->skipping = r->skip_depth > 0;
+	return true;
 }
 
 static bool take_text(struct reader *r, struct str text, unsigned line)
@@ -128,10 +144,16 @@ static bool take_text(struct reader *r, struct str text, unsigned line)
 	char shown[80];
 	struct str copy = arena_str(r->users->arena, text.ptr ? text : STR(""));
 	if (r->place == IN_USER && key_is(r, "mc_id")) {
+		if (r->mc_id.ptr)
+			wrong(r, line, "mc_id is given twice");
 		r->mc_id = copy;
 	} else if (r->place == IN_ID && key_is(r, "mc_service_id")) {
+		if (r->id.mc_service_id.ptr)
+			wrong(r, line, "mc_service_id is given twice");
 		r->id.mc_service_id = copy;
 	} else if (r->place == IN_ID) {
+		if (r->id.service)
+			wrong(r, line, "service is given twice");
 		r->id.service = mc_service_from_name(text);
 		if (!r->id.service)
 			users_mistake(r->users, line, "%s: unknown service; known are mcptt, mcvideo, mcdata",
@@ -145,6 +167,8 @@ static bool take_text(struct reader *r, struct str text, unsigned line)
 static bool on_each(void *context, enum json_kind kind, struct str text, unsigned line)
 {
 	struct reader *r = context;
+	if (skip(r, kind))
+		return true;
 	switch (kind) {
 	case JSON_MAP: return open_map(r, line);
 	case JSON_END_MAP: return end_map(r, line);
