@@ -191,7 +191,7 @@ static void on_message(struct client *c, const struct message *m)
 		on_close_message(c, &m->close);
 		break;
 	case SESSION_DO_REFUSE:
-		fail(c, ERR_INPUT, "the server breaks the protocol");
+		fail(c, ERR_SYSTEM, "the server breaks the protocol");
 		break;
 	case SESSION_DO_END:
 	case SESSION_DO_NOTHING:
@@ -223,10 +223,11 @@ static void on_bad_frame(struct conn *conn, enum conn_frame_fault fault, uint32_
 static void on_ended(struct conn *conn, enum conn_end end, const char *text, void *context)
 {
 	struct client *c = context;
+	struct error said = *c->error; /* why the server closes, if it told */
 	(void)conn;
 	c->conn = NULL;
-	if (end == CONN_END_LOCAL || (c->error->text[0] && c->status == OK))
-		fail(c, ERR_SYSTEM, c->error->text[0] ? c->error->text : text);
+	if (said.text[0])
+		fail(c, ERR_SYSTEM, said.text);
 	else
 		fail(c, end == CONN_END_REFUSED ? ERR_TLS : ERR_SYSTEM, text);
 }
@@ -304,6 +305,8 @@ enum status client_run(const struct acmc_config *config, struct parts *parts,
 	*answers = (struct answers){ .parts = parts, .missing = 1 }; /* until it is known what is */
 	signal(SIGPIPE, SIG_IGN);
 	enum status status = make_tls(config, &identity, &trust, &tls, e);
+	if (status != OK && status != ERR_MEMORY)
+		status = ERR_CONFIG;
 	if (status == OK)
 		status = loop_new(&c.loop, e);
 	if (status == OK)

@@ -21,8 +21,8 @@ struct client_watcher {
 
 /*
  * Sends the users to the targets and collects the answers. OK: nothing is missing. Otherwise the error says why;
- * ERR_INPUT: nothing was sent since a user or the number of targets is more than the server takes. parts needs its
- * arena, users, targets and Home ACMC ID.
+ * ERR_INPUT: nothing was sent since a user or the number of targets is more than the server takes; ERR_CONFIG: nor was
+ * anything, since certificates or the key cannot be used. parts needs its arena, users, targets and Home ACMC ID.
  */
 enum status client_run(const struct acmc_config *config, struct parts *parts,
 		       struct request_id base, struct answers *answers,

@@ -134,7 +134,11 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	struct options *o = state->input;
 	switch (key) {
 	case 'c': o->config = arg; break;
-	case 'f': o->file = arg; break;
+	case 'f':
+		if (o->file)
+			argp_error(state, "--file: only one file at a time");
+		o->file = arg;
+		break;
 	case 'q': o->quiet = true; break;
 	case OPT_TO: add_targets(o, arg, state); break;
 	case OPT_FORMAT: set_format(o, arg, state); break;
@@ -181,6 +185,12 @@ static bool override(struct acmc_config *c, const struct options *o)
 	const char *reason;
 	if (o->server && !acmc_config_set_server(c, o->server)) {
 		fprintf(stderr, "acmc: --server: %s: must be HOST:PORT\n", o->server);
+		return false;
+	}
+	if (o->server_certificate && strncmp(o->server_certificate, "DNS:", 4) != 0 &&
+	    strncmp(o->server_certificate, "URI:", 4) != 0) {
+		fprintf(stderr, "acmc: --server-certificate: %s: must be DNS:NAME or URI:NAME\n",
+			o->server_certificate);
 		return false;
 	}
 	if (o->server_certificate)
@@ -285,6 +295,15 @@ static bool make_id(struct options *o)
 	return true;
 }
 
+static int exit_code_of(enum status status, const struct answers *answers)
+{
+	if (status == OK)
+		return answers_exit_code(answers);
+	if (status == ERR_INPUT || status == ERR_CONFIG)
+		return EXIT_USAGE;
+	return status == ERR_MEMORY ? EXIT_SYSTEM : EXIT_UNREACHABLE;
+}
+
 static int ask(struct options *o, const struct acmc_config *config, struct parts *parts)
 {
 	bool plain = o->no_color || getenv("NO_COLOR");
@@ -294,20 +313,23 @@ static int ask(struct options *o, const struct acmc_config *config, struct parts
 	struct error e;
 	enum status status = client_run(config, parts, o->id, &answers, &watcher, &e);
 	const char *failure = status == OK ? NULL : e.text;
+	int code = exit_code_of(status, &answers);
 	clear_progress(&screen);
-	bool shown = o->json ? show_json(stdout, &answers, failure) :
+	bool shown = o->json ? show_json(stdout, &answers, failure, code) :
 			       show_table(stdout, &answers, failure, !plain && isatty(STDOUT_FILENO));
-	if (failure)
+	bool placed = failure && (status == ERR_CONFIG ||
+				  strncmp(failure, config->host.ptr, config->host.len) == 0);
+	if (placed)
+		fprintf(stderr, "acmc: %s\n", failure);
+	else if (failure)
 		fprintf(stderr, "acmc: %.*s port %u: %s\n", STR_ARG(config->host), config->port, failure);
-	if (!o->json && status != ERR_INPUT)
+	if (!o->json)
 		show_advice(stderr, &answers, o->id);
 	if (!shown) {
 		fprintf(stderr, "acmc: standard output: %s\n", strerror(errno));
 		return EXIT_SYSTEM;
 	}
-	if (status == OK)
-		return answers_exit_code(&answers);
-	return status == ERR_MEMORY ? EXIT_SYSTEM : status == ERR_INPUT ? EXIT_USAGE : EXIT_UNREACHABLE;
+	return code;
 }
 
 static int run(struct options *o)

@@ -196,14 +196,14 @@ static void put_answer(struct json_writer *w, const struct answers *a, size_t pa
 	json_end_map(w);
 }
 
-bool show_json(FILE *out, const struct answers *a, const char *failure)
+bool show_json(FILE *out, const struct answers *a, const char *failure, int exit_code)
 {
 	struct json_writer *w = json_writer_new(out);
 	if (!w)
 		return false;
 	json_map(w);
 	json_key(w, "exit_code");
-	json_number(w, failure ? EXIT_UNREACHABLE : answers_exit_code(a));
+	json_number(w, exit_code);
 	json_key(w, "failure");
 	if (failure)
 		json_text(w, str_of(failure));
@@ -224,7 +224,7 @@ bool show_json(FILE *out, const struct answers *a, const char *failure)
 
 void show_advice(FILE *out, const struct answers *a, struct request_id base)
 {
-	bool unknown = a->missing > 0, transient = false;
+	bool unknown = a->items && a->missing > 0, transient = false;
 	char id[REQUEST_ID_TEXT_SIZE];
 	for (size_t i = 0; a->items && i < a->parts->n * a->parts->n_targets; i++) {
 		const struct answer *x = &a->items[i];

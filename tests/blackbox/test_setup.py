@@ -143,5 +143,12 @@ def test_acmc_exit_codes(federation):
     assert acmc(config, "gina@police.example").returncode == 2
     assert acmc(config, "--to", "FIRE.example", "gina@police.example").returncode == 2
     assert acmc(config, "--to", "fire.example,fire.example", "gina@police.example").returncode == 2
+    assert acmc(config, "--to", "fire.example", "--key", config, "gina@police.example").returncode == 2
+    # a connection that the server ends: the reason that it gave is shown
+    other = federation.fire.leaf
+    closed = acmc(config, "--certificate", other.cert_file, "--key", other.key_file, "--to", "fire.example",
+                  "gina@police.example")
+    assert closed.returncode == 4 and "MC_SYSTEM_ID_MISMATCH" in closed.stderr and "--request-id" in closed.stderr
     unreachable = acmc(config, "--server", "localhost:1", "--to", "fire.example", "gina@police.example")
+    assert "--request-id" not in unreachable.stderr  # nothing was sent, no outcome is in doubt
     assert unreachable.returncode == 4 and "localhost port 1: Connection refused" in unreachable.stderr

@@ -131,7 +131,7 @@ static void check(struct fixture *f, enum view view, const char *failure, const 
 	FILE *out = open_memstream(&text, &n);
 	assert_non_null(out);
 	if (view == JSON)
-		shown = show_json(out, &f->answers, failure);
+		shown = show_json(out, &f->answers, failure, answers_exit_code(&f->answers));
 	else if (view == ADVICE)
 		show_advice(out, &f->answers, base);
 	else
@@ -199,6 +199,22 @@ static void shows_answers_as_they_come(void **state)
 	end(&f);
 }
 
+/* The connection failed before anything was sent: no outcome is in doubt. */
+static void no_advice_when_nothing_was_asked(void **state)
+{
+	struct parts parts = { .n = 0 };
+	struct answers none = { .parts = &parts, .missing = 1 };
+	char *text = NULL;
+	size_t n = 0;
+	FILE *out = open_memstream(&text, &n);
+	(void)state;
+	show_advice(out, &none, base);
+	assert_true(show_table(out, &none, "unreachable", false));
+	fclose(out);
+	assert_int_equal(n, 0);
+	free(text);
+}
+
 static void no_more_identities_than_fit_a_screen(void **state)
 {
 	struct identity_cause many[60];
@@ -230,7 +246,7 @@ static void a_full_disk_is_noticed(void **state)
 		FILE *full = fopen("/dev/full", "w");
 		assert_non_null(full);
 		all_true(&f);
-		assert_false(as_json ? show_json(full, &f.answers, NULL) :
+		assert_false(as_json ? show_json(full, &f.answers, NULL, EXIT_ALL_TRUE) :
 				       show_table(full, &f.answers, NULL, false));
 		fclose(full);
 		end(&f);
@@ -244,6 +260,7 @@ int main(void)
 		cmocka_unit_test(shows_some_false),
 		cmocka_unit_test(shows_what_is_missing),
 		cmocka_unit_test(shows_answers_as_they_come),
+		cmocka_unit_test(no_advice_when_nothing_was_asked),
 		cmocka_unit_test(no_more_identities_than_fit_a_screen),
 		cmocka_unit_test(a_full_disk_is_noticed),
 	};
