@@ -8,7 +8,7 @@ test: deps-test
 
 ## make test-unit, test-blackbox, test-fuzz-corpus, test-docs
 test-golden: all
-	@tests/golden/acmc/run $(BUILD)
+	@tests/golden/cli/run $(BUILD)
 
 test-blackbox: all
 	@BUILD=$(BUILD) $(PYTEST) tests/blackbox
@@ -53,6 +53,6 @@ fuzz: deps-test $(BUILD)/gen/proto/acx.pb-c.h
 ## make lint          shell scripts and man pages; and everything under clang, too
 lint: deps-test check-includes
 	shellcheck -S warning deploy/acx-pki deploy/demo deploy/install-packages deploy/compose-setup tests/compose/run tests/check-includes \
-		tests/unit/run tests/golden/acmc/run .ci/run
+		tests/unit/run tests/golden/cli/run .ci/run
 	mandoc -Tlint -Wwarning acms/acms.8 acms/acms.yaml.5 acmc/acmc.1
 	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang all

@@ -1,6 +1,6 @@
 // needs: acmc/show.c acmc/parts.c common/users_file.c common/users_csv.c common/users_json.c
 // needs: common/json.c common/table.c common/identity.c common/text.c common/arena.c common/cause.c
-/* What the administrator sees, from canned answers, compared with tests/golden/acmc/show-*. UPDATE=1 writes them. */
+/* What the administrator sees, from canned answers, compared with tests/golden/cli/show-*. UPDATE=1 writes them. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -104,7 +104,7 @@ static void check_golden(const char *name, const char *text, size_t n)
 {
 	char path[256];
 	size_t expected_n;
-	snprintf(path, sizeof path, "tests/golden/acmc/show-%s", name);
+	snprintf(path, sizeof path, "tests/golden/cli/show-%s", name);
 	if (getenv("UPDATE")) {
 		FILE *out = fopen(path, "w");
 		assert_non_null(out);
