@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "common/clock.h"
+#include "common/exchange.h"
 #include "common/message.h"
 #include "common/net.h"
 #include "common/session.h"
@@ -42,15 +43,6 @@ static void fail(struct client *c, enum status status, const char *text)
 		loop_stop(c->loop);
 }
 
-static void send_message(struct client *c, const struct message *m)
-{
-	uint8_t *frame = NULL;
-	size_t length;
-	if (message_encode(m, &frame, &length) != OK || conn_send(c->conn, frame, length) != OK)
-		fail(c, ERR_MEMORY, "out of memory");
-	free(frame);
-}
-
 static struct limits own_limits(void)
 {
 	return LIMITS_DEFAULT;
@@ -59,13 +51,8 @@ static struct limits own_limits(void)
 static void on_opened(struct conn *conn, void *context)
 {
 	struct client *c = context;
-	(void)conn;
-	send_message(c, &(struct message){ .kind = MESSAGE_HELLO,
-					   .hello = { .version_min = PROTOCOL_VERSION,
-						      .version_max = PROTOCOL_VERSION,
-						      .mc_system_id = c->config->mc_system_id,
-						      .limits = own_limits(),
-						      .software = STR("acmc " ACX_VERSION) } });
+	struct limits own = own_limits();
+	exchange_send_hello(conn, c->config->mc_system_id, &own, "acmc " ACX_VERSION);
 }
 
 static void send_parts(struct client *c)
@@ -78,7 +65,7 @@ static void send_parts(struct client *c)
 			fail(c, ERR_MEMORY, "out of memory");
 			return;
 		}
-		send_message(c, &m);
+		exchange_send(c->conn, &m);
 		arena_free(a);
 		c->next_part++;
 		c->in_flight++;
@@ -138,8 +125,7 @@ static void on_response(struct client *c, const struct setup_response *response)
 	if (complete)
 		c->in_flight--;
 	if (c->answers->missing == 0) {
-		send_message(c, &(struct message){ .kind = MESSAGE_CLOSE,
-						   .close = { CAUSE_GOING_AWAY, STR("") } });
+		exchange_send_close(c->conn, CAUSE_GOING_AWAY, "");
 		conn_close(c->conn);
 	} else if (c->session == SESSION_OPEN) {
 		send_parts(c);
@@ -160,22 +146,9 @@ static void on_close_message(struct client *c, const struct close_message *m)
 		error_set(c->error, ERR_SYSTEM, "%s", text); /* answers may still come */
 }
 
-static enum session_event event_of(enum message_kind kind)
-{
-	switch (kind) {
-	case MESSAGE_HELLO: return SESSION_EV_HELLO_GOOD; /* judged by on_hello */
-	case MESSAGE_SETUP_REQUEST: return SESSION_EV_REQUEST;
-	case MESSAGE_SETUP_RESPONSE: return SESSION_EV_RESPONSE;
-	case MESSAGE_PING: return SESSION_EV_PING;
-	case MESSAGE_PONG: return SESSION_EV_PONG;
-	case MESSAGE_CLOSE: return SESSION_EV_CLOSE_RECEIVED;
-	}
-	return SESSION_EV_REQUEST;
-}
-
 static void on_message(struct client *c, const struct message *m)
 {
-	struct session_step step = session_step(SESSION_CLIENT, c->session, event_of(m->kind));
+	struct session_step step = session_step(SESSION_CLIENT, c->session, session_event_of(m->kind));
 	c->session = step.next;
 	switch (step.action) {
 	case SESSION_DO_OPEN:
@@ -185,7 +158,7 @@ static void on_message(struct client *c, const struct message *m)
 		on_response(c, &m->response);
 		break;
 	case SESSION_DO_PONG:
-		send_message(c, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
+		exchange_send(c->conn, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
 		break;
 	case SESSION_DO_DRAIN:
 		on_close_message(c, &m->close);

@@ -1,8 +1,8 @@
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include "acms/commands.h"
 #include "acms/live.h"
+#include "common/exchange.h"
 #include "common/message.h"
 #include "common/net.h"
 #include "common/session.h"
@@ -21,27 +21,10 @@ struct health {
 
 enum { HEALTH_TIMEOUT_MS = 5000, HEALTH_TOKEN = 1 };
 
-static void send_message(struct health *h, struct conn *c, const struct message *m)
-{
-	uint8_t *frame = NULL;
-	size_t length;
-	if (message_encode(m, &frame, &length) != OK || conn_send(c, frame, length) != OK) {
-		snprintf(h->why, sizeof h->why, "out of memory");
-		loop_stop(h->loop);
-	}
-	free(frame);
-}
-
 static void on_opened(struct conn *c, void *context)
 {
 	struct health *h = context;
-	send_message(h, c,
-		     &(struct message){ .kind = MESSAGE_HELLO,
-					.hello = { .version_min = PROTOCOL_VERSION,
-						   .version_max = PROTOCOL_VERSION,
-						   .mc_system_id = h->config->mc_system_id,
-						   .limits = h->config->limits,
-						   .software = STR("acms health " ACX_VERSION) } });
+	exchange_send_hello(c, h->config->mc_system_id, &h->config->limits, "acms health " ACX_VERSION);
 }
 
 static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void *context)
@@ -55,7 +38,7 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 		snprintf(h->why, sizeof h->why, "%s", e.text);
 		loop_stop(h->loop);
 	} else if (m.kind == MESSAGE_HELLO) {
-		send_message(h, c, &(struct message){ .kind = MESSAGE_PING, .token = HEALTH_TOKEN });
+		exchange_send(c, &(struct message){ .kind = MESSAGE_PING, .token = HEALTH_TOKEN });
 	} else if (m.kind == MESSAGE_PONG && m.token == HEALTH_TOKEN) {
 		h->good = true;
 		conn_close(c);

@@ -5,6 +5,7 @@
 #include "acms/server.h"
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "common/exchange.h"
 #include "common/frame.h"
 #include "common/log.h"
 #include "common/text.h"
@@ -143,15 +144,6 @@ static bool over_limit(const struct partner_link *l, const struct setup *setup, 
 	return false;
 }
 
-static void send_message(struct partner_link *l, const struct message *m)
-{
-	uint8_t *frame = NULL;
-	size_t length;
-	if (message_encode(m, &frame, &length) != OK || conn_send(l->conn, frame, length) != OK)
-		conn_kill(l->conn, "out of memory");
-	free(frame);
-}
-
 static void send_relay(struct partner_link *l, struct relay *relay)
 {
 	struct message m = { .kind = MESSAGE_SETUP_REQUEST };
@@ -161,7 +153,7 @@ static void send_relay(struct partner_link *l, struct relay *relay)
 	} else if (over_limit(l, &relay->request->setup, message_size(&m) - FRAME_HEADER_SIZE)) {
 		relay_feed(l, relay, RELAY_EV_OVER_LIMIT, NULL, NULL);
 	} else {
-		send_message(l, &m);
+		exchange_send(l->conn, &m);
 		relay_feed(l, relay, RELAY_EV_SENT, NULL, NULL);
 	}
 	arena_free(a);
@@ -207,8 +199,7 @@ static void refuse(struct partner_link *l, enum cause cause, const char *detail)
 		 LOG_STR(str_of(detail)));
 	if (cause != CAUSE_GOING_AWAY)
 		log_warning("partner %s: closing: %s", l->mc_system_id, l->last_failure);
-	send_message(l, &(struct message){ .kind = MESSAGE_CLOSE,
-					   .close = { cause, str_of(detail) } });
+	exchange_send_close(l->conn, cause, detail);
 	set_session(l, session_step(SESSION_CLIENT, l->session, SESSION_EV_CLOSE_SENT).next);
 }
 
@@ -244,14 +235,7 @@ static void on_opened(struct conn *c, void *context)
 {
 	struct partner_link *l = context;
 	const struct config *config = l->server->live->config;
-	(void)c;
-	send_message(l, &(struct message){
-				.kind = MESSAGE_HELLO,
-				.hello = { .version_min = PROTOCOL_VERSION,
-					   .version_max = PROTOCOL_VERSION,
-					   .mc_system_id = config->mc_system_id,
-					   .limits = config->limits,
-					   .software = STR("acms " ACX_VERSION) } });
+	exchange_send_hello(c, config->mc_system_id, &config->limits, "acms " ACX_VERSION);
 	loop_timer_set(l->watchdog, config->handshake_timeout_s * 1000u);
 }
 
@@ -287,7 +271,7 @@ static void on_watchdog(void *context)
 								      "no answer to Ping");
 		return;
 	}
-	send_message(l, &(struct message){ .kind = MESSAGE_PING, .token = ++l->pings });
+	exchange_send(l->conn, &(struct message){ .kind = MESSAGE_PING, .token = ++l->pings });
 	loop_timer_set(l->watchdog, l->announced.idle_timeout_seconds * 1000ull / 3);
 }
 
@@ -316,19 +300,6 @@ static void on_response(struct partner_link *l, struct setup_response *response)
 	close_if_drained(l);
 }
 
-static enum session_event event_of(enum message_kind kind)
-{
-	switch (kind) {
-	case MESSAGE_HELLO: return SESSION_EV_HELLO_GOOD; /* judged by on_hello */
-	case MESSAGE_SETUP_REQUEST: return SESSION_EV_REQUEST;
-	case MESSAGE_SETUP_RESPONSE: return SESSION_EV_RESPONSE;
-	case MESSAGE_PING: return SESSION_EV_PING;
-	case MESSAGE_PONG: return SESSION_EV_PONG;
-	case MESSAGE_CLOSE: return SESSION_EV_CLOSE_RECEIVED;
-	}
-	return SESSION_EV_REQUEST;
-}
-
 static void on_close_message(struct partner_link *l, const struct close_message *m)
 {
 	snprintf(l->last_failure, sizeof l->last_failure, "the partner closed: %s %s",
@@ -340,7 +311,7 @@ static void on_close_message(struct partner_link *l, const struct close_message 
 
 static void on_message(struct partner_link *l, struct message *m)
 {
-	struct session_step step = session_step(SESSION_CLIENT, l->session, event_of(m->kind));
+	struct session_step step = session_step(SESSION_CLIENT, l->session, session_event_of(m->kind));
 	if (step.action == SESSION_DO_REFUSE) {
 		protocol_error(l, step.cause, message_kind_name(m->kind));
 		return;
@@ -356,7 +327,7 @@ static void on_message(struct partner_link *l, struct message *m)
 		on_response(l, &m->response);
 		break;
 	case SESSION_DO_PONG:
-		send_message(l, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
+		exchange_send(l->conn, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
 		break;
 	case SESSION_DO_DRAIN:
 		on_close_message(l, &m->close);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "acms/server.h"
 #include "common/clock.h"
+#include "common/exchange.h"
 #include "common/frame.h"
 #include "common/log.h"
 #include "common/text.h"
@@ -57,30 +58,6 @@ static void set_session(struct peer *p, enum session_state next)
 	p->session = next;
 }
 
-static void send_message(struct peer *p, const struct message *m)
-{
-	uint8_t *frame;
-	size_t length;
-	if (message_encode(m, &frame, &length) != OK) {
-		conn_kill(p->conn, "out of memory");
-		return;
-	}
-	if (conn_send(p->conn, frame, length) != OK)
-		conn_kill(p->conn, "out of memory");
-	free(frame);
-}
-
-static void send_hello(struct peer *p)
-{
-	struct message m = { .kind = MESSAGE_HELLO,
-			     .hello = { .version_min = PROTOCOL_VERSION,
-					.version_max = PROTOCOL_VERSION,
-					.mc_system_id = p->server->live->config->mc_system_id,
-					.limits = p->limits,
-					.software = STR("acms " ACX_VERSION) } };
-	send_message(p, &m);
-}
-
 static void close_if_drained(struct peer *p)
 {
 	if (p->session == SESSION_DRAINING && p->in_flight == 0)
@@ -90,8 +67,6 @@ static void close_if_drained(struct peer *p)
 /* Says why, and closes as soon as what was taken is answered. */
 static void refuse(struct peer *p, enum cause cause, const char *detail)
 {
-	struct message m = { .kind = MESSAGE_CLOSE,
-			     .close = { cause, str_of(detail) } };
 	if (p->session == SESSION_DRAINING || p->session == SESSION_ENDED)
 		return;
 	if (cause == CAUSE_GOING_AWAY || cause == CAUSE_IDLE_TIMEOUT)
@@ -99,7 +74,7 @@ static void refuse(struct peer *p, enum cause cause, const char *detail)
 	else
 		log_warning("%s: closing: %s: %s", p->name, cause_name(cause),
 			    LOG_STR(str_of(detail)));
-	send_message(p, &m);
+	exchange_send_close(p->conn, cause, detail);
 	loop_timer_cancel(p->idle);
 	set_session(p, session_step(SESSION_SERVER, p->session, SESSION_EV_CLOSE_SENT).next);
 	if (p->in_flight == 0 || p->session == SESSION_ENDED)
@@ -169,7 +144,7 @@ static void on_opened(struct conn *c, void *context)
 		log_warning("%s: its certificate expires in %lld days", p->name,
 			    (long long)(left / 86400));
 	p->max_frame_bytes = FRAME_BYTES_MIN; /* until it says */
-	send_hello(p);
+	exchange_send_hello(c, s->live->config->mc_system_id, &p->limits, "acms " ACX_VERSION);
 	loop_timer_set(p->idle, s->live->config->handshake_timeout_s * 1000u);
 	if (connections_of(s, &p->principal) > s->live->config->max_connections_per_peer)
 		refuse(p, CAUSE_TOO_MANY_CONNECTIONS, "this party has too many connections open");
@@ -200,7 +175,7 @@ void request_respond(struct request *r, const struct setup_response *response)
 		 response->result ? "" : " ", response->result ? "" : cause_name(response->cause),
 		 r->received.n_mc_ids);
 	if (r->peer)
-		send_message(r->peer, &m);
+		exchange_send(r->peer->conn, &m);
 }
 
 struct ssl_st *request_ssl(const struct request *r)
@@ -304,23 +279,10 @@ static void on_hello(struct peer *p, const struct hello *hello)
 	restart_idle(p);
 }
 
-static enum session_event event_of(enum message_kind kind)
-{
-	switch (kind) {
-	case MESSAGE_HELLO: return SESSION_EV_HELLO_GOOD; /* judged by on_hello */
-	case MESSAGE_SETUP_REQUEST: return SESSION_EV_REQUEST;
-	case MESSAGE_SETUP_RESPONSE: return SESSION_EV_RESPONSE;
-	case MESSAGE_PING: return SESSION_EV_PING;
-	case MESSAGE_PONG: return SESSION_EV_PONG;
-	case MESSAGE_CLOSE: return SESSION_EV_CLOSE_RECEIVED;
-	}
-	return SESSION_EV_RESPONSE;
-}
-
 /* True: the message's arena now belongs to a request. */
 static bool act(struct peer *p, struct arena *a, const struct message *m, size_t frame_bytes)
 {
-	struct session_step step = session_step(SESSION_SERVER, p->session, event_of(m->kind));
+	struct session_step step = session_step(SESSION_SERVER, p->session, session_event_of(m->kind));
 	if (step.action != SESSION_DO_REFUSE)
 		set_session(p, step.next);
 	switch (step.action) {
@@ -328,7 +290,7 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 		take_request(p, a, &m->request, frame_bytes);
 		return true;
 	case SESSION_DO_PONG:
-		send_message(p, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
+		exchange_send(p->conn, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
 		break;
 	case SESSION_DO_DRAIN:
 		log_info("%s: closes: %s %s", p->name, cause_name(m->close.cause),

@@ -71,6 +71,19 @@ struct session_step session_step(enum session_side side, enum session_state stat
 	return steps[side][state][event];
 }
 
+enum session_event session_event_of(enum message_kind kind)
+{
+	switch (kind) {
+	case MESSAGE_HELLO: return SESSION_EV_HELLO_GOOD;
+	case MESSAGE_SETUP_REQUEST: return SESSION_EV_REQUEST;
+	case MESSAGE_SETUP_RESPONSE: return SESSION_EV_RESPONSE;
+	case MESSAGE_PING: return SESSION_EV_PING;
+	case MESSAGE_PONG: return SESSION_EV_PONG;
+	case MESSAGE_CLOSE: return SESSION_EV_CLOSE_RECEIVED;
+	}
+	return SESSION_EV_HELLO_BAD;
+}
+
 static bool limits_valid(const struct limits *l)
 {
 	return l->max_frame_bytes >= FRAME_BYTES_MIN && l->max_frame_bytes <= FRAME_BYTES_MAX &&

@@ -49,6 +49,9 @@ struct session_step {
 struct session_step session_step(enum session_side side, enum session_state state,
 				 enum session_event event);
 
+/* What a message is to the session; a Hello is good until hello_check finds otherwise. */
+enum session_event session_event_of(enum message_kind kind);
+
 /*
  * Judges a Hello. expected: the MC system that the peer must be, STR_NONE if it need not say;
  * required: it must say. CAUSE_NO_CAUSE: good, *version is the negotiated one. detail gets a
