@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 #include "common/clock.h"
@@ -36,9 +37,19 @@ bool log_level_parse(struct str name, enum log_level *out)
 	return false;
 }
 
+/* Whether standard error is the journal: the variable alone is inherited by anybody (systemd.exec(5)). */
+static bool to_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
 static int write_head(char *line, size_t size, enum log_level level)
 {
-	if (getenv("JOURNAL_STREAM"))
+	if (to_journal())
 		return snprintf(line, size, "<%d>", levels[level].priority);
 	uint64_t ms = clock_wall_ms();
 	time_t seconds = (time_t)(ms / 1000);

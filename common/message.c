@@ -5,7 +5,7 @@
 #include "common/text.h"
 #include "proto/acx.pb-c.h"
 
-enum { DETAIL_MAX = 512, BUDGET_PER_BYTE = 16, BUDGET_BASE = 64 * 1024 };
+enum { DETAIL_MAX = 512, BUDGET_PER_BYTE = 32, BUDGET_BASE = 64 * 1024 };
 
 size_t message_budget(size_t payload_length)
 {

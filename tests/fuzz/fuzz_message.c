@@ -1,52 +1,142 @@
-// needs: common/message.c common/frame.c common/setup.c common/identity.c common/text.c common/arena.c common/error.c proto/acx.pb-c.c
+// needs: common/message.c common/frame.c common/setup.c common/session.c common/identity.c common/text.c
+// needs: common/arena.c common/error.c proto/acx.pb-c.c
+/*
+ * A payload: refused with a reason, or every text of it is valid, it survives encoding and decoding, and what was
+ * accepted passes through the checks of requests and Hellos without harm.
+ */
 #include <stdlib.h>
-#include <string.h>
 #include "common/frame.h"
 #include "common/message.h"
+#include "common/session.h"
+#include "common/text.h"
 
-/* What decodes encodes to the same number of bytes; what is well-formed survives the way to a partner and back. */
+static void require(bool holds)
+{
+	if (!holds)
+		abort();
+}
 
-static void check_request(struct arena *a, const struct setup_request *received)
+static void check_texts(const struct str *texts, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		require(text_valid(texts[i]));
+}
+
+static void check_entries(const struct service_id_entry *entries, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		require(text_valid(entries[i].mc_id) && text_valid(entries[i].mc_service_id));
+}
+
+/* What is well-formed is canonical, and has the same content once it went to a partner. */
+static void check_well_formed(struct arena *a, const struct setup *setup, const struct limits *limits)
+{
+	struct setup_request onward;
+	struct setup_response response;
+	struct setup same;
+	struct verdict done = { .cause = CAUSE_NO_CAUSE };
+	require(setup->n_users > 0);
+	for (size_t i = 1; i < setup->n_users; i++)
+		require(str_cmp(setup->users[i - 1].mc_id, setup->users[i].mc_id) < 0);
+	require(setup_to_request(a, setup, STR("fire.example"), &onward));
+	require(setup_check(a, &onward, limits, &same).cause == CAUSE_NO_CAUSE);
+	require(str_eq(setup_content(a, setup), setup_content(a, &same)));
+	require(setup_to_response(a, setup, STR("fire.example"), ORIGIN_PARTNER_ACMS, &done,
+				  &response));
+	require(setup_response_fault(setup, STR("fire.example"), &response) == NULL);
+}
+
+static void check_request(struct arena *decoded, const struct setup_request *r)
 {
 	struct limits limits = LIMITS_DEFAULT;
-	struct setup setup, again;
-	struct setup_request forwarded;
-	struct setup_response response;
-	struct verdict done = { .cause = CAUSE_NO_CAUSE };
-	struct verdict v = setup_check(a, received, &limits, &setup);
-	if (v.cause != CAUSE_NO_CAUSE)
-		return;
-	struct arena *b = arena_new(0);
-	struct str target = { "fire.example", 12 };
-	if (!setup_to_request(b, &setup, target, &forwarded) ||
-	    setup_check(b, &forwarded, &limits, &again).cause != CAUSE_NO_CAUSE ||
-	    !str_eq(setup_content(b, &setup), setup_content(b, &again)))
-		abort();
-	if (!setup_to_response(b, &again, target, ORIGIN_PARTNER_ACMS, &done, &response) ||
-	    setup_response_fault(&setup, target, &response))
-		abort();
-	arena_free(b);
+	struct setup setup;
+	struct arena *a = arena_new(0);
+	check_texts(r->mc_system_ids, r->n_mc_system_ids);
+	check_texts(r->mc_ids, r->n_mc_ids);
+	check_entries(r->service_ids, r->n_service_ids);
+	struct verdict v = setup_check(a, r, &limits, &setup);
+	require(v.n_identities <= r->n_mc_ids + r->n_service_ids);
+	if (v.cause == CAUSE_NO_CAUSE)
+		check_well_formed(a, &setup, &limits);
+	setup_check(decoded, r, &limits, &setup); /* with what is left of the budget */
+	arena_free(a);
+}
+
+static void check_response(const struct setup_response *r)
+{
+	check_texts(r->mc_ids, r->n_mc_ids);
+	check_entries(r->service_ids, r->n_service_ids);
+	require(text_valid(r->mc_system_id) && text_valid(r->detail) && r->detail.len <= 512);
+	for (size_t i = 0; i < r->n_identities; i++)
+		require(text_valid(r->identities[i].mc_id) &&
+			text_valid(r->identities[i].mc_service_id));
+}
+
+static void check_hello(const struct hello *h)
+{
+	char detail[64];
+	uint32_t version = 0;
+	enum cause cause = hello_check(h, STR("fire.example"), false, &version, detail, sizeof detail);
+	require(text_valid(h->mc_system_id) && text_valid(h->software));
+	require(cause == CAUSE_NO_CAUSE ? version == PROTOCOL_VERSION : strlen(detail) > 0);
+}
+
+static void check(struct arena *a, const struct message *m)
+{
+	switch (m->kind) {
+	case MESSAGE_HELLO:
+		check_hello(&m->hello);
+		break;
+	case MESSAGE_SETUP_REQUEST:
+		check_request(a, &m->request);
+		break;
+	case MESSAGE_SETUP_RESPONSE:
+		check_response(&m->response);
+		break;
+	case MESSAGE_CLOSE:
+		require(text_valid(m->close.detail));
+		break;
+	case MESSAGE_PING:
+	case MESSAGE_PONG:
+		break;
+	}
+}
+
+/*
+ * Encodes what was decoded. Only unknown fields may be lost on the way, so it is never longer, and the encoding of
+ * its own decoding is the very same.
+ */
+static void check_round_trip(const struct message *m, size_t size)
+{
+	uint8_t *frame, *again;
+	size_t length, length_again;
+	struct message back;
+	enum cause why;
+	struct error e;
+	require(message_encode(m, &frame, &length) == OK);
+	require(length == message_size(m) && length - FRAME_HEADER_SIZE <= size);
+	struct arena *a = arena_new(0);
+	require(message_decode(a, frame + FRAME_HEADER_SIZE, length - FRAME_HEADER_SIZE, &back, &why,
+			       &e) == OK);
+	require(message_encode(&back, &again, &length_again) == OK);
+	require(length == length_again && memcmp(frame, again, length) == 0);
+	arena_free(a);
+	free(frame);
+	free(again);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct arena *a = arena_new(message_budget(size));
 	struct message m;
-	struct error e;
-	enum cause why;
-	uint8_t *frame;
-	size_t length;
-	if (!a)
-		return 0;
+	enum cause why = CAUSE_NO_CAUSE;
+	struct error e = { .text = "" };
 	if (message_decode(a, data, size, &m, &why, &e) == OK) {
-		if (message_encode(&m, &frame, &length) != OK)
-			abort();
-		if (m.kind == MESSAGE_SETUP_REQUEST && !m.request.has_unknown_fields &&
-		    length != size + FRAME_HEADER_SIZE)
-			abort();
-		free(frame);
-		if (m.kind == MESSAGE_SETUP_REQUEST)
-			check_request(a, &m.request);
+		check(a, &m);
+		check_round_trip(&m, size);
+	} else {
+		require(why == CAUSE_MALFORMED_MESSAGE || why == CAUSE_UNEXPECTED_MESSAGE);
+		require(e.text[0] != '\0');
 	}
 	arena_free(a);
 	return 0;
