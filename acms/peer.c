@@ -29,6 +29,8 @@ static const size_t max_held_bytes = (size_t)256 << 20;
 /* About how much a decoded request takes for each byte of its frame. */
 static const size_t held_per_byte = 4;
 
+enum { FAILURES_LOGGED = 100, FAILURE_PERIOD_MS = 10000 };
+
 static void on_idle(void *context);
 
 void *peer_accepted(struct conn *c, void *context)
@@ -363,13 +365,30 @@ static void on_bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t l
 	}
 }
 
+/* Strangers must not be able to fill the log. */
+static bool may_log_failure(struct server *s)
+{
+	uint64_t period = clock_mono_ms() / FAILURE_PERIOD_MS;
+	if (period != s->failures.period && s->failures.more > 0)
+		log_warning("%u more connections failed before they got in", s->failures.more);
+	if (period != s->failures.period) {
+		s->failures.period = period;
+		s->failures.logged = s->failures.more = 0;
+	}
+	if (s->failures.logged < FAILURES_LOGGED)
+		return ++s->failures.logged;
+	s->failures.more++;
+	return false;
+}
+
 static void on_ended(struct conn *c, enum conn_end end, const char *text, void *context)
 {
 	struct peer *p = context;
 	struct server *s = p->server;
 	struct request *r;
+	bool got_in = p->max_frame_bytes != 0;
 	(void)c;
-	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL)
+	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL || (!got_in && !may_log_failure(s)))
 		log_debug("%s: ended: %s", p->name, LOG_STR(str_of(text)));
 	else
 		log_warning("%s: ended: %s", p->name, LOG_STR(str_of(text)));

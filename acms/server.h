@@ -34,6 +34,10 @@ struct server {
 	struct loop_timer *expiry_timer, *stop_timer;
 	size_t requests;             /* that are not finished */
 	size_t held_bytes;           /* by them, about */
+	struct {                     /* of connections that never got in, in the present period */
+		uint64_t period;
+		unsigned logged, more;
+	} failures;
 	bool stopping;
 	bool failed;                 /* ends with an error */
 };
