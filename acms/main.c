@@ -7,6 +7,7 @@
 #include "acms/live.h"
 #include "acms/server.h"
 #include "acms/users.h"
+#include "common/clock.h"
 #include "common/commands.h"
 
 const char *argp_program_version = "acms " ACX_VERSION;
@@ -51,6 +52,7 @@ int check_command(int argc, char **argv)
 	struct live *live = live_load(file, stderr);
 	if (!live)
 		return EXIT_BAD;
+	live_warn_expiry(live, (int64_t)(clock_wall_ms() / 1000));
 	printf("%s: good: MC system %.*s, %zu ACMCs, %zu partner systems\n", file,
 	       STR_ARG(live->config->mc_system_id), live->config->n_acmcs,
 	       live->config->n_partners);

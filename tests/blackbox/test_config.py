@@ -106,6 +106,7 @@ def test_certificates_that_expire_soon_are_warned_of(world):
     soon = home.ca.issue("control-room", ["URI:sip:control-room@police.example"], usages=(pki.CLIENT,), end=3.5)
     home.start()
     home.wait_log("the certificate of police.example expires in 5 days")
+    assert "expires in 5 days" in home.run("check").stderr
     home.client(soon).ping()
     home.wait_log("ACMC control-room")
     wait_for(lambda: "its certificate expires in 3 days" in home.log(), "the client's, too")
