@@ -128,7 +128,7 @@ static void read_address(struct conf *c, const struct conf_node *node, const str
 	conf_host_port(c, node, &p->host, &p->port);
 }
 
-static const struct conf_key provision_keys[];
+static const struct conf_key provision_keys[], listen_keys[], client_keys[], partner_keys[];
 
 static void read_provision(struct conf *c, const struct conf_node *node, const struct conf_key *key,
 			   void *field)
@@ -153,6 +153,8 @@ static void read_map_item(struct conf *c, const struct conf_node *item, size_t i
 	char *at = list->items + i * list->size;
 	if (list->defaults)
 		memcpy(at, list->defaults, list->size);
+	if (list->keys == partner_keys)
+		((struct partner_rule *)(void *)at)->line = item->line;
 	conf_read_keys(c, item, list->keys, at);
 }
 
@@ -166,8 +168,6 @@ static void *read_items(struct conf *c, const struct conf_node *node, const stru
 	*n = conf_count(node);
 	return list.items;
 }
-
-static const struct conf_key listen_keys[], client_keys[], partner_keys[];
 
 static void read_listen(struct conf *c, const struct conf_node *node, const struct conf_key *key,
 			void *field)
@@ -435,6 +435,12 @@ static void check_whole(struct conf *c, const struct config *config, const struc
 
 /* --- reading --- */
 
+static unsigned line_of(const struct conf_node *root, const char *key)
+{
+	const struct conf_node *n = child(root, key);
+	return n ? n->line : 1;
+}
+
 static struct config *parse(struct conf *c, const char *text, size_t length)
 {
 	struct config *config = arena_alloc(c->arena, sizeof *config);
@@ -447,6 +453,8 @@ static struct config *parse(struct conf *c, const char *text, size_t length)
 	config->limits = LIMITS_DEFAULT;
 	config->log_level = STR("info");
 	conf_read_keys(c, root, root_keys, config);
+	config->tls_line = line_of(root, "tls");
+	config->acmcs_line = line_of(root, "acmcs");
 	check_whole(c, config, root);
 	return c->n_mistakes == 0 ? config : NULL;
 }

@@ -32,6 +32,7 @@ struct acmc_rule {
 
 /* A partner system: whom we send to, and who may set users up here. Default deny. */
 struct partner_rule {
+	unsigned line;                       /* in the file, for mistakes in what it names */
 	struct str mc_system_id;
 	struct str certificate;              /* as above */
 	struct conf_str_list trust_anchors;       /* files, absolute */
@@ -52,6 +53,7 @@ struct config {
 	struct str mc_system_id;
 	const struct listen_address *listen;
 	size_t n_listen;
+	unsigned tls_line, acmcs_line;       /* in the file */
 	struct str certificate, key;         /* files, absolute */
 	struct str store_directory;          /* absolute */
 	uint64_t store_map_bytes;

@@ -4,9 +4,10 @@
 #include "common/log.h"
 #include "common/text.h"
 
-static bool report(FILE *mistakes, const struct config *c, const char *key, const struct error *e)
+static bool report(FILE *mistakes, const struct config *c, unsigned line, const char *key,
+		   const struct error *e)
 {
-	fprintf(mistakes, "%.*s: %s: %s\n", STR_ARG(c->file), key, e->text);
+	fprintf(mistakes, "%.*s:%u: %s: %s\n", STR_ARG(c->file), line, key, e->text);
 	return false;
 }
 
@@ -18,7 +19,7 @@ static bool load_acmc_trust(struct live *l, FILE *mistakes)
 		return true;
 	if (tls_trust_load(c->acmc_trust_anchors.items, c->acmc_trust_anchors.n, c->acmc_crls.items,
 			   c->acmc_crls.n, &l->acmc_trust, &e) != OK)
-		return report(mistakes, c, "acmcs", &e);
+		return report(mistakes, c, c->acmcs_line, "acmcs", &e);
 	return true;
 }
 
@@ -30,12 +31,12 @@ static bool load_partner(struct live *l, size_t i, FILE *mistakes)
 	struct error e;
 	if (tls_trust_load(p->trust_anchors.items, p->trust_anchors.n, p->crls.items, p->crls.n,
 			   &l->partner_trusts[i], &e) != OK)
-		return report(mistakes, l->config, key, &e);
+		return report(mistakes, l->config, p->line, key, &e);
 	if (!p->host.ptr || !l->identity)
 		return true;
 	struct tls_party party = { p->certificate, l->partner_trusts[i], p };
 	if (tls_client_new(l->identity, &party, &l->client_tls[i], &e) != OK)
-		return report(mistakes, l->config, key, &e);
+		return report(mistakes, l->config, p->line, key, &e);
 	return true;
 }
 
@@ -62,7 +63,7 @@ static bool make_server_tls(struct live *l, FILE *mistakes)
 	good = tls_server_new(l->identity, parties, n, &l->server_tls, &e) == OK;
 out:
 	free(parties);
-	return good || report(mistakes, c, "tls", &e);
+	return good || report(mistakes, c, c->tls_line, "tls", &e);
 }
 
 static bool load_all(struct live *l, FILE *mistakes)
@@ -73,10 +74,10 @@ static bool load_all(struct live *l, FILE *mistakes)
 	l->client_tls = calloc(c->n_partners + 1, sizeof *l->client_tls);
 	l->principals = calloc(c->n_acmcs + c->n_partners + 1, sizeof *l->principals);
 	if (!l->partner_trusts || !l->client_tls || !l->principals)
-		return report(mistakes, c, "partners", &e);
+		return report(mistakes, c, 1, "partners", &e);
 	bool good = true;
 	if (tls_identity_load(c->certificate.ptr, c->key.ptr, &l->identity, &e) != OK)
-		good = report(mistakes, c, "tls", &e);
+		good = report(mistakes, c, c->tls_line, "tls", &e);
 	good &= load_acmc_trust(l, mistakes);
 	for (size_t i = 0; i < c->n_partners; i++)
 		good &= load_partner(l, i, mistakes);

@@ -22,6 +22,7 @@ install: all
 	install -D -m 0644 acms/acms.8 $(DESTDIR)$(PREFIX)/share/man/man8/acms.8
 	install -D -m 0644 acms/acms.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/acms.yaml.5
 	install -D -m 0644 acmc/acmc.1 $(DESTDIR)$(PREFIX)/share/man/man1/acmc.1
+	install -D -m 0644 deploy/acx-pki.1 $(DESTDIR)$(PREFIX)/share/man/man1/acx-pki.1
 	install -D -m 0644 acmc/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/acmc
 	install -D -m 0644 acms/completion.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/acms
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system

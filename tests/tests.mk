@@ -54,5 +54,5 @@ fuzz: deps-test $(BUILD)/gen/proto/acx.pb-c.h
 lint: deps-test check-includes
 	shellcheck -S warning deploy/acx-pki deploy/demo deploy/install-packages deploy/compose-setup tests/compose/run tests/check-includes \
 		tests/unit/run tests/golden/cli/run .ci/run
-	mandoc -Tlint -Wwarning acms/acms.8 acms/acms.yaml.5 acmc/acmc.1
+	mandoc -Tlint -Wwarning deploy/acx-pki.1 acms/acms.8 acms/acms.yaml.5 acmc/acmc.1
 	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang all

@@ -36,7 +36,8 @@ def test_check_finds_what_is_wrong_in_the_files(world):
     home.write_config()
     result = home.run("check")
     assert result.returncode == 1
-    assert "everybody may read this key" in result.stderr and "ca.crl: no PEM CRL in it" in result.stderr
+    assert "acms.yaml:6: tls: " in result.stderr and "everybody may read this key" in result.stderr
+    assert "acms.yaml:14: acmcs: " in result.stderr and "ca.crl: no PEM CRL in it" in result.stderr
     home.leaf.key_file.chmod(0o600)
     home.leaf.key_file.write_bytes((home.dir / "control-room.key").read_bytes())
     assert "does not belong to the certificate" in home.run("check").stderr

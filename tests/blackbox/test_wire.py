@@ -197,6 +197,15 @@ def test_a_request_longer_than_a_quarter(client):
     assert client.receive_close().cause == pb.FRAME_TOO_LARGE
 
 
+def test_truncated_frame(federation, client):
+    """PROTOCOL.md 2: 'one that ends inside a frame was truncated, and what had come of the frame is discarded.'"""
+    data = frame(request(["fire.example"], {"half@police.example": []}).SerializeToString())
+    client.send_raw(data[:-1])
+    client.close()
+    federation.home.wait_log("closed by the other end inside a frame")
+    assert ("police.example", "half@police.example") not in federation.fire.users()
+
+
 def test_slow_drip(world):
     home = world.system("police.example")
     admin = home.acmc()
