@@ -127,6 +127,8 @@ static void on_linger(evutil_socket_t fd, short what, void *context)
 static void linger(struct conn *c, enum conn_end end, const char *why)
 {
 	evutil_socket_t fd = bufferevent_getfd(c->bev);
+	if (c->lingering) /* the last write and the close's flush may come in one turn */
+		return;
 	c->lingering = c->closing = true;
 	c->end = end;
 	snprintf(c->why, sizeof c->why, "%s", why);
