@@ -1,0 +1,468 @@
+// needs: acms/store.c acms/record.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c
+#include <fcntl.h>
+#include <lmdb.h>
+#include "common/crypto.h"
+#include "store_unit.h"
+
+/* The store by itself: what it opens, what it refuses, its transactions, its lists. */
+
+static const char *path_of(const char *name)
+{
+	static char path[128];
+	snprintf(path, sizeof path, "%s/%s", directory, name);
+	return path;
+}
+
+static void refused(enum store_mode mode, enum status status, const char *said)
+{
+	struct store *s;
+	struct error e = { OK, "" };
+	assert_int_equal(store_open(directory, OWN, 1 << 20, mode, &s, &e), status);
+	assert_int_equal(e.status, status);
+	assert_non_null(strstr(e.text, directory)); /* where */
+	if (!strstr(e.text, said))
+		fail_msg("%s", e.text);
+}
+
+/* Behind the store's back, while it is closed. database NULL: the unnamed one. */
+static void put_raw(const char *database, const char *key, size_t key_len, struct str value)
+{
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	MDB_val k = { key_len, (void *)key }, v = { value.len, (void *)value.ptr };
+	assert_int_equal(mdb_env_create(&env), 0);
+	assert_int_equal(mdb_env_set_maxdbs(env, 8), 0);
+	assert_int_equal(mdb_env_open(env, directory, 0, 0600), 0);
+	assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+	assert_int_equal(mdb_dbi_open(txn, database, database ? MDB_CREATE : 0, &dbi), 0);
+	assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
+	assert_int_equal(mdb_txn_commit(txn), 0);
+	mdb_env_close(env);
+}
+
+/* --- opening --- */
+
+static void directories(void **state)
+{
+	(void)state;
+	char saved[sizeof directory];
+	assert_int_equal(chmod(directory, 0755), 0);
+	refused(STORE_SERVE, ERR_STORE, "chmod o-rwx");
+	assert_int_equal(chmod(directory, 0700), 0);
+	strcpy(saved, directory);
+	strcat(directory, "/no");
+	refused(STORE_SERVE, ERR_NOT_FOUND, "install -d -m 0700");
+	close(open(directory, O_CREAT | O_WRONLY, 0600));
+	refused(STORE_SERVE, ERR_STORE, "is not a directory");
+	strcpy(directory, saved);
+}
+
+static void a_reader_makes_no_store(void **state)
+{
+	(void)state;
+	refused(STORE_READ, ERR_NOT_FOUND, "there is no IdM store");
+	assert_int_not_equal(access(path_of("data.mdb"), F_OK), 0);
+}
+
+static void made_for_its_owner_only(void **state)
+{
+	(void)state;
+	static const char *const files[] = { "data.mdb", "lock.mdb", "acms.lock" };
+	mode_t before = umask(0);
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	umask(before);
+	for (size_t i = 0; i < 3; i++) {
+		struct stat st;
+		assert_int_equal(stat(path_of(files[i]), &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0600);
+	}
+	assert_str(store_mc_system_id(s), "fire.example");
+	assert_false(store_broken(s));
+	store_close(s);
+	store_close(NULL);
+	s = open_as(STORE_READ, 0); /* it is one now */
+	assert_str(store_mc_system_id(s), "fire.example");
+	store_close(s);
+}
+
+static void somebody_elses(void **state)
+{
+	(void)state;
+	struct store *s;
+	struct error e;
+	store_close(open_as(STORE_SERVE, 1 << 20));
+	assert_int_equal(store_open(directory, STR("rail.example"), 0, STORE_WRITE, &s, &e), ERR_STORE);
+	assert_non_null(strstr(e.text, "fire.example"));
+	assert_non_null(strstr(e.text, "rail.example"));
+	assert_int_equal(store_open(directory, STR_NONE, 0, STORE_READ, &s, &e), OK); /* whosever it is */
+	assert_str(store_mc_system_id(s), "fire.example");
+	store_close(s);
+}
+
+static void a_foreign_environment_is_left_alone(void **state)
+{
+	(void)state;
+	put_raw(NULL, "something", 9, STR("else"));
+	refused(STORE_SERVE, ERR_NOT_FOUND, "there is no IdM store");
+	refused(STORE_READ, ERR_NOT_FOUND, "there is no IdM store");
+	MDB_env *env;
+	MDB_txn *txn;
+	MDB_dbi dbi;
+	MDB_stat stat;
+	assert_int_equal(mdb_env_create(&env), 0);
+	assert_int_equal(mdb_env_open(env, directory, MDB_RDONLY, 0600), 0);
+	assert_int_equal(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), 0);
+	assert_int_equal(mdb_dbi_open(txn, NULL, 0, &dbi), 0);
+	assert_int_equal(mdb_stat(txn, dbi, &stat), 0);
+	assert_int_equal(stat.ms_entries, 1);
+	mdb_txn_abort(txn);
+	mdb_env_close(env);
+}
+
+static void newer_and_damaged_ones(void **state)
+{
+	(void)state;
+	store_close(open_as(STORE_SERVE, 1 << 20));
+	put_raw("meta", "schema", 6, STR("\x02"));
+	refused(STORE_SERVE, ERR_STORE_VERSION, "schema version 2");
+	refused(STORE_READ, ERR_STORE_VERSION, "newer acms");
+	put_raw("meta", "schema", 6, STR("\x18\x01")); /* not the shortest form */
+	refused(STORE_READ, ERR_STORE, "store ");
+	put_raw("meta", "schema", 6, STR("\x01"));
+	put_raw("meta", "mc_system_id", 12, STR("\xff"));
+	refused(STORE_WRITE, ERR_STORE, "store ");
+	int fd = open(path_of("data.mdb"), O_WRONLY | O_TRUNC);
+	assert_int_equal(write(fd, "no LMDB file at all", 19), 19);
+	assert_int_equal(close(fd), 0);
+	refused(STORE_SERVE, ERR_STORE, "cannot be opened");
+}
+
+/* --- records --- */
+
+static void what_is_put_is_found(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0);
+	struct request_id id = { "request" };
+	struct identity_cause cause = { STR("b"), STR_NONE, CAUSE_OUTSIDE_NAMESPACE };
+	struct request_record request = { .answered_ms = 9, .cause = CAUSE_OUTSIDE_NAMESPACE,
+					  .identities = &cause, .n_identities = 1 };
+	struct user_record user = { .revision = 0 };
+	struct owner_record owner;
+	struct system_record system = { 4, STR("https://idms.police.example") };
+	struct store_txn *t = writing(s);
+	put_user(t, a, HOME, "b", 3);
+	store_put_request(t, a, HOME, id, &request);
+	store_put_system(t, a, HOME, &system);
+	assert_true(store_get_user(t, a, HOME, STR("b"), &user)); /* before the commit, too */
+	assert_int_equal(store_commit(t, NULL), OK);
+	store_close(s);
+	s = open_as(STORE_READ, 0);
+	t = reading(s);
+	assert_true(store_get_user(t, a, HOME, STR("b"), &user));
+	assert_true(store_get_owner(t, a, STR("sip:b"), &owner));
+	assert_true(store_get_request(t, a, HOME, id, &request));
+	assert_true(store_get_system(t, a, HOME, &system));
+	assert_false(store_get_user(t, a, STR("rail.example"), STR("b"), &user));
+	assert_false(store_get_owner(t, a, STR("sip:c"), &owner));
+	assert_false(store_get_request(t, a, OWN, id, &request));
+	assert_false(store_get_system(t, a, OWN, &system));
+	assert_int_equal(store_status(t), OK);
+	store_abort(t);
+	store_close(s); /* what was found does not live in the map */
+	assert_int_equal(user.revision, 3);
+	assert_int_equal(user.changed_ms, 6);
+	assert_str(user.service_ids[0].mc_service_id, "sip:b");
+	assert_str(owner.home, "police.example");
+	assert_str(owner.mc_id, "b");
+	assert_int_equal(request.identities[0].cause, CAUSE_OUTSIDE_NAMESPACE);
+	assert_str(system.token_issuer, "https://idms.police.example");
+	arena_free(a);
+}
+
+static void owners_go(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0);
+	struct owner_record owner;
+	struct store_txn *t = writing(s);
+	put_user(t, a, HOME, "b", 1);
+	store_delete_owner(t, STR("sip:b"));
+	store_delete_owner(t, STR("sip:b")); /* gone already: fine */
+	assert_false(store_get_owner(t, a, STR("sip:b"), &owner));
+	assert_int_equal(store_commit(t, NULL), OK);
+	t = reading(s);
+	assert_false(store_get_owner(t, a, STR("sip:b"), &owner));
+	store_abort(t);
+	store_abort(NULL);
+	arena_free(a);
+	store_close(s);
+}
+
+static void an_abort_leaves_nothing(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0);
+	struct store_txn *t = writing(s);
+	put_user(t, a, HOME, "b", 1);
+	store_abort(t);
+	assert_int_equal(revision_of(s, HOME, "b"), 0);
+	arena_free(a);
+	store_close(s);
+}
+
+/* A record that cannot be read fails the transaction, and nothing that it does counts. */
+static void errors_stick(void **state)
+{
+	(void)state;
+	store_close(open_as(STORE_SERVE, 1 << 20));
+	put_raw("users", "police.example\0bad", 18, STR("\xa0"));
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0);
+	struct user_record user;
+	struct owner_record owner;
+	struct error e;
+	struct store_txn *t = writing(s);
+	put_user(t, a, HOME, "before", 1);
+	assert_false(store_get_user(t, a, HOME, STR("bad"), &user));
+	assert_int_equal(store_status(t), ERR_STORE);
+	assert_false(store_get_user(t, a, HOME, STR("before"), &user));
+	assert_false(store_get_owner(t, a, STR("sip:before"), &owner));
+	put_user(t, a, HOME, "behind", 1);
+	store_delete_owner(t, STR("sip:before"));
+	store_append_audit(t, a, &(struct audit_record){ .action = AUDIT_SETUP });
+	assert_int_equal(store_commit(t, &e), ERR_STORE);
+	assert_non_null(strstr(e.text, "user record"));
+	assert_int_equal(revision_of(s, HOME, "before"), 0);
+	assert_int_equal(revision_of(s, HOME, "behind"), 0);
+	assert_false(store_broken(s)); /* other transactions are fine */
+	t = writing(s);
+	put_user(t, a, HOME, "behind", 2);
+	assert_int_equal(store_commit(t, NULL), OK);
+	assert_int_equal(revision_of(s, HOME, "behind"), 2);
+	arena_free(a);
+	store_close(s);
+}
+
+static void no_key_overflows(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0);
+	struct user_record user;
+	static char longest[MC_ID_MAX + 2];
+	memset(longest, 'x', MC_ID_MAX);
+	struct store_txn *t = writing(s);
+	put_user(t, a, (struct str){ longest, MC_SYSTEM_ID_MAX }, longest, 7);
+	assert_int_equal(store_commit(t, NULL), OK); /* LMDB takes keys of 511 bytes */
+	assert_int_equal(revision_of(s, (struct str){ longest, MC_SYSTEM_ID_MAX }, longest), 7);
+	t = writing(s);
+	longest[MC_ID_MAX] = 'x';
+	assert_false(store_get_user(t, a, HOME, str_of(longest), &user));
+	assert_int_equal(store_status(t), ERR_STORE);
+	store_abort(t);
+	t = reading(s);
+	assert_false(store_get_user(t, a, str_of(longest), STR("b"), &user));
+	assert_int_equal(store_commit(t, NULL), ERR_STORE);
+	arena_free(a);
+	store_close(s);
+}
+
+static void a_spent_arena_is_an_error(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0), *spent = arena_new(1);
+	struct user_record user;
+	struct store_txn *t = writing(s);
+	put_user(t, a, HOME, "b", 1);
+	assert_int_equal(store_commit(t, NULL), OK);
+	t = reading(s);
+	assert_false(store_get_user(t, spent, HOME, STR("b"), &user));
+	assert_int_equal(store_commit(t, NULL), ERR_MEMORY); /* not: there is no such user */
+	arena_free(spent);
+	arena_free(a);
+	store_close(s);
+}
+
+/* --- lists --- */
+
+struct listing {
+	char text[512];
+	size_t stop_after;
+};
+
+static bool list_user(void *context, struct str home, struct str mc_id, const struct user_record *r)
+{
+	struct listing *l = context;
+	size_t n = strlen(l->text);
+	assert_int_equal(r->n_service_ids, 1);
+	snprintf(l->text + n, sizeof l->text - n, "%.*s/%.*s ", STR_ARG(home), STR_ARG(mc_id));
+	return l->stop_after == 0 || --l->stop_after > 0;
+}
+
+static void listed(struct store *s, struct str home, size_t page, const char *expected)
+{
+	struct arena *a = arena_new(0);
+	struct user_key after = { STR_NONE, STR_NONE };
+	struct listing l = { "", 0 };
+	for (bool more = true; more;) {
+		struct store_txn *t = reading(s);
+		store_list_users(t, a, home, &after, page, &more, list_user, &l);
+		assert_int_equal(store_status(t), OK);
+		store_abort(t);
+	}
+	assert_string_equal(l.text, expected);
+	arena_free(a);
+}
+
+/* Homes that begin alike do not mix; pages neither skip nor repeat. */
+static void users_by_home_and_page(void **state)
+{
+	(void)state;
+	static const char all[] = "a.example/1 a.example/2 a.example-b.example/1 a.example.c.example/0 z.example/1 ";
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0);
+	listed(s, STR_NONE, 3, "");
+	struct store_txn *t = writing(s);
+	put_user(t, a, STR("a.example"), "2", 1);
+	put_user(t, a, STR("a.example.c.example"), "0", 1);
+	put_user(t, a, STR("a.example-b.example"), "1", 1);
+	put_user(t, a, STR("z.example"), "1", 1);
+	put_user(t, a, STR("a.example"), "1", 1);
+	assert_int_equal(store_commit(t, NULL), OK);
+	for (size_t page = 1; page < 8; page++) {
+		listed(s, STR_NONE, page, all);
+		listed(s, STR("a.example"), page, "a.example/1 a.example/2 ");
+		listed(s, STR("a.exampl"), page, "");
+		listed(s, STR("zz.example"), page, "");
+	}
+	struct user_key after = { STR("a.example"), STR("1x") }; /* need not be there */
+	struct listing l = { "", 1 };
+	bool more;
+	t = reading(s);
+	store_list_users(t, a, STR_NONE, &after, 9, &more, list_user, &l); /* stopped by list_user */
+	assert_string_equal(l.text, "a.example/2 ");
+	store_abort(t);
+	arena_free(a);
+	store_close(s);
+}
+
+static void a_damaged_user_ends_the_list(void **state)
+{
+	(void)state;
+	store_close(open_as(STORE_SERVE, 1 << 20));
+	put_raw("users", "no-separator", 12, STR("\xa0"));
+	struct store *s = open_as(STORE_READ, 0);
+	struct arena *a = arena_new(0);
+	struct user_key after = { STR_NONE, STR_NONE };
+	struct listing l = { "", 0 };
+	bool more;
+	struct store_txn *t = reading(s);
+	store_list_users(t, a, STR_NONE, &after, 9, &more, list_user, &l);
+	assert_false(more);
+	assert_int_equal(store_commit(t, NULL), ERR_STORE);
+	arena_free(a);
+	store_close(s);
+}
+
+static bool list_system(void *context, struct str id, const struct system_record *r)
+{
+	struct listing *l = context;
+	size_t n = strlen(l->text);
+	snprintf(l->text + n, sizeof l->text - n, "%.*s=%d ", STR_ARG(id), (int)r->users_held);
+	return l->stop_after == 0 || --l->stop_after > 0;
+}
+
+static void systems_in_order(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0);
+	struct listing all = { "", 0 }, one = { "", 1 };
+	struct store_txn *t = writing(s);
+	store_put_system(t, a, STR("b.example"), &(struct system_record){ 2, STR_NONE });
+	store_put_system(t, a, STR("a.example"), &(struct system_record){ 1, STR_NONE });
+	store_list_systems(t, a, list_system, &all);
+	store_list_systems(t, a, list_system, &one);
+	assert_int_equal(store_commit(t, NULL), OK);
+	assert_string_equal(all.text, "a.example=1 b.example=2 ");
+	assert_string_equal(one.text, "a.example=1 ");
+	arena_free(a);
+	store_close(s);
+}
+
+struct chain {
+	uint8_t digest[DIGEST_SIZE];
+	uint64_t number;
+	struct arena *arena;
+};
+
+static bool check_link(void *context, uint64_t number, struct str value)
+{
+	struct chain *c = context;
+	struct audit_record r;
+	assert_int_equal(number, ++c->number);
+	assert_int_equal(record_decode_audit(c->arena, value, &r, NULL), OK);
+	assert_int_equal(r.at_ms, number * 10);
+	assert_memory_equal(r.previous, c->digest, DIGEST_SIZE);
+	assert_int_equal(crypto_sha256(value, c->digest), OK);
+	return true;
+}
+
+static void the_audit_log_is_a_chain(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0);
+	struct str mc_id = STR("a");
+	for (uint64_t i = 1; i <= 5; i++) {
+		struct store_txn *t = writing(s);
+		struct audit_record r = { .at_ms = i * 10, .action = AUDIT_SETUP, .home = HOME, .certificate = STR("DNS:a"),
+					  .mc_ids = &mc_id, .n_mc_ids = 1 };
+		store_append_audit(t, a, &r);
+		r.at_ms = ++i * 10; /* two in one transaction */
+		store_append_audit(t, a, &r);
+		assert_int_equal(store_commit(t, NULL), OK);
+	}
+	for (size_t page = 1; page < 8; page++) {
+		struct chain c = { .arena = a };
+		uint64_t from = 1;
+		for (bool more = true; more;) {
+			struct store_txn *t = reading(s);
+			store_list_audit(t, a, &from, page, &more, check_link, &c);
+			assert_int_equal(store_commit(t, NULL), OK);
+		}
+		assert_int_equal(c.number, 6);
+		assert_int_equal(from, 7);
+	}
+	arena_free(a);
+	store_close(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		STORE_TEST(directories),
+		STORE_TEST(a_reader_makes_no_store),
+		STORE_TEST(made_for_its_owner_only),
+		STORE_TEST(somebody_elses),
+		STORE_TEST(a_foreign_environment_is_left_alone),
+		STORE_TEST(newer_and_damaged_ones),
+		STORE_TEST(what_is_put_is_found),
+		STORE_TEST(owners_go),
+		STORE_TEST(an_abort_leaves_nothing),
+		STORE_TEST(errors_stick),
+		STORE_TEST(no_key_overflows),
+		STORE_TEST(a_spent_arena_is_an_error),
+		STORE_TEST(users_by_home_and_page),
+		STORE_TEST(a_damaged_user_ends_the_list),
+		STORE_TEST(systems_in_order),
+		STORE_TEST(the_audit_log_is_a_chain),
+	};
+	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
+}
