@@ -108,12 +108,24 @@ int users_command(int argc, char **argv)
 
 /* --- audit --- */
 
-struct audit_export {
-	struct json_writer *json;
-	struct arena *arena;
-	struct error error;
-	bool bad;
+enum { PAGE_ENTRIES = 100 };
+
+struct entry {
+	uint64_t number;
+	struct str value;
 };
+
+struct page {
+	struct entry *items;
+	size_t n;
+};
+
+static bool keep(void *context, uint64_t number, struct str value)
+{
+	struct page *p = context;
+	p->items[p->n++] = (struct entry){ number, value };
+	return true;
+}
 
 static void put_hex(struct json_writer *w, const char *key, const uint8_t *bytes, size_t n)
 {
@@ -130,73 +142,76 @@ static void put_text(struct json_writer *w, const char *key, struct str s)
 	json_text(w, s);
 }
 
-static bool export_entry(void *context, uint64_t number, struct str value)
+static void put_entry(struct json_writer *w, uint64_t number, const struct audit_record *r)
 {
-	struct audit_export *x = context;
-	struct audit_record r;
 	char when[32], id[REQUEST_ID_TEXT_SIZE];
-	x->bad = record_decode_audit(x->arena, value, &r, &x->error) != OK;
-	if (x->bad)
-		return false;
-	inspect_time(r.at_ms, when);
-	request_id_format(r.request, id);
-	json_map(x->json);
-	json_key(x->json, "entry");
-	json_number(x->json, (int64_t)number);
-	put_hex(x->json, "previous", r.previous, DIGEST_SIZE);
-	put_text(x->json, "at", str_of(when));
-	put_text(x->json, "action", STR("setup"));
-	put_text(x->json, "home", r.home);
-	put_text(x->json, "certificate", r.certificate);
-	put_text(x->json, "request_id", str_of(id));
-	if (r.claimed_acmc.ptr)
-		put_text(x->json, "claimed_home_acmc_id", r.claimed_acmc);
-	put_text(x->json, "cause", str_of(cause_name(r.cause)));
-	json_key(x->json, "mc_ids");
-	json_array(x->json);
-	for (size_t i = 0; i < r.n_mc_ids; i++)
-		json_text(x->json, r.mc_ids[i]);
-	json_end_array(x->json);
-	json_key(x->json, "created");
-	json_number(x->json, (int64_t)r.created);
-	json_key(x->json, "replaced");
-	json_number(x->json, (int64_t)r.replaced);
-	json_key(x->json, "unchanged");
-	json_number(x->json, (int64_t)r.unchanged);
-	json_end_map(x->json);
-	return true;
+	inspect_time(r->at_ms, when);
+	request_id_format(r->request, id);
+	json_map(w);
+	json_key(w, "entry");
+	json_number(w, (int64_t)number);
+	put_hex(w, "previous", r->previous, DIGEST_SIZE);
+	put_text(w, "at", str_of(when));
+	put_text(w, "action", STR("setup"));
+	put_text(w, "home", r->home);
+	put_text(w, "certificate", r->certificate);
+	put_text(w, "request_id", str_of(id));
+	if (r->claimed_acmc.ptr)
+		put_text(w, "claimed_home_acmc_id", r->claimed_acmc);
+	put_text(w, "cause", str_of(cause_name(r->cause)));
+	json_key(w, "mc_ids");
+	json_array(w);
+	for (size_t i = 0; i < r->n_mc_ids; i++)
+		json_text(w, r->mc_ids[i]);
+	json_end_array(w);
+	json_key(w, "created");
+	json_number(w, (int64_t)r->created);
+	json_key(w, "replaced");
+	json_number(w, (int64_t)r->replaced);
+	json_key(w, "unchanged");
+	json_number(w, (int64_t)r->unchanged);
+	json_end_map(w);
 }
 
-static enum status export_audit(struct store *s, struct audit_export *x)
+/* As with users: the transaction ends before anything is written out. */
+static enum status read_page(struct store *s, struct arena *a, uint64_t *next, bool *more,
+			     struct page *p, struct error *e)
+{
+	struct store_txn *t;
+	p->items = a ? arena_array(a, PAGE_ENTRIES, sizeof *p->items) : NULL;
+	if (!p->items)
+		return error_set(e, ERR_MEMORY, "out of memory");
+	enum status status = store_begin_read(s, &t, e);
+	if (status != OK)
+		return status;
+	store_list_audit(t, a, next, PAGE_ENTRIES, more, keep, p);
+	return store_commit(t, e);
+}
+
+static enum status export_audit(struct store *s, struct json_writer *w, struct error *e)
 {
 	uint64_t next = 1;
 	bool more = true;
-	while (more && !x->bad) {
-		struct store_txn *t;
-		enum status status = store_begin_read(s, &t, &x->error);
-		if (status != OK)
-			return status;
-		x->arena = arena_new(0);
-		if (x->arena)
-			store_list_audit(t, x->arena, &next, 1000, &more, export_entry, x);
-		if (!x->arena)
-			error_set(&x->error, ERR_MEMORY, "out of memory");
-		status = x->bad || !x->arena ? x->error.status : store_status(t);
-		if (status == OK || x->bad || !x->arena)
-			store_abort(t);
-		else
-			store_commit(t, &x->error);
-		arena_free(x->arena);
-		if (status != OK)
-			return status;
+	enum status status = OK;
+	while (more && status == OK) {
+		struct arena *a = arena_new(0);
+		struct page p = { NULL, 0 };
+		status = read_page(s, a, &next, &more, &p, e);
+		for (size_t i = 0; i < p.n && status == OK; i++) {
+			struct audit_record r;
+			status = record_decode_audit(a, p.items[i].value, &r, e);
+			if (status == OK)
+				put_entry(w, p.items[i].number, &r);
+		}
+		arena_free(a);
 	}
-	return OK;
+	return status;
 }
 
 int audit_command(int argc, char **argv)
 {
 	struct inspect i;
-	struct audit_export x = { 0 };
+	struct error e = { OK, "" };
 	inspect_parse(&i, argc, argv, "export", "Exports the audit log as JSON.");
 	if (i.n_arguments != 1 || strcmp(i.arguments[0], "export") != 0) {
 		fprintf(stderr, "acms audit: export? See acms audit --help\n");
@@ -205,17 +220,17 @@ int audit_command(int argc, char **argv)
 	struct store *s = inspect_open(&i, STORE_READ);
 	if (!s)
 		return EXIT_BAD;
-	x.json = json_writer_new(stdout);
-	enum status status = x.json ? OK : error_set(&x.error, ERR_MEMORY, "out of memory");
-	if (x.json) {
-		json_array(x.json);
-		status = export_audit(s, &x);
-		json_end_array(x.json);
-		if (!json_writer_free(x.json) && status == OK)
-			status = error_set(&x.error, ERR_SYSTEM, "standard output cannot be written");
+	struct json_writer *w = json_writer_new(stdout);
+	enum status status = w ? OK : error_set(&e, ERR_MEMORY, "out of memory");
+	if (w) {
+		json_array(w);
+		status = export_audit(s, w, &e);
+		json_end_array(w);
+		if (!json_writer_free(w) && status == OK)
+			status = error_set(&e, ERR_SYSTEM, "standard output cannot be written");
 	}
 	store_close(s);
 	if (status != OK)
-		fprintf(stderr, "acms: %s\n", x.error.text);
+		fprintf(stderr, "acms: %s\n", e.text);
 	return status == OK ? EXIT_GOOD : EXIT_BAD;
 }

@@ -41,7 +41,8 @@ static struct writer writer_new(struct arena *a, size_t size)
 
 static void advance(struct writer *w, size_t n)
 {
-	w->at += n;
+	if (n > 0)
+		w->at += n;
 	w->left -= n;
 }
 
@@ -329,6 +330,24 @@ static struct str get_text(struct reader *r)
 	return text_of(r, next(r, TOKEN_TEXT, TOKEN_TEXT));
 }
 
+/* An identity or another text that may not be empty, at most max bytes. */
+static struct str get_id(struct reader *r, size_t max)
+{
+	struct str s = get_text(r);
+	if (!r->bad && (s.len == 0 || s.len > max))
+		fail(r, "a text is empty or too long");
+	return s;
+}
+
+/* A cause may be a newer version's, but not what an enum cannot hold: cut, it could become TRUE. */
+static enum cause get_cause(struct reader *r)
+{
+	uint64_t cause = get_uint(r);
+	if (cause > INT32_MAX)
+		fail(r, "a cause that cannot be");
+	return r->bad ? CAUSE_STORE_UNAVAILABLE : (enum cause)cause;
+}
+
 /* An array's count; each item takes a byte at least, so a count beyond what is left is a lie. */
 static size_t get_array(struct reader *r)
 {
@@ -347,6 +366,15 @@ static void expect_array(struct reader *r, size_t n)
 static uint64_t get_map(struct reader *r)
 {
 	return next(r, TOKEN_MAP, TOKEN_MAP).value;
+}
+
+/* An array that may not be empty. */
+static size_t get_filled_array(struct reader *r)
+{
+	size_t n = get_array(r);
+	if (n == 0)
+		fail(r, "an array is empty");
+	return n;
 }
 
 /* Keys come in ascending order, all of them: what is deterministic needs no search. */
@@ -376,6 +404,13 @@ static enum mc_service get_service(struct reader *r)
 	return (enum mc_service)service;
 }
 
+static int compare_ids(const struct user_service_id *a, const struct user_service_id *b)
+{
+	if (a->service != b->service)
+		return a->service < b->service ? -1 : 1;
+	return str_cmp(a->mc_service_id, b->mc_service_id);
+}
+
 static void get_service_ids(struct reader *r, struct arena *a, struct user_record *out)
 {
 	out->n_service_ids = get_array(r);
@@ -385,7 +420,9 @@ static void get_service_ids(struct reader *r, struct arena *a, struct user_recor
 	for (size_t i = 0; !r->bad && i < out->n_service_ids; i++) {
 		expect_array(r, 2);
 		ids[i].service = get_service(r);
-		ids[i].mc_service_id = get_text(r);
+		ids[i].mc_service_id = get_id(r, MC_SERVICE_ID_MAX);
+		if (!r->bad && i > 0 && compare_ids(&ids[i - 1], &ids[i]) >= 0)
+			fail(r, "MC service IDs are not sorted");
 	}
 	out->service_ids = ids;
 }
@@ -398,6 +435,8 @@ enum status record_decode_user(struct arena *a, struct str value, struct user_re
 		fail(&r, "a key is missing or unknown");
 	expect_key(&r, USER_REVISION);
 	out->revision = get_uint(&r);
+	if (out->revision == 0)
+		fail(&r, "revision 0");
 	expect_key(&r, USER_SERVICE_IDS);
 	get_service_ids(&r, a, out);
 	expect_key(&r, USER_CREATED);
@@ -413,24 +452,24 @@ enum status record_decode_owner(struct str value, struct owner_record *out, stru
 {
 	struct reader r = reader_of(value);
 	expect_array(&r, 2);
-	out->home = get_text(&r);
-	out->mc_id = get_text(&r);
+	out->home = get_id(&r, MC_SYSTEM_ID_MAX);
+	out->mc_id = get_id(&r, MC_ID_MAX);
 	return finish(&r, "owner", e);
 }
 
 static void get_identities(struct reader *r, struct arena *a, struct request_record *out)
 {
 	expect_key(r, REQUEST_IDENTITIES);
-	out->n_identities = get_array(r);
+	out->n_identities = get_filled_array(r);
 	struct identity_cause *causes = arena_array(a, out->n_identities, sizeof *causes);
 	if (!causes)
 		fail(r, "out of memory");
 	for (size_t i = 0; !r->bad && i < out->n_identities; i++) {
 		expect_array(r, 3);
-		causes[i].mc_id = get_text(r);
+		causes[i].mc_id = get_id(r, MC_ID_MAX);
 		struct token t = next(r, TOKEN_TEXT, TOKEN_NULL);
 		causes[i].mc_service_id = t.kind == TOKEN_TEXT ? text_of(r, t) : STR_NONE;
-		causes[i].cause = (enum cause)get_uint(r);
+		causes[i].cause = get_cause(r);
 	}
 	out->identities = causes;
 }
@@ -448,7 +487,7 @@ enum status record_decode_request(struct arena *a, struct str value, struct requ
 	expect_key(&r, REQUEST_ANSWERED);
 	out->answered_ms = get_uint(&r);
 	expect_key(&r, REQUEST_CAUSE);
-	out->cause = (enum cause)get_uint(&r);
+	out->cause = get_cause(&r);
 	if (pairs == 4)
 		get_identities(&r, a, out);
 	return finish(&r, "request", e);
@@ -472,12 +511,12 @@ enum status record_decode_system(struct str value, struct system_record *out, st
 
 static void get_mc_ids(struct reader *r, struct arena *a, struct audit_record *out)
 {
-	out->n_mc_ids = get_array(r);
+	out->n_mc_ids = get_filled_array(r);
 	struct str *ids = arena_array(a, out->n_mc_ids, sizeof *ids);
 	if (!ids)
 		fail(r, "out of memory");
 	for (size_t i = 0; !r->bad && i < out->n_mc_ids; i++)
-		ids[i] = get_text(r);
+		ids[i] = get_id(r, MC_ID_MAX);
 	out->mc_ids = ids;
 }
 
@@ -494,9 +533,11 @@ enum status record_decode_audit(struct arena *a, struct str value, struct audit_
 	expect_key(&r, AUDIT_AT);
 	out->at_ms = get_uint(&r);
 	expect_key(&r, AUDIT_ACTION);
-	out->action = (enum audit_action)get_uint(&r);
+	if (get_uint(&r) != AUDIT_SETUP)
+		fail(&r, "an unknown action");
+	out->action = AUDIT_SETUP;
 	expect_key(&r, AUDIT_HOME);
-	out->home = get_text(&r);
+	out->home = get_id(&r, MC_SYSTEM_ID_MAX);
 	expect_key(&r, AUDIT_CERTIFICATE);
 	out->certificate = get_text(&r);
 	expect_key(&r, AUDIT_REQUEST);
@@ -506,7 +547,7 @@ enum status record_decode_audit(struct arena *a, struct str value, struct audit_
 		out->claimed_acmc = get_text(&r);
 	}
 	expect_key(&r, AUDIT_CAUSE);
-	out->cause = (enum cause)get_uint(&r);
+	out->cause = get_cause(&r);
 	expect_key(&r, AUDIT_MC_IDS);
 	get_mc_ids(&r, a, out);
 	expect_key(&r, AUDIT_OUTCOME);

@@ -151,16 +151,11 @@ static bool is_foreign(MDB_txn *txn)
 	       stat.ms_entries > 0;
 }
 
-static enum status open_databases(struct store *s, struct store_txn *t, enum store_mode mode,
-				  bool *fresh, struct error *e)
+static enum status open_databases(struct store *s, struct store_txn *t, unsigned flags,
+				  struct error *e)
 {
-	int rc = mdb_dbi_open(t->txn, database_names[DB_META], 0, &s->dbi[DB_META]);
-	*fresh = rc == MDB_NOTFOUND;
-	if (*fresh && (mode == STORE_READ || is_foreign(t->txn)))
-		return error_set(e, ERR_NOT_FOUND, "store %s: there is no IdM store of acms in it",
-				 s->directory);
 	for (int i = 0; i < DATABASES; i++) {
-		rc = mdb_dbi_open(t->txn, database_names[i], *fresh ? MDB_CREATE : 0, &s->dbi[i]);
+		int rc = mdb_dbi_open(t->txn, database_names[i], flags, &s->dbi[i]);
 		if (rc != 0)
 			return map_error(s, rc, database_names[i], e);
 	}
@@ -218,18 +213,33 @@ static enum status make_meta(struct store *s, struct store_txn *t, struct str mc
 	return OK;
 }
 
+/* What it says of itself comes first: a newer version's may have other databases. */
+static enum status open_content(struct store *s, struct store_txn *t, struct str mc_system_id,
+				enum store_mode mode, struct error *e)
+{
+	int rc = mdb_dbi_open(t->txn, database_names[DB_META], 0, &s->dbi[DB_META]);
+	if (rc == MDB_NOTFOUND && (mode == STORE_READ || is_foreign(t->txn)))
+		return error_set(e, ERR_NOT_FOUND, "store %s: there is no IdM store of acms in it",
+				 s->directory);
+	if (rc == MDB_NOTFOUND) {
+		enum status status = open_databases(s, t, MDB_CREATE, e);
+		return status == OK ? make_meta(s, t, mc_system_id, e) : status;
+	}
+	if (rc != 0)
+		return map_error(s, rc, database_names[DB_META], e);
+	enum status status = check_meta(s, t, mc_system_id, e);
+	return status == OK ? open_databases(s, t, 0, e) : status;
+}
+
 static enum status open_schema(struct store *s, struct str mc_system_id, enum store_mode mode,
 			       struct error *e)
 {
 	struct store_txn *t;
-	bool fresh;
 	enum status status = mode == STORE_READ ? store_begin_read(s, &t, e) :
 						  store_begin_write(s, &t, e);
 	if (status != OK)
 		return status;
-	status = open_databases(s, t, mode, &fresh, e);
-	if (status == OK)
-		status = fresh ? make_meta(s, t, mc_system_id, e) : check_meta(s, t, mc_system_id, e);
+	status = open_content(s, t, mc_system_id, mode, e);
 	if (status == OK)
 		return store_commit(t, e); /* of a read, too: it keeps the handles */
 	store_abort(t);

@@ -143,7 +143,27 @@ static enum status end_read(struct store_txn *t, struct error *e)
 
 /* --- list, export --- */
 
-/* A page after another, each in a transaction of its own: a long reader keeps the file growing. */
+struct found {
+	struct str home, mc_id;
+	struct user_record record;
+};
+
+struct page {
+	struct found *items;
+	size_t n;
+};
+
+static bool keep(void *context, struct str home, struct str mc_id, const struct user_record *r)
+{
+	struct page *p = context;
+	p->items[p->n++] = (struct found){ home, mc_id, *r };
+	return true;
+}
+
+/*
+ * A page after another, each in a transaction of its own that ends before anything is written out: whoever
+ * reads our output may stop for long, and a long reader keeps the file growing.
+ */
 static enum status each_page(struct store *s, struct str home, struct sink *to, struct error *e)
 {
 	struct arena *a = NULL;
@@ -152,14 +172,18 @@ static enum status each_page(struct store *s, struct str home, struct sink *to, 
 	bool more = true;
 	while (more && status == OK && !to->bad) {
 		struct store_txn *t;
-		struct arena *page = arena_new(0);
-		status = page ? store_begin_read(s, &t, e) : error_set(e, ERR_MEMORY, "out of memory");
+		struct arena *next = arena_new(0);
+		struct page page = { next ? arena_array(next, PAGE_USERS, sizeof *page.items) : NULL, 0 };
+		status = page.items ? store_begin_read(s, &t, e) :
+				      error_set(e, ERR_MEMORY, "out of memory");
 		if (status == OK) {
-			store_list_users(t, page, home, &after, PAGE_USERS, &more, take, to);
+			store_list_users(t, next, home, &after, PAGE_USERS, &more, keep, &page);
 			status = end_read(t, e);
 		}
+		for (size_t i = 0; i < page.n && !to->bad; i++)
+			take(to, page.items[i].home, page.items[i].mc_id, &page.items[i].record);
 		arena_free(a); /* after is in the page before until now */
-		a = page;
+		a = next;
 	}
 	arena_free(a);
 	return status;
@@ -299,6 +323,20 @@ static void report_verdict(const struct verdict *v)
 				    id, sizeof id));
 }
 
+static enum status commit_growing(struct store *s, struct commit_job *job, struct error *e)
+{
+	enum status status;
+	do {
+		struct store_txn *t;
+		status = store_begin_write(s, &t, e);
+		if (status == OK) {
+			commit_setup(t, job, clock_wall_ms());
+			status = store_commit(t, e);
+		}
+	} while (status == ERR_STORE_FULL && store_grow(s, e) == OK);
+	return status;
+}
+
 /* The batch from..to in one transaction. */
 static bool import_batch(struct store *s, const struct users *u, size_t from, size_t to)
 {
@@ -306,13 +344,8 @@ static bool import_batch(struct store *s, const struct users *u, size_t from, si
 	struct arena *a = arena_new(0);
 	struct commit_job job = { .home = store_mc_system_id(s), .certificate = STR("local import"),
 				  .most_users = UINT64_MAX };
-	struct store_txn *t;
 	bool good = a && make_setup(a, u, from, to, job.home, &job.setup) &&
-		    store_begin_write(s, &t, &e) == OK;
-	if (good) {
-		commit_setup(t, &job, clock_wall_ms());
-		good = store_commit(t, &e) == OK;
-	}
+		    commit_growing(s, &job, &e) == OK;
 	if (!good)
 		fprintf(stderr, "acms: %s\n", e.text);
 	else if (job.verdict.cause != CAUSE_NO_CAUSE)

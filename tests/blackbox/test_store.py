@@ -13,7 +13,7 @@ import pytest
 
 from acx_peer import new_id, pb
 from idm_store_reader import IdmStore
-from systems import BUILD, System
+from systems import BUILD, System, wait_for
 
 
 def two(world, **more):
@@ -173,6 +173,36 @@ def test_the_map_grows(world):
     fire.stop()
     fire.start()
     assert len(fire.users()) == 15000
+
+
+def local_users(tmp_path, n: int):
+    file = tmp_path / "users.csv"
+    file.write_text("mc_id,mcptt\n" + "".join(f"l{i}@fire.example,sip:l{i}@fire.example\n" for i in range(n)))
+    return file
+
+
+def test_an_import_lets_the_map_grow_beside_the_server(world, tmp_path):
+    home, fire = two(world)
+    fire.config["store"]["map_size"] = "1 MiB"
+    fire.start()
+    users = local_users(tmp_path, 9000)
+    imported = fire.run("users", "import", str(users))
+    assert imported.returncode == 0, imported.stderr
+    client = fire.client(home.leaf, system="police.example")
+    assert client.setup(["fire.example"], {"a@police.example": []}).result  # the server takes the new size
+    assert len(fire.users()) == 9001
+
+
+def test_an_export_that_nobody_reads_pins_nothing(world, tmp_path):
+    _, fire = two(world)
+    fire.start()
+    users = local_users(tmp_path, 3000)
+    assert fire.run("users", "import", str(users)).returncode == 0
+    with subprocess.Popen([BUILD / "acms", "users", "export", "-s", fire.store], stdout=subprocess.PIPE) as export:
+        started = export.stdout.read(1)
+        with lmdb.open(str(fire.store), readonly=True, max_dbs=8) as env:
+            wait_for(lambda: "no active readers" in env.readers(), "the export's transaction has ended")
+        assert len(json.loads(started + export.stdout.read())["users"]) == 3000
 
 
 def test_kill_9_under_load_loses_nothing_acknowledged(world):

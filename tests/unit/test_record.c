@@ -91,6 +91,47 @@ static void declared_lengths_are_not_believed(void **state)
 	arena_free(a);
 }
 
+/* Well encoded, but no record of idm-store.cddl. */
+static void only_what_the_cddl_allows(void **state)
+{
+	(void)state;
+	static const char head[] = "\xa4\x01\x58\x20" D16 D16 "\x02\x05\x03";
+	static const char *const tails[] = {
+		"\x18\xca\x04\x80",                                              /* no identity in the list */
+		"\x18\xca\x04\x81\x83\x60\xf6\x18\xca",                         /* an empty MC ID */
+		"\x18\xca\x04\x81\x83\x61" "a\xf6\x1b\1\1\1\1\1\1\1\1",      /* no cause is as large */
+		"\x1b\x01\x01\x01\x01\x01\x01\x01\x01\x04\x81\x83\x61" "a\xf6\x05",
+	};
+	static const char unsorted[] = "\xa5\x01\x01\x02\x82\x82\x03\x61" "a\x82\x01\x61" "b\x03\x01\x04\x01\x05\x50" ID;
+	static const char twice[] = "\xa5\x01\x01\x02\x82\x82\x01\x61" "a\x82\x01\x61" "a\x03\x01\x04\x01\x05\x50" ID;
+	static const char revision_0[] = "\xa5\x01\x00\x02\x80\x03\x01\x04\x01\x05\x50" ID;
+	struct arena *a = arena_new(0);
+	struct user_record user;
+	struct owner_record owner;
+	struct request_record request;
+	for (size_t i = 0; i < sizeof tails / sizeof *tails; i++) {
+		const char *bytes = arena_printf(a, "%s%s", head, tails[i]);
+		assert_int_not_equal(record_decode_request(a, str_of(bytes), &request, NULL), OK);
+	}
+	assert_int_not_equal(record_decode_user(a, GOLDEN(unsorted), &user, NULL), OK);
+	assert_int_not_equal(record_decode_user(a, GOLDEN(twice), &user, NULL), OK);
+	assert_int_not_equal(record_decode_user(a, GOLDEN(revision_0), &user, NULL), OK);
+	assert_int_not_equal(record_decode_owner(GOLDEN("\x82\x63" "a.b" "\x60"), &owner, NULL), OK);
+	arena_free(a);
+}
+
+static void a_spent_arena_encodes_nothing(void **state)
+{
+	(void)state;
+	struct arena *spent = arena_new(1);
+	struct user_record user = { .revision = 1 };
+	struct audit_record audit = { .action = AUDIT_SETUP };
+	assert_null(record_encode_user(spent, &user).ptr);
+	assert_null(record_encode_audit(spent, &audit).ptr);
+	assert_null(record_encode_text(spent, STR("text")).ptr);
+	arena_free(spent);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -98,6 +139,8 @@ int main(void)
 		cmocka_unit_test(records_come_back),
 		cmocka_unit_test(nothing_but_the_deterministic_encoding),
 		cmocka_unit_test(declared_lengths_are_not_believed),
+		cmocka_unit_test(only_what_the_cddl_allows),
+		cmocka_unit_test(a_spent_arena_encodes_nothing),
 	};
 	return cmocka_run_group_tests_name("record", tests, NULL, NULL);
 }

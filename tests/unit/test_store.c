@@ -138,6 +138,15 @@ static void newer_and_damaged_ones(void **state)
 	refused(STORE_SERVE, ERR_STORE, "cannot be opened");
 }
 
+/* A newer version may have renamed every other database. */
+static void newer_with_other_databases(void **state)
+{
+	(void)state;
+	put_raw("meta", "schema", 6, STR("\x02"));
+	refused(STORE_SERVE, ERR_STORE_VERSION, "schema version 2");
+	refused(STORE_READ, ERR_STORE_VERSION, "schema version 2");
+}
+
 /* --- records --- */
 
 static void what_is_put_is_found(void **state)
@@ -257,7 +266,7 @@ static void no_key_overflows(void **state)
 	static char longest[MC_ID_MAX + 2];
 	memset(longest, 'x', MC_ID_MAX);
 	struct store_txn *t = writing(s);
-	put_user(t, a, (struct str){ longest, MC_SYSTEM_ID_MAX }, longest, 7);
+	store_put_user(t, a, (struct str){ longest, MC_SYSTEM_ID_MAX }, str_of(longest), &(struct user_record){ .revision = 7 });
 	assert_int_equal(store_commit(t, NULL), OK); /* LMDB takes keys of 511 bytes */
 	assert_int_equal(revision_of(s, (struct str){ longest, MC_SYSTEM_ID_MAX }, longest), 7);
 	t = writing(s);
@@ -284,6 +293,9 @@ static void a_spent_arena_is_an_error(void **state)
 	t = reading(s);
 	assert_false(store_get_user(t, spent, HOME, STR("b"), &user));
 	assert_int_equal(store_commit(t, NULL), ERR_MEMORY); /* not: there is no such user */
+	t = writing(s);
+	store_put_system(t, spent, HOME, &(struct system_record){ 1, STR_NONE });
+	assert_int_not_equal(store_commit(t, NULL), OK);
 	arena_free(spent);
 	arena_free(a);
 	store_close(s);
@@ -453,6 +465,7 @@ int main(void)
 		STORE_TEST(somebody_elses),
 		STORE_TEST(a_foreign_environment_is_left_alone),
 		STORE_TEST(newer_and_damaged_ones),
+		STORE_TEST(newer_with_other_databases),
 		STORE_TEST(what_is_put_is_found),
 		STORE_TEST(owners_go),
 		STORE_TEST(an_abort_leaves_nothing),
