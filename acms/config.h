@@ -20,6 +20,9 @@ struct listen_address {
 	uint32_t port;
 };
 
+/* How a partner handles an incoming operation (TS 23.280 10.17.3, as digested in ACX.md). */
+enum approval { APPROVAL_AUTOMATIC, APPROVAL_MANUAL, APPROVAL_DENY };
+
 /* An authorised ACMC. */
 struct acmc_rule {
 	struct str name;                     /* for logs */
@@ -28,6 +31,9 @@ struct acmc_rule {
 	struct conf_str_list partners;            /* MC system IDs, or the one item "*" */
 	struct conf_str_list mc_ids;              /* patterns, one "*" at most in each */
 	struct conf_str_list mc_service_id_domains; /* "police.example", "*.police.example", "tel:+49*" */
+	bool may[OPERATIONS];                /* operations: [setup, update, remove]; left out: all */
+	bool sees_all_requests;              /* requests: all (default own) */
+	struct conf_str_list approves;       /* home systems whose pending requests it decides, or "*"; default none */
 };
 
 /* A partner system: whom we send to, and who may set users up here. Default deny. */
@@ -45,6 +51,9 @@ struct partner_rule {
 	struct conf_str_list mc_service_id_domains;
 	uint32_t max_users;
 	uint32_t max_requests_in_flight;
+	enum approval approval[OPERATIONS];  /* approval: {setup: manual, ...}; default automatic */
+	uint32_t decide_within_s;            /* default 7 days */
+	uint32_t max_pending;                /* default 1000 */
 };
 
 struct config {
@@ -66,6 +75,9 @@ struct config {
 	uint32_t max_connections;
 	uint32_t max_connections_per_peer;
 	uint32_t handshake_timeout_s, frame_timeout_s, partner_timeout_s, shutdown_timeout_s;
+	uint32_t request_deadline_s;         /* limits.request_deadline, default 7 days, at most 30 days */
+	uint32_t keep_answers_s;             /* limits.keep_answers, default 30 days */
+	uint32_t max_unfinished;             /* limits.max_unfinished_requests, default 100000 */
 	uint32_t expiry_warning_days;
 	struct str log_level;                /* "error", "warning", "info", "debug" */
 };

@@ -9,8 +9,7 @@
 #include "common/str.h"
 
 /*
- * The values of the IdM store (proto/idm-store.cddl) to and from CBOR. The only file that knows libcbor.
- * Pure. Encoders return bytes from the arena, ptr == NULL when it is spent. Decoders accept nothing but the
+ * The values of the IdM store (proto/idm-store.cddl) to and from CBOR (common/cbor.h). Pure. Encoders return bytes from the arena, ptr == NULL when it is spent. Decoders accept nothing but the
  * deterministic encoding of a valid record; what they return borrows from the value and the arena.
  */
 
@@ -22,6 +21,7 @@ struct user_record {
 	size_t n_service_ids;
 	uint64_t created_ms, changed_ms;
 	struct request_id by;
+	struct validity validity;
 };
 
 struct owner_record {
@@ -34,6 +34,47 @@ struct request_record {
 	enum cause cause;
 	const struct identity_cause *identities;
 	size_t n_identities;
+	/* Since schema version 2. */
+	uint64_t keep_until_ms;          /* not pruned before; 0: as configured, from answered_ms */
+	const struct user_revision *revisions;
+	size_t n_revisions;
+	struct decided_by decided_by;
+	struct str detail;               /* STR_NONE: none */
+};
+
+/* A request of another system that waits for a decision. */
+struct pending_record {
+	uint8_t content[DIGEST_SIZE];
+	uint64_t received_ms, decide_until_ms;
+	struct str certificate;
+	struct setup setup; /* n_targets is 0 */
+};
+
+/* A request of one of our ACMCs. */
+struct asked_record {
+	uint8_t content[DIGEST_SIZE];
+	uint64_t accepted_ms;
+	struct str acmc, certificate;
+	struct setup setup; /* with targets; expires_ms: the deadline */
+};
+
+/* That a target of a request has not answered yet. */
+struct outbox_record {
+	uint64_t accepted_ms, deadline_ms;
+};
+
+/* The final answer of or for one target. Lists that equal the request's are not in it. */
+struct answer_record {
+	uint64_t answered_ms;
+	enum origin origin;
+	enum cause cause;
+	struct str detail; /* STR_NONE: none */
+	const struct identity_cause *identities;
+	size_t n_identities;
+	const struct user_revision *revisions;
+	size_t n_revisions;
+	struct str receipt; /* STR_NONE: none */
+	struct decided_by decided_by;
 };
 
 struct system_record {
@@ -41,7 +82,19 @@ struct system_record {
 	struct str token_issuer; /* STR_NONE: not configured */
 };
 
-enum audit_action { AUDIT_SETUP = 1 };
+enum audit_action {
+	AUDIT_SETUP = 1,   /* at the partner, as the next two */
+	AUDIT_UPDATE = 2,
+	AUDIT_REMOVE = 3,
+	AUDIT_EXPIRE = 4,  /* users whose validity ended; or a request that nobody decided about: APPROVAL_TIMEOUT */
+	AUDIT_HOLD = 5,    /* the request waits for a decision */
+	AUDIT_APPROVE = 6, /* decided_by says who; cause: what became of it */
+	AUDIT_REJECT = 7,
+	AUDIT_ASK = 8,     /* at home: an ACMC's request was accepted, or refused */
+	AUDIT_ANSWER = 9,  /* at home: the final answer for one target */
+	AUDIT_IMPORT = 10, /* by acms users import */
+};
+const char *audit_action_name(enum audit_action action);
 
 struct audit_record {
 	uint8_t previous[DIGEST_SIZE];
@@ -54,12 +107,26 @@ struct audit_record {
 	const struct str *mc_ids;
 	size_t n_mc_ids;
 	uint64_t created, replaced, unchanged;
+	/* Since schema version 2. */
+	uint64_t removed;
+	struct str acmc;                 /* at home: the ACMC that asked; STR_NONE: none */
+	const struct str *targets;       /* at home */
+	size_t n_targets;
+	enum operation operation;        /* of AUDIT_HOLD and later; written if not OPERATION_SETUP */
+	struct decided_by decided_by;
+	const struct identity_cause *identities;
+	size_t n_identities;
+	struct str detail;
 };
 
 struct str record_encode_user(struct arena *a, const struct user_record *r);
 struct str record_encode_owner(struct arena *a, const struct owner_record *r);
 struct str record_encode_request(struct arena *a, const struct request_record *r);
 struct str record_encode_system(struct arena *a, const struct system_record *r);
+struct str record_encode_pending(struct arena *a, const struct pending_record *r);
+struct str record_encode_asked(struct arena *a, const struct asked_record *r);
+struct str record_encode_outbox(struct arena *a, const struct outbox_record *r);
+struct str record_encode_answer(struct arena *a, const struct answer_record *r);
 struct str record_encode_audit(struct arena *a, const struct audit_record *r);
 struct str record_encode_uint(struct arena *a, uint64_t value);
 struct str record_encode_text(struct arena *a, struct str text);
@@ -70,6 +137,13 @@ enum status record_decode_owner(struct str value, struct owner_record *r, struct
 enum status record_decode_request(struct arena *a, struct str value, struct request_record *r,
 				  struct error *e);
 enum status record_decode_system(struct str value, struct system_record *r, struct error *e);
+enum status record_decode_pending(struct arena *a, struct str value, struct pending_record *r,
+				  struct error *e);
+enum status record_decode_asked(struct arena *a, struct str value, struct asked_record *r,
+				struct error *e);
+enum status record_decode_outbox(struct str value, struct outbox_record *r, struct error *e);
+enum status record_decode_answer(struct arena *a, struct str value, struct answer_record *r,
+				 struct error *e);
 enum status record_decode_audit(struct arena *a, struct str value, struct audit_record *r,
 				struct error *e);
 enum status record_decode_uint(struct str value, uint64_t *out, struct error *e);

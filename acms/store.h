@@ -53,9 +53,12 @@ enum status store_status(const struct store_txn *t);
  */
 enum status store_grow(struct store *s, struct error *e);
 
+/* The users that others set up here, by home system; or what we believe is set up elsewhere, by partner. */
+enum store_users { STORE_USERS, STORE_BELIEVED };
+
 /* Look-ups: true if found. */
-bool store_get_user(struct store_txn *t, struct arena *a, struct str home, struct str mc_id,
-		    struct user_record *out);
+bool store_get_user(struct store_txn *t, struct arena *a, enum store_users which, struct str home,
+		    struct str mc_id, struct user_record *out);
 bool store_get_owner(struct store_txn *t, struct arena *a, struct str mc_service_id,
 		     struct owner_record *out);
 bool store_get_request(struct store_txn *t, struct arena *a, struct str home,
@@ -63,9 +66,39 @@ bool store_get_request(struct store_txn *t, struct arena *a, struct str home,
 bool store_get_system(struct store_txn *t, struct arena *a, struct str mc_system_id,
 		      struct system_record *out);
 
+/* What the home system's side keeps: PROTOCOL.md 9. */
+bool store_get_asked(struct store_txn *t, struct arena *a, struct request_id id,
+		     struct asked_record *out);
+bool store_get_answer(struct store_txn *t, struct arena *a, struct request_id id, struct str target,
+		      struct answer_record *out);
+bool store_get_outbox(struct store_txn *t, struct str target, struct request_id id,
+		      struct outbox_record *out);
+/* What the partner's side keeps until a decision. */
+bool store_get_pending(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
+		       struct pending_record *out);
+/* How many wait for a decision, of one home system; stops counting at most. */
+uint64_t store_count_pending(struct store_txn *t, struct str home, uint64_t most);
+
 /* Changes. The arena is for encoding. */
-void store_put_user(struct store_txn *t, struct arena *a, struct str home, struct str mc_id,
-		    const struct user_record *r);
+/* before: the record that it takes the place of, NULL if none: its expiry entry goes. */
+void store_put_user(struct store_txn *t, struct arena *a, enum store_users which, struct str home,
+		    struct str mc_id, const struct user_record *before, const struct user_record *r);
+/* r: the record that is there. Its MC service IDs' entries are the caller's to delete. */
+void store_delete_user(struct store_txn *t, enum store_users which, struct str home,
+		       struct str mc_id, const struct user_record *r);
+void store_put_asked(struct store_txn *t, struct arena *a, struct request_id id,
+		     const struct asked_record *r);
+void store_delete_asked(struct store_txn *t, struct request_id id);
+void store_put_outbox(struct store_txn *t, struct arena *a, struct str target, struct request_id id,
+		      const struct outbox_record *r);
+void store_delete_outbox(struct store_txn *t, struct str target, struct request_id id);
+void store_put_answer(struct store_txn *t, struct arena *a, struct request_id id, struct str target,
+		      const struct answer_record *r);
+void store_delete_answer(struct store_txn *t, struct request_id id, struct str target);
+void store_put_pending(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
+		       const struct pending_record *r);
+void store_delete_pending(struct store_txn *t, struct str home, struct request_id id);
+void store_delete_request(struct store_txn *t, struct str home, struct request_id id);
 void store_put_owner(struct store_txn *t, struct arena *a, struct str mc_service_id,
 		     const struct owner_record *r);
 void store_delete_owner(struct store_txn *t, struct str mc_service_id);
@@ -77,26 +110,56 @@ void store_put_system(struct store_txn *t, struct arena *a, struct str mc_system
 void store_append_audit(struct store_txn *t, struct arena *a, struct audit_record *r);
 
 /*
- * Pages of the users, ordered by (home, MC ID), of one home system or of all (home STR_NONE), from behind
- * *after (home and MC ID; both STR_NONE at the start). Calls each() until it has been called max times or
- * returns false, and says in *after where it stopped (copied into the arena); *more: there may be more.
+ * Lists. Each calls each() for every record in key order, from a start on, until it returns false or there are no
+ * more: true then. What each() gets is valid during its call; it must not change the store.
  */
+
 struct user_key {
 	struct str home, mc_id;
 };
 typedef bool store_each_user(void *context, struct str home, struct str mc_id,
 			     const struct user_record *r);
-void store_list_users(struct store_txn *t, struct arena *a, struct str home,
-		      struct user_key *after, size_t max, bool *more, store_each_user *each,
-		      void *context);
-/* Each MC system that has a record in systems, in order. */
+/* Of one home system (home STR_NONE: of all); from *after on, without it; both STR_NONE: from the first. */
+bool store_list_users(struct store_txn *t, enum store_users which, struct str home,
+		      const struct user_key *after, store_each_user *each, void *context);
+/* Of one home system, MC IDs from `from` (with it; STR_NONE: the first) to `to` (without it; STR_NONE: the last). */
+bool store_range_users(struct store_txn *t, enum store_users which, struct str home,
+		       struct str from, struct str to, store_each_user *each, void *context);
+
+/* Users whose validity ended by now_ms, the earliest first. */
+typedef bool store_each_expired(void *context, struct str home, struct str mc_id);
+bool store_list_expired(struct store_txn *t, enum store_users which, uint64_t now_ms,
+			store_each_expired *each, void *context);
+
 typedef bool store_each_system(void *context, struct str mc_system_id,
 			       const struct system_record *r);
-void store_list_systems(struct store_txn *t, struct arena *a, store_each_system *each,
+bool store_list_systems(struct store_txn *t, store_each_system *each,
 			void *context);
-/* Each audit entry from number *next on, as store_list_users does. value: the entry as stored. */
+
+/* value: the entry as stored. */
 typedef bool store_each_audit(void *context, uint64_t number, struct str value);
-void store_list_audit(struct store_txn *t, struct arena *a, uint64_t *next, size_t max,
-		      bool *more, store_each_audit *each, void *context);
+bool store_list_audit(struct store_txn *t, uint64_t from, store_each_audit *each,
+		      void *context);
+
+typedef bool store_each_pending(void *context, struct str home, struct request_id id,
+				const struct pending_record *r);
+/* after: without it; NULL: from the first. home: of this one only; STR_NONE: of all. */
+bool store_list_pending(struct store_txn *t, struct str home,
+			const struct str *after_home, const struct request_id *after,
+			store_each_pending *each, void *context);
+
+typedef bool store_each_outbox(void *context, struct str target, struct request_id id,
+			       const struct outbox_record *r);
+bool store_list_outbox(struct store_txn *t, store_each_outbox *each,
+		       void *context);
+
+typedef bool store_each_asked(void *context, struct request_id id, const struct asked_record *r);
+bool store_list_asked(struct store_txn *t, const struct request_id *after,
+		      store_each_asked *each, void *context);
+
+typedef bool store_each_request(void *context, struct str home, struct request_id id,
+				const struct request_record *r);
+bool store_list_requests(struct store_txn *t, const struct str *after_home,
+			 const struct request_id *after, store_each_request *each, void *context);
 
 #endif

@@ -15,6 +15,9 @@
 	  "the home system may not set up users at this partner")                          \
 	X(OUTSIDE_NAMESPACE, 106, FINAL,                                                   \
 	  "identities outside the home system's namespace at this partner")                \
+	X(OPERATION_NOT_PERMITTED, 107, FINAL, "this operation is not permitted")          \
+	X(REJECTED, 108, FINAL, "an administrator of the partner rejected it")             \
+	X(APPROVAL_TIMEOUT, 109, FINAL, "the partner's administrators did not decide in time") \
 	X(MISSING_ELEMENT, 201, FINAL, "a mandatory element is missing")                   \
 	X(INVALID_MC_ID, 202, FINAL, "not a valid MC ID")                                  \
 	X(INVALID_MC_SERVICE_ID, 203, FINAL, "not a valid MC service ID")                  \
@@ -25,6 +28,8 @@
 	X(TOO_MANY_IDENTITIES, 208, FINAL, "more identities than the receiver takes")      \
 	X(REQUEST_ID_REUSED, 209, FINAL, "the request ID was used for other content")      \
 	X(UNSUPPORTED_ELEMENT, 210, FINAL, "an element that the receiver does not know")   \
+	X(REQUEST_EXPIRED, 211, FINAL, "the request came after its expiry, or the clocks disagree") \
+	X(INVALID_VALIDITY, 212, FINAL, "a validity window that is empty or past")         \
 	X(UNKNOWN_TARGET, 301, FINAL, "no such partner system is configured")              \
 	X(DUPLICATE_TARGET, 302, FINAL, "the MC system ID is named more than once")        \
 	X(TARGET_IS_OWN_SYSTEM, 303, FINAL, "the target is the home system itself")        \
@@ -32,14 +37,20 @@
 	X(WRONG_TARGET, 305, FINAL, "not addressed to this MC system alone")               \
 	X(MC_SERVICE_ID_IN_USE, 401, FINAL, "the MC service ID belongs to another user")   \
 	X(USER_QUOTA_EXCEEDED, 402, FINAL, "more users than the partner allows")           \
+	X(UNKNOWN_USER, 403, FINAL, "no such user of this home system")                    \
+	X(REVISION_MISMATCH, 404, FINAL, "the user was changed since; look at it again")   \
+	X(PARTLY_DONE, 405, FINAL, "done for the other users")                             \
+	X(UNKNOWN_REQUEST, 406, FINAL, "no such request")                                  \
 	X(TOO_MANY_IN_FLIGHT, 501, TRANSIENT, "too many requests at once")                 \
 	X(STORE_UNAVAILABLE, 502, TRANSIENT, "the partner's store cannot take it now")     \
 	X(SHUTTING_DOWN, 503, TRANSIENT, "the server is shutting down")                    \
+	X(TOO_MANY_PENDING, 504, TRANSIENT, "too many requests wait for approval")         \
 	X(PARTNER_UNREACHABLE, 601, TRANSIENT, "partner not reached, nothing was sent")    \
 	X(PARTNER_TIMEOUT, 602, UNKNOWN, "no answer from the partner in time")             \
 	X(PARTNER_CONNECTION_LOST, 603, UNKNOWN, "connection lost before the answer")      \
 	X(PARTNER_PROTOCOL_ERROR, 604, UNKNOWN, "the partner's answer was not valid")      \
 	X(PARTNER_LIMIT, 605, FINAL, "more than the partner takes in one request")         \
+	X(PARTNER_VERSION, 606, FINAL, "the partner's software does not know this operation") \
 	X(GOING_AWAY, 700, CLOSE, "orderly end")                                           \
 	X(UNSUPPORTED_VERSION, 701, CLOSE, "no protocol version in common")                \
 	X(UNEXPECTED_MESSAGE, 702, CLOSE, "a message out of place")                        \

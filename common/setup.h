@@ -17,6 +17,23 @@ struct service_id_entry {
 	struct str mc_service_id;
 };
 
+/* What a request asks for. Numbers as in acx.proto. */
+enum operation { OPERATION_SETUP = 0, OPERATION_UPDATE = 1, OPERATION_REMOVE = 2 };
+enum { OPERATIONS = 3 };
+/* "setup", "update", "remove"; NULL for none of ours. Static. */
+const char *operation_name(int operation);
+
+struct user_revision {
+	struct str mc_id;
+	uint64_t revision;
+};
+
+/* When a user is vouched for: Unix milliseconds; 0: no bound on that side. */
+struct validity {
+	uint64_t not_before_ms, not_after_ms; /* not_after_ms itself is outside */
+};
+bool validity_covers(struct validity v, uint64_t now_ms);
+
 struct setup_request {
 	struct request_id request_id;
 	struct str home_acmc_id; /* STR_NONE: left out */
@@ -27,7 +44,18 @@ struct setup_request {
 	struct service_id_entry *service_ids;
 	size_t n_service_ids;
 	bool has_unknown_fields;
+	/* Version 2. */
+	int operation;
+	struct user_revision *revisions; /* expected */
+	size_t n_revisions;
+	bool has_validity;
+	struct validity validity;
+	uint64_t expires_ms;             /* Unix; 0: left out */
+	bool dry_run, best_effort;
+	uint32_t part, parts;
 };
+/* Whether it has an element that version 1 of the protocol does not have. */
+bool setup_request_needs_version_2(const struct setup_request *request);
 
 enum origin { ORIGIN_PARTNER_ACMS = 1, ORIGIN_HOME_ACMS = 2 };
 
@@ -45,6 +73,13 @@ struct verdict {
 	const char *detail; /* NULL, or for people; lives as long as the identities */
 };
 
+/* The partner's administrator who decided. */
+struct decided_by {
+	struct str acmc; /* STR_NONE: nobody, it was automatic */
+	struct str reason;
+	uint64_t at_ms;
+};
+
 struct setup_response {
 	struct request_id request_id;
 	struct str mc_system_id;
@@ -58,6 +93,11 @@ struct setup_response {
 	struct identity_cause *identities;
 	size_t n_identities;
 	struct str detail;
+	/* Version 2. */
+	struct user_revision *revisions; /* of the users that the request left in the store */
+	size_t n_revisions;
+	struct str receipt;              /* COSE_Sign1; STR_NONE: none */
+	struct decided_by decided_by;
 };
 
 /* What an end accepts (PROTOCOL.md 3). */
@@ -82,6 +122,7 @@ struct setup_user {
 	struct str mc_id;
 	const struct user_service_id *service_ids; /* sorted by service, then bytewise */
 	size_t n_service_ids;
+	uint64_t expected_revision; /* 0: none */
 };
 
 struct user_service_id {
@@ -97,6 +138,12 @@ struct setup {
 	struct setup_user *users; /* sorted bytewise by MC ID */
 	size_t n_users;
 	size_t n_service_ids;
+	enum operation operation;
+	bool has_validity;
+	struct validity validity;
+	uint64_t expires_ms; /* 0: left out */
+	bool dry_run, best_effort;
+	uint32_t part, parts;
 };
 
 /*
@@ -109,7 +156,7 @@ struct verdict setup_check(struct arena *a, const struct setup_request *request,
 
 /*
  * The same content in one byte string, whatever its order and spelling were: what decides whether a
- * repeated request ID is a repetition (PROTOCOL.md 5.5). From the arena; ptr == NULL: it is spent.
+ * repeated request ID is a repetition (PROTOCOL.md 5.5). Targets, expires, part and parts are no content. From the arena; ptr == NULL: it is spent.
  */
 struct str setup_content(struct arena *a, const struct setup *setup);
 
