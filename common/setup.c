@@ -427,13 +427,20 @@ static bool same_service_ids(const struct setup *setup, const struct setup_respo
 	return same;
 }
 
+/* A number that this version does not know is good if its class is. */
+static bool partners_cause(enum cause cause)
+{
+	int class = (int)cause / 100;
+	return class >= 1 && class <= 5;
+}
+
 static bool causes_fit(const struct setup *setup, const struct setup_response *r)
 {
 	size_t hint = 0;
 	if (r->result)
 		return r->n_identities == 0;
 	for (size_t i = 0; i < r->n_identities; i++) {
-		if (r->identities[i].cause == CAUSE_NO_CAUSE)
+		if (!partners_cause(r->identities[i].cause))
 			return false;
 		hint = find_user(setup, r->identities[i].mc_id, hint);
 		if (hint == setup->n_users)
@@ -452,6 +459,8 @@ const char *setup_response_fault(const struct setup *setup, struct str partner,
 		return "a response whose origin is not the partner ACMS";
 	if (r->result != (r->cause == CAUSE_NO_CAUSE))
 		return "a response whose result does not fit its cause";
+	if (!r->result && !partners_cause(r->cause))
+		return "a response with a cause that a partner ACMS does not use";
 	if (!(refused_form && r->n_mc_ids == 0) && !same_users(setup, r))
 		return "a response with other MC IDs than the request";
 	if (!same_service_ids(setup, r))

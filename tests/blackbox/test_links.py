@@ -86,19 +86,16 @@ def test_pings_come_before_the_partners_idle_timeout(world):
     assert len(fake.links) == 1
 
 
-NOT_A_PARTNERS = pytest.mark.xfail(strict=True, reason="setup_response_fault() lets any cause but NO_CAUSE pass with FALSE")
-
-
 @pytest.mark.parametrize("script, cause", [
     (refusal(450), 450),  # 'A cause that a receiver does not know is treated by its class'
     (refusal(599), 599),
     (refusal(pb.MC_SERVICE_ID_IN_USE), pb.MC_SERVICE_ID_IN_USE),
     (refusal(pb.SHUTTING_DOWN), pb.SHUTTING_DOWN),
     (refusal(pb.NO_CAUSE), pb.PARTNER_PROTOCOL_ERROR),  # NO_CAUSE 'never with FALSE'
-    pytest.param(refusal(-1), pb.PARTNER_PROTOCOL_ERROR, marks=NOT_A_PARTNERS),  # no class at all
-    pytest.param(refusal(2147483647), pb.PARTNER_PROTOCOL_ERROR, marks=NOT_A_PARTNERS),
-    pytest.param(refusal(pb.GOING_AWAY), pb.PARTNER_PROTOCOL_ERROR, marks=NOT_A_PARTNERS),  # a Close's
-    pytest.param(refusal(pb.PARTNER_TIMEOUT), pb.PARTNER_PROTOCOL_ERROR, marks=NOT_A_PARTNERS),  # 'made by home'
+    (refusal(-1), pb.PARTNER_PROTOCOL_ERROR),  # no class at all
+    (refusal(2147483647), pb.PARTNER_PROTOCOL_ERROR),
+    (refusal(pb.GOING_AWAY), pb.PARTNER_PROTOCOL_ERROR),  # a Close's
+    (refusal(pb.PARTNER_TIMEOUT), pb.PARTNER_PROTOCOL_ERROR),  # 'made by home'
     (changed(lambda r: r.mc_service_id_list.add(mc_id="li@police.example", service=2,
                                                 mc_service_id="sip:li@police.example")), pb.PARTNER_PROTOCOL_ERROR),
 ])
