@@ -114,11 +114,7 @@ def answer_without(link: Link, asked, field: str) -> None:
     link.send(message)
 
 
-UNCHECKED = ("no MC IDs", "TRUE with a cause", "FALSE without a cause", "no origin")
-BELIEVED = pytest.mark.xfail(strict=True, reason="acmc takes a response without the checks of PROTOCOL.md 6")
-
-
-@pytest.mark.parametrize("what", [pytest.param(w, marks=BELIEVED) if w in UNCHECKED else w for w in LOST])
+@pytest.mark.parametrize("what", LOST)
 def test_an_answer_that_is_no_answer(desk, what):
     """Exit code 4 'not every answer came'; what did come is shown, and how to find out the rest."""
     result = desk.setup(desk.home(only_fire(LOST[what])))
