@@ -149,10 +149,10 @@ static void on_response(struct client *c, const struct setup_response *response)
 
 static void on_close_message(struct client *c, const struct close_message *m)
 {
-	char detail[600], text[800];
+	char detail[600], text[800], label[CAUSE_LABEL_SIZE];
 	if (c->answers->missing == 0 && c->parts->n > 0)
 		return;
-	snprintf(text, sizeof text, "the server closes: %s: %s", cause_name(m->cause),
+	snprintf(text, sizeof text, "the server closes: %s: %s", cause_label(m->cause, label),
 		 text_escape(m->detail.len ? m->detail : str_of(cause_text(m->cause)), detail,
 			     sizeof detail));
 	if (c->in_flight == 0)

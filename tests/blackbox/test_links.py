@@ -107,7 +107,6 @@ def test_what_a_partner_may_answer(world, script, cause):
     assert answer.origin == (pb.HOME_ACMS if cause == pb.PARTNER_PROTOCOL_ERROR else pb.PARTNER_ACMS)
 
 
-@pytest.mark.xfail(strict=True, reason="acmc shows UNKNOWN_CAUSE without the number")
 def test_an_unknown_cause_reaches_the_administrator(world):
     home, _ = home_and_fake(world, refusal(450, detail="from the future"))
     result = acmc(home.acmc_config(home.admin), "--to", FAKE, "li@police.example")
