@@ -160,6 +160,9 @@ struct verdict setup_check(struct arena *a, const struct setup_request *request,
  */
 struct str setup_content(struct arena *a, const struct setup *setup);
 
+/* With everything that it points to, in the arena. False: it is spent. */
+bool setup_copy(struct arena *a, const struct setup *setup, struct setup *out);
+
 /* The request that a home ACMS sends to one partner. Lists from the arena. False: arena spent. */
 bool setup_to_request(struct arena *a, const struct setup *setup, struct str target,
 		      struct setup_request *out);
