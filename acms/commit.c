@@ -284,6 +284,17 @@ static bool came_before(struct work *w)
 	return true;
 }
 
+/* Behind came_before: what was done in time keeps its answer. */
+static bool in_time(struct work *w)
+{
+	char detail[256];
+	enum cause cause = setup_times_check(&w->what->setup, w->now_ms, w->what->must_expire, detail,
+					     sizeof detail);
+	if (cause != CAUSE_NO_CAUSE)
+		refuse(w, cause, arena_printf(w->arena, "%s", detail));
+	return cause == CAUSE_NO_CAUSE;
+}
+
 /* Puts it on disk until somebody decides. */
 static void hold(struct work *w)
 {
@@ -317,10 +328,8 @@ void commit_setup(struct store_txn *t, struct arena *work, const struct commit_s
 	struct work w;
 	if (!work_start(&w, t, work, what, now_ms, out) || came_before(&w))
 		return;
-	if (what->setup.expires_ms && now_ms > what->setup.expires_ms) {
-		refuse(&w, CAUSE_REQUEST_EXPIRED, "it expired while it waited for the store");
+	if (!in_time(&w))
 		return;
-	}
 	if (!work_judge(&w) || store_status(t) != OK)
 		return;
 	bool manual = what->approval == APPROVAL_MANUAL && plan_applies(&w.plan) && w.plan.changes;

@@ -14,7 +14,8 @@
 
 /* A request of a home system, or of an import, judged by the rules of when it was submitted. */
 struct commit_setup {
-	struct setup setup;
+	struct setup setup;         /* well-formed; its times are judged here */
+	bool must_expire;           /* of version 2 */
 	struct str home;            /* the home system, by its certificate */
 	struct str certificate;     /* who asks, or decides: for the audit entry */
 	struct verdict denied;      /* a denial at step 4 to be recorded; CAUSE_NO_CAUSE: to be done */

@@ -43,11 +43,20 @@ void commit_find(struct store_txn *t, struct arena *a, const struct commit_find 
 	}
 }
 
-static void reject(struct work *w)
+static void refuse(struct work *w, enum cause cause, const char *detail)
 {
-	w->out->verdict = (struct verdict){ .cause = CAUSE_REJECTED };
+	w->out->verdict = (struct verdict){ .cause = cause, .detail = detail };
 	w->plan = (struct plan){ .verdict = w->out->verdict };
 	work_finish(w);
+}
+
+static void approve(struct work *w)
+{
+	const struct setup *s = &w->what->setup;
+	if (s->has_validity && validity_ended(s->validity, w->now_ms))
+		refuse(w, CAUSE_INVALID_VALIDITY, "the validity ended before it was approved");
+	else
+		work_finish(w);
 }
 
 /* True: it is still there to be decided about. */
@@ -88,8 +97,8 @@ void commit_decision(struct store_txn *t, struct arena *work, const struct commi
 	if (store_status(t) != OK)
 		return;
 	if (what->approve)
-		work_finish(&w);
+		approve(&w);
 	else
-		reject(&w);
+		refuse(&w, CAUSE_REJECTED, NULL);
 	store_delete_pending(t, what->what.home, what->what.setup.request_id);
 }
