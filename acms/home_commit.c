@@ -264,17 +264,22 @@ static bool is_wanted(struct store_txn *t, struct arena *work, const struct home
 	       before.origin == ORIGIN_HOME_ACMS && cause_kind(before.cause) == CAUSE_KIND_UNKNOWN;
 }
 
-static const char *fault_of(const struct home_answer *a, const struct setup *s)
+static const char *fault_of(struct arena *work, const struct home_answer *a, const struct setup *s)
 {
 	const struct setup_response *r = a->response;
-	bool done = r && (r->cause == CAUSE_NO_CAUSE || r->cause == CAUSE_PARTLY_DONE);
-	const char *fault = r ? setup_response_fault(s, a->partner, r, a->version) : NULL;
-	if (fault || !done || a->version < 2)
+	const char *fault = r ? setup_response_fault(s, a->partner, a->version, r) : NULL;
+	if (fault || !r || a->version < 2 ||
+	    (r->cause != CAUSE_NO_CAUSE && r->cause != CAUSE_PARTLY_DONE))
 		return fault;
-	if (!a->receipt)
-		return "a response without a receipt";
-	return receipt_fits(a->receipt, s, a->own, a->partner, r) ?
-		       NULL : "a receipt of something else than the request";
+	struct receipt_outcome outcome = { .partner = a->partner,
+					   .home = a->own,
+					   .cause = r->cause,
+					   .identities = r->identities,
+					   .n_identities = r->n_identities,
+					   .revisions = r->revisions,
+					   .n_revisions = r->n_revisions,
+					   .decided_by = r->decided_by.acmc };
+	return a->receipt ? receipt_fits(work, a->receipt, s, &outcome) : "a response without a receipt";
 }
 
 void home_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,
@@ -285,7 +290,7 @@ void home_answer(struct store_txn *t, struct arena *work, const struct home_answ
 	if (!is_wanted(t, work, a) || !store_get_asked(t, work, a->request_id, &asked))
 		return;
 	out->setup = asked.setup;
-	out->fault = fault_of(a, &asked.setup);
+	out->fault = fault_of(work, a, &asked.setup);
 	if (out->fault)
 		return;
 	out->answer = answer_of(a, now_ms);

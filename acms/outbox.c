@@ -278,7 +278,7 @@ static void answer_ourselves(struct delivery *d, enum cause cause)
 
 static void take_unkept(struct delivery *d, const struct setup_response *r, uint32_t version)
 {
-	const char *fault = setup_response_fault(&d->asked->setup, d->target, r, version);
+	const char *fault = setup_response_fault(&d->asked->setup, d->target, version, r);
 	if (fault) {
 		struct partner_link *link = d->link;
 		outbox_nonsense(d, fault);

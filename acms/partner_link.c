@@ -8,6 +8,7 @@
 #include "common/exchange.h"
 #include "common/frame.h"
 #include "common/log.h"
+#include "common/receipt_sign.h"
 #include "common/text.h"
 
 struct partner_link {
