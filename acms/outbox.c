@@ -414,28 +414,23 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 
 /* --- all of them --- */
 
+/* To the link of its partner, if there is one. A dry run does not change horses. */
 static void link_up(struct delivery *d)
 {
-	struct partner_link *l = partner_link_find(d->asked->server, d->target);
-	if (l == d->link)
+	struct partner_link *l = partner_link_find(d->asked->server, d->target), *before = d->link;
+	if (l == before)
 		return;
-	if (d->link)
-		partner_link_drop(d->link, d);
+	if (before) {
+		partner_link_drop(before, d);
+		d->link = NULL;
+		if (!d->asked->kept)
+			return;
+		outbox_event(d, d->phase == DELIVERY_PHASE_LOADING ? DELIVERY_EV_DUE : DELIVERY_EV_LOST,
+			     l ? NULL : "the partner is no longer configured");
+	}
 	d->link = l;
 	if (l && d->phase != DELIVERY_PHASE_ANSWERING)
 		partner_link_submit(l, d);
-	if (!l)
-		snprintf(d->detail, sizeof d->detail, "the partner is no longer configured");
-}
-
-static bool needs_setup(const struct asked *a)
-{
-	const struct delivery *d;
-	TAILQ_FOREACH(d, &a->deliveries, in_asked) {
-		if (!a->kept && d->phase != DELIVERY_PHASE_ANSWERING)
-			return true;
-	}
-	return false;
 }
 
 void outbox_send(struct asked *a)
@@ -450,7 +445,7 @@ void outbox_send(struct asked *a)
 			break;
 	}
 	a = outbox_find(s, &id); /* the last answer frees it */
-	if (!a || needs_setup(a))
+	if (!a || !a->kept)
 		return;
 	arena_free(a->arena);
 	a->arena = NULL;

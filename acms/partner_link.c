@@ -44,6 +44,13 @@ static void send_queued(struct partner_link *l);
 
 static void link_free(struct partner_link *l)
 {
+	for (int phase = 0; phase < DELIVERY_PHASES; phase++) {
+		struct delivery *d;
+		while ((d = TAILQ_FIRST(&l->lists[phase]))) {
+			partner_link_drop(l, d);
+			d->link = NULL;
+		}
+	}
 	loop_timer_free(l->retry);
 	loop_timer_free(l->watchdog);
 	TAILQ_REMOVE(&l->server->links, l, in_server);
