@@ -2,6 +2,7 @@
 #include "acms/authorise.h"
 #include "acms/server.h"
 #include "common/clock.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 
 /* A request of an ACMC between its checks and its commit. */
@@ -59,6 +60,7 @@ static void run_accept(struct job *job, struct store_txn *t, struct arena *work,
 {
 	struct asking *g = (struct asking *)job;
 	home_accept(t, work, &g->what, now_ms, &g->out);
+	fail_point("home-accept-written");
 }
 
 static void tell_accepted(struct peer *p, const struct asking *g)
@@ -114,6 +116,7 @@ static void accepted(struct job *job, enum status status)
 	struct request *r = g->request;
 	struct server *s = r->server;
 	struct peer *p = r->peer;
+	fail_point("home-accepted");
 	if (status != OK || g->out.reused) {
 		g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
 								       CAUSE_REQUEST_ID_REUSED };
@@ -134,6 +137,7 @@ static void accepted(struct job *job, enum status status)
 		else if (!counts || !a)
 			request_answered(r);
 	}
+	fail_point("home-accept-told");
 	if (fresh)
 		outbox_send(a); /* may free the arena, and g with it */
 	else
@@ -269,6 +273,7 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 	const struct config *config = r->server->live->config;
 	struct route *own = arena_alloc(r->arena, sizeof *own);
 	size_t n = 0;
+	fail_point("home-received");
 	struct verdict v = setup_check(r->arena, &r->received, &config->limits, &r->setup);
 	bool well_formed = v.cause == CAUSE_NO_CAUSE;
 	struct route *routes = routes_of(r->arena, config, acmc, r->received.mc_system_ids,
