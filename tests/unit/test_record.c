@@ -1,4 +1,4 @@
-// needs: acms/record.c common/identity.c common/text.c common/arena.c common/error.c
+// needs: acms/record.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c
 #include "acms/record.h"
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-// needs: acms/store.c acms/record.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c
+// needs: acms/store.c acms/record.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/wait.h>

@@ -1,0 +1,268 @@
+#include "common/cbor.h"
+
+#include <cbor.h>
+#include "common/text.h"
+
+/* --- writing --- */
+
+struct cbor_writer cbor_writer_new(struct arena *a, size_t size)
+{
+	struct cbor_writer w = { .left = size };
+	w.start = w.at = arena_alloc(a, size);
+	if (!w.start)
+		w.left = 0;
+	return w;
+}
+
+static void advance(struct cbor_writer *w, size_t n)
+{
+	if (n > 0)
+		w->at += n;
+	w->left -= n;
+}
+
+void cbor_put_uint(struct cbor_writer *w, uint64_t value)
+{
+	advance(w, cbor_encode_uint(value, w->at, w->left));
+}
+
+void cbor_put_negative(struct cbor_writer *w, uint64_t value)
+{
+	advance(w, cbor_encode_negint(value, w->at, w->left));
+}
+
+void cbor_put_tag(struct cbor_writer *w, uint64_t tag)
+{
+	advance(w, cbor_encode_tag(tag, w->at, w->left));
+}
+
+void cbor_put_map(struct cbor_writer *w, size_t pairs)
+{
+	advance(w, cbor_encode_map_start(pairs, w->at, w->left));
+}
+
+void cbor_put_array(struct cbor_writer *w, size_t items)
+{
+	advance(w, cbor_encode_array_start(items, w->at, w->left));
+}
+
+static void put_raw(struct cbor_writer *w, const void *bytes, size_t n)
+{
+	if (n > w->left)
+		return;
+	if (n)
+		memcpy(w->at, bytes, n);
+	advance(w, n);
+}
+
+void cbor_put_bytes(struct cbor_writer *w, const void *bytes, size_t n)
+{
+	advance(w, cbor_encode_bytestring_start(n, w->at, w->left));
+	put_raw(w, bytes, n);
+}
+
+void cbor_put_text(struct cbor_writer *w, struct str s)
+{
+	advance(w, cbor_encode_string_start(s.len, w->at, w->left));
+	put_raw(w, s.ptr, s.len);
+}
+
+void cbor_put_null(struct cbor_writer *w)
+{
+	advance(w, cbor_encode_null(w->at, w->left));
+}
+
+struct str cbor_written(const struct cbor_writer *w)
+{
+	if (!w->start)
+		return STR_NONE;
+	return (struct str){ (const char *)w->start, (size_t)(w->at - w->start) };
+}
+
+/* --- reading --- */
+
+enum token_kind { TOKEN_NONE, TOKEN_UINT, TOKEN_BYTES, TOKEN_TEXT, TOKEN_ARRAY, TOKEN_MAP, TOKEN_NULL,
+		  TOKEN_NEGATIVE, TOKEN_TAG };
+
+struct token {
+	enum token_kind kind;
+	uint64_t value; /* or count, or length */
+	const uint8_t *bytes;
+};
+
+static void on_uint8(void *t, uint8_t v) { *(struct token *)t = (struct token){ TOKEN_UINT, v, NULL }; }
+static void on_uint16(void *t, uint16_t v) { *(struct token *)t = (struct token){ TOKEN_UINT, v, NULL }; }
+static void on_uint32(void *t, uint32_t v) { *(struct token *)t = (struct token){ TOKEN_UINT, v, NULL }; }
+static void on_uint64(void *t, uint64_t v) { *(struct token *)t = (struct token){ TOKEN_UINT, v, NULL }; }
+static void on_bytes(void *t, cbor_data p, size_t n) { *(struct token *)t = (struct token){ TOKEN_BYTES, n, p }; }
+static void on_text(void *t, cbor_data p, size_t n) { *(struct token *)t = (struct token){ TOKEN_TEXT, n, p }; }
+static void on_array(void *t, size_t n) { *(struct token *)t = (struct token){ TOKEN_ARRAY, n, NULL }; }
+static void on_map(void *t, size_t n) { *(struct token *)t = (struct token){ TOKEN_MAP, n, NULL }; }
+static void on_negint8(void *t, uint8_t v) { *(struct token *)t = (struct token){ TOKEN_NEGATIVE, v, NULL }; }
+static void on_negint16(void *t, uint16_t v) { *(struct token *)t = (struct token){ TOKEN_NEGATIVE, v, NULL }; }
+static void on_negint32(void *t, uint32_t v) { *(struct token *)t = (struct token){ TOKEN_NEGATIVE, v, NULL }; }
+static void on_negint64(void *t, uint64_t v) { *(struct token *)t = (struct token){ TOKEN_NEGATIVE, v, NULL }; }
+static void on_tag(void *t, uint64_t v) { *(struct token *)t = (struct token){ TOKEN_TAG, v, NULL }; }
+static void on_null(void *t) { *(struct token *)t = (struct token){ TOKEN_NULL, 0, NULL }; }
+
+void cbor_fail(struct cbor_reader *r, const char *what)
+{
+	if (!r->bad)
+		r->bad = what;
+}
+
+static size_t shortest_head(uint64_t value)
+{
+	return value < 24 ? 1 : value <= UINT8_MAX ? 2 : value <= UINT16_MAX ? 3 :
+	       value <= UINT32_MAX ? 5 : 9;
+}
+
+/* The next item of the kind that must come; its value, count or length. */
+static struct token next(struct cbor_reader *r, enum token_kind a, enum token_kind b)
+{
+	struct cbor_callbacks callbacks = cbor_empty_callbacks;
+	struct token t = { TOKEN_NONE, 0, NULL };
+	callbacks.uint8 = on_uint8;
+	callbacks.uint16 = on_uint16;
+	callbacks.uint32 = on_uint32;
+	callbacks.uint64 = on_uint64;
+	callbacks.byte_string = on_bytes;
+	callbacks.string = on_text;
+	callbacks.array_start = on_array;
+	callbacks.map_start = on_map;
+	callbacks.null = on_null;
+	callbacks.negint8 = on_negint8;
+	callbacks.negint16 = on_negint16;
+	callbacks.negint32 = on_negint32;
+	callbacks.negint64 = on_negint64;
+	callbacks.tag = on_tag;
+	if (r->bad)
+		return t;
+	struct cbor_decoder_result result = cbor_stream_decode(r->at, r->left, &callbacks, &t);
+	if (result.status != CBOR_DECODER_FINISHED)
+		cbor_fail(r, "it is cut off or no CBOR");
+	else if (t.kind != a && t.kind != b)
+		cbor_fail(r, "an item has another type than it should");
+	else if (result.read != shortest_head(t.value) + (t.bytes ? t.value : 0))
+		cbor_fail(r, "an item is not in its shortest form");
+	if (r->bad)
+		return (struct token){ TOKEN_NONE, 0, NULL };
+	r->at += result.read;
+	r->left -= result.read;
+	return t;
+}
+
+uint64_t cbor_get_uint(struct cbor_reader *r)
+{
+	return next(r, TOKEN_UINT, TOKEN_UINT).value;
+}
+
+uint64_t cbor_get_negative(struct cbor_reader *r)
+{
+	return next(r, TOKEN_NEGATIVE, TOKEN_NEGATIVE).value;
+}
+
+uint64_t cbor_get_tag(struct cbor_reader *r)
+{
+	return next(r, TOKEN_TAG, TOKEN_TAG).value;
+}
+
+void cbor_get_fixed(struct cbor_reader *r, uint8_t *out, size_t n)
+{
+	struct token t = next(r, TOKEN_BYTES, TOKEN_BYTES);
+	if (!r->bad && t.value != n)
+		cbor_fail(r, "a byte string has another length than it should");
+	if (!r->bad)
+		memcpy(out, t.bytes, n);
+}
+
+static struct str text_of(struct cbor_reader *r, struct token t)
+{
+	struct str s = { (const char *)t.bytes, (size_t)t.value };
+	if (!r->bad && !text_valid(s))
+		cbor_fail(r, "a text is not UTF-8");
+	return r->bad ? STR_NONE : s;
+}
+
+struct str cbor_get_text(struct cbor_reader *r)
+{
+	return text_of(r, next(r, TOKEN_TEXT, TOKEN_TEXT));
+}
+
+struct str cbor_get_bytes(struct cbor_reader *r)
+{
+	struct token t = next(r, TOKEN_BYTES, TOKEN_BYTES);
+	return r->bad ? STR_NONE : (struct str){ (const char *)t.bytes, (size_t)t.value };
+}
+
+struct str cbor_get_text_or_null(struct cbor_reader *r)
+{
+	struct token t = next(r, TOKEN_TEXT, TOKEN_NULL);
+	return t.kind == TOKEN_TEXT ? text_of(r, t) : STR_NONE;
+}
+
+/* An identity or another text that may not be empty, at most max bytes. */
+struct str cbor_get_id(struct cbor_reader *r, size_t max)
+{
+	struct str s = cbor_get_text(r);
+	if (!r->bad && (s.len == 0 || s.len > max))
+		cbor_fail(r, "a text is empty or too long");
+	return s;
+}
+
+/* An array's count; each item takes a byte at least, so a count beyond what is left is a lie. */
+size_t cbor_get_array(struct cbor_reader *r)
+{
+	uint64_t n = next(r, TOKEN_ARRAY, TOKEN_ARRAY).value;
+	if (n > r->left)
+		cbor_fail(r, "an array is longer than the record");
+	return r->bad ? 0 : (size_t)n;
+}
+
+void cbor_expect_array(struct cbor_reader *r, size_t n)
+{
+	if (cbor_get_array(r) != n)
+		cbor_fail(r, "an array has another length than it should");
+}
+
+uint64_t cbor_get_map(struct cbor_reader *r)
+{
+	return next(r, TOKEN_MAP, TOKEN_MAP).value;
+}
+
+/* An array that may not be empty. */
+size_t cbor_get_filled_array(struct cbor_reader *r)
+{
+	size_t n = cbor_get_array(r);
+	if (n == 0)
+		cbor_fail(r, "an array is empty");
+	return n;
+}
+
+bool cbor_next_is(struct cbor_reader *r, uint64_t key)
+{
+	struct cbor_reader before = *r;
+	if (!r->bad && cbor_get_uint(r) == key && !r->bad)
+		return true;
+	*r = before;
+	return false;
+}
+
+/* Keys come in ascending order, all of them: what is deterministic needs no search. */
+void cbor_expect_key(struct cbor_reader *r, uint64_t key)
+{
+	if (cbor_get_uint(r) != key)
+		cbor_fail(r, "a key is missing, unknown, or out of order");
+}
+
+enum status cbor_finish(struct cbor_reader *r, const char *what, struct error *e)
+{
+	if (!r->bad && r->left > 0)
+		cbor_fail(r, "there are bytes behind it");
+	return r->bad ? error_set(e, ERR_STORE, "%s record: %s", what, r->bad) : OK;
+}
+
+struct cbor_reader cbor_reader_of(struct str value)
+{
+	return (struct cbor_reader){ (const uint8_t *)value.ptr, value.len, NULL };
+}
