@@ -221,11 +221,9 @@ static enum status check_signature(const struct signer *s, const struct tls_sign
 		return error_set(e, ERR_TLS, "the signature's algorithm does not fit the certificate's key");
 	if (!(X509_get_key_usage(s->leaf) & KU_DIGITAL_SIGNATURE))
 		return error_set(e, ERR_TLS, "the certificate's key may not sign (key usage)");
-	if (!signature_good(key, a, what)) {
-		ERR_clear_error();
+	if (!signature_good(key, a, what))
 		return error_set(e, ERR_TLS, "the signature is not by the certificate's key, or what it "
 				 "signed was changed");
-	}
 	return OK;
 }
 
@@ -260,7 +258,6 @@ static enum status check_admitted(SSL *ssl, const struct signer *s, struct error
 	if (j->n_parties != 1)
 		return error_set(e, ERR_TLS, "signed with another certificate than the connection's");
 	int code = judge_chain(j, s->leaf, s->behind, &state);
-	ERR_clear_error();
 	return code == X509_V_OK ? OK : error_set(e, ERR_TLS, "the signer's certificate: %s", state.why);
 }
 
@@ -275,6 +272,7 @@ enum status tls_peer_verify(SSL *ssl, const struct tls_signed *what, struct erro
 	if (status == OK)
 		status = check_admitted(ssl, &s, e);
 	signer_free(&s);
+	ERR_clear_error(); /* it is this thread's, and so other connections' */
 	return status;
 }
 
@@ -346,7 +344,6 @@ static enum status check_then(const struct tls_trust *t, const struct signer *s,
 	if (!good)
 		explain_verification(c, "the signer", why, sizeof why);
 	X509_STORE_CTX_free(c);
-	ERR_clear_error();
 	return good ? OK : error_set(e, ERR_TLS, "at the time of the signature, as it says: %s", why);
 }
 
@@ -367,7 +364,6 @@ static enum status check_now(const struct tls_trust *t, const struct signer *s, 
 	X509_STORE_CTX_free(c);
 	if (!ran)
 		return fail(e, "the certificate cannot be verified");
-	ERR_clear_error();
 	return f.revoked || f.other ? error_set(e, ERR_TLS, "%s", f.why) : OK;
 }
 
@@ -402,5 +398,6 @@ enum status tls_trust_verify(const struct tls_trust *t, const struct tls_signed 
 	if (status == OK)
 		status = check_now(t, &s, now, signer->note, sizeof signer->note, e);
 	signer_free(&s);
+	ERR_clear_error(); /* it is this thread's, and so other connections' */
 	return status;
 }
