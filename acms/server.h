@@ -103,6 +103,8 @@ void peers_kill(struct server *s, bool orderly);
 void peers_send_system(struct server *s, struct str mc_system_id, const struct message *m);
 void peer_send(struct peer *p, const struct message *m);
 uint32_t peer_version(const struct peer *p);
+/* Bytes that a frame between us may have: the smaller of both ends' limits. */
+uint32_t peer_max_frame(const struct peer *p);
 /* The ACMC at its end, NULL if it is none (any more). */
 const struct acmc_rule *peer_acmc(const struct peer *p);
 struct server *peer_server(const struct peer *p);
@@ -210,11 +212,6 @@ void partner_setup(struct request *r, const struct partner_rule *home);
 void partner_held_query(struct query *q, const struct partner_rule *home);
 /* Of a home system's users, or of what we believe about a partner. */
 void held_query(struct query *q, enum store_users which, struct str prefix);
-
-/* --- sweep.c: what ends by itself --- */
-
-/* Once a second. */
-void sweep_tick(struct server *s);
 
 /* --- approval.c: what waits for a decision --- */
 
