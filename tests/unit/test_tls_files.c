@@ -69,6 +69,15 @@ static void encrypted_key(void **state)
 	refuse_identity(a.certificate, a.key, "no unencrypted PEM private key", a.key);
 }
 
+static void chain_file_with_a_bad_part(void **state)
+{
+	struct pki_leaf a = pki_issue_named(police, "bad-chain", POLICE);
+	(void)state;
+	pki_write("bad-part", BAD_PART);
+	pki_append(a.certificate, pki_path("bad-part"));
+	refuse_identity(a.certificate, a.key, "bad PEM certificate", a.certificate);
+}
+
 static void refuse_trust(const char *anchor, const char *crl, const char *wanted, const char *file)
 {
 	struct tls_trust *t = NULL;
@@ -113,6 +122,7 @@ int main(void)
 		cmocka_unit_test(identity_files),
 		cmocka_unit_test(key_that_others_can_read),
 		cmocka_unit_test(encrypted_key),
+		cmocka_unit_test(chain_file_with_a_bad_part),
 		cmocka_unit_test(trust_files),
 	};
 	return cmocka_run_group_tests(tests, make_authorities, pki_teardown);
