@@ -336,6 +336,26 @@ static void recheck(void **state)
 	end_pair(&p);
 }
 
+/* The next connection's failures are its own. */
+static void recheck_leaves_no_errors(void **state)
+{
+	struct world *w = *state;
+	struct pki_leaf leaf = pki_issue_named(police, "stays-2", POLICE);
+	struct tls_trust *trust = pki_trust(pki_ca_new("police", NULL, 100)->file, NULL);
+	struct tls_party rekeyed = { STR(POLICE), trust, police_owner };
+	struct tls_context *next;
+	struct error e = { 0 };
+	struct pair p;
+	connect_leaf(&p, w, &leaf);
+	assert_int_equal(tls_server_new(w->identity, &rekeyed, 1, &next, &e), OK);
+	assert_null(tls_recheck(p.server.ssl, next, &e));
+	mentions(e.text, "was not issued by");
+	assert_int_equal(ERR_peek_error(), 0);
+	tls_context_free(next);
+	tls_trust_free(trust);
+	end_pair(&p);
+}
+
 static void before_the_handshake(void **state)
 {
 	struct world *w = *state;
@@ -384,6 +404,7 @@ int main(void)
 		in_world(no_renegotiation),
 		in_world(garbage),
 		in_world(recheck),
+		in_world(recheck_leaves_no_errors),
 		in_world(before_the_handshake),
 		cmocka_unit_test(weak_certificate_of_our_own),
 	};
