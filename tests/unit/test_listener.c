@@ -44,17 +44,17 @@ static void nobody_listens(void **state)
 /* Numbers need no name server, names of /etc/hosts neither; one socket serves both families. */
 static void addresses_and_names(void **state)
 {
-	static const char *const hosts[] = { "127.0.0.1", "localhost" };
+	static const char *const hosts[] = { "127.0.0.1", "localhost", "::1" };
 	(void)state;
 	listen_at("::", 10);
-	for (int i = 0; i < 2; i++) {
+	for (int i = 0; i < 3; i++) {
 		memset(clients, 0, sizeof clients);
 		memset(sides, 0, sizeof sides);
 		n_sides = 0;
 		connect_to(client_tls, hosts[i], listener_port(listener), NULL);
 		if (!run_for(4000, both_open)) /* a name server would time out later */
 			fail_msg("%s: '%s' '%s'", hosts[i], clients[0].why, sides[0].why);
-		assert_non_null(strstr(conn_address(sides[0].c), "127.0.0.1:"));
+		assert_non_null(strstr(conn_address(sides[0].c), i == 2 ? "[::1]:" : "127.0.0.1:"));
 		assert_null(strstr(conn_address(sides[0].c), "ffff"));
 		conn_kill(clients[0].c, "");
 		wait_for(both_ended);
