@@ -98,6 +98,110 @@ static void listening_that_fails(void **state)
 	listener_free(NULL);
 }
 
+static bool two_accepted(void)
+{
+	return n_sides == 2;
+}
+
+static bool third_accepted(void)
+{
+	return n_sides == 3;
+}
+
+static bool second_client_open(void)
+{
+	return clients[1].opened && sides[3].opened;
+}
+
+static bool fifth_open(void)
+{
+	return sides[4].opened;
+}
+
+/* Who has not shown a certificate makes room; who has, stays. */
+static void too_many(void **state)
+{
+	(void)state;
+	listen_at("127.0.0.1", 2);
+	connect_client(NULL);
+	wait_for(both_open);
+	int first = tcp_connect(listener_port(listener));
+	wait_for(two_accepted);
+	let_it_be();
+	assert_int_equal(sides[1].ended, 0); /* nobody else is at the door */
+	int second = tcp_connect(listener_port(listener));
+	wait_for(third_accepted);
+	assert_int_equal(sides[1].ended, 1);
+	assert_non_null(strstr(sides[1].why, "made room"));
+	connect_client(NULL);
+	wait_for(second_client_open);
+	assert_int_equal(sides[2].ended, 1);
+
+	connect_client(NULL); /* the fifth waits for one of those who are in */
+	let_it_be();
+	assert_int_equal(n_sides, 4);
+	assert_int_equal(sides[0].ended + sides[3].ended, 0);
+	conn_kill(clients[0].c, "");
+	wait_for(fifth_open);
+	close(first);
+	close(second);
+}
+
+static int lowest_free_descriptor(void)
+{
+	int fd = dup(0);
+	close(fd);
+	return fd;
+}
+
+static bool one_made_room(void)
+{
+	return sides[0].ended || sides[1].ended;
+}
+
+static struct rlimit descriptors;
+
+static int restore_descriptors(void **state)
+{
+	setrlimit(RLIMIT_NOFILE, &descriptors);
+	return free_loop(state);
+}
+
+static void no_descriptors(void **state)
+{
+	const char *preload = getenv("LD_PRELOAD");
+	struct rlimit none;
+	int fds[3];
+	(void)state;
+	getrlimit(RLIMIT_NOFILE, &descriptors);
+	if (preload && strstr(preload, "vgpreload"))
+		skip(); /* valgrind accepts and closes what it has no descriptor for */
+	listen_at("127.0.0.1", 100);
+	for (int i = 0; i < 2; i++)
+		fds[i] = tcp_connect(listener_port(listener));
+	none = descriptors;
+	none.rlim_cur = (rlim_t)lowest_free_descriptor();
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	let_it_be();
+	assert_int_equal(n_sides, 0);
+	none.rlim_cur += 2;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+	wait_for(two_accepted); /* it tries again by itself */
+	let_it_be();
+	assert_int_equal(sides[0].ended + sides[1].ended, 0);
+	setrlimit(RLIMIT_NOFILE, &descriptors);
+	fds[2] = tcp_connect(listener_port(listener));
+	none.rlim_cur = (rlim_t)lowest_free_descriptor();
+	setrlimit(RLIMIT_NOFILE, &none);
+	wait_for(one_made_room);
+	setrlimit(RLIMIT_NOFILE, &descriptors);
+	wait_for(third_accepted);
+	assert_int_equal(sides[0].ended, 1);
+	assert_int_equal(sides[1].ended, 0);
+	for (int i = 0; i < 3; i++)
+		close(fds[i]);
+}
+
 static void refused_on_sight(void **state)
 {
 	(void)state;
@@ -218,6 +322,8 @@ int main(void)
 		in_loop(addresses_and_names),
 		in_loop(a_name_that_is_none),
 		in_loop(listening_that_fails),
+		in_loop(too_many),
+		cmocka_unit_test_setup_teardown(no_descriptors, make_loop, restore_descriptors),
 		in_loop(refused_on_sight),
 		in_loop(listener_goes_connections_stay),
 		in_loop(idle_connections_are_small),
