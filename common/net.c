@@ -231,6 +231,14 @@ static void on_read(struct bufferevent *bev, void *context)
 		;
 }
 
+static void read_on(struct conn *c)
+{
+	watch(c);
+	/* What is buffered already does not make the socket readable. */
+	if (listening(c) && c->opened)
+		bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+}
+
 static void on_write(struct bufferevent *bev, void *context)
 {
 	struct conn *c = context;
@@ -241,7 +249,7 @@ static void on_write(struct bufferevent *bev, void *context)
 		linger(c, CONN_END_LOCAL, "closed");
 	else if (c->choked) {
 		c->choked = false;
-		conn_resume(c);
+		read_on(c);
 	}
 }
 
@@ -291,10 +299,7 @@ void conn_pause(struct conn *c)
 void conn_resume(struct conn *c)
 {
 	c->paused = false;
-	watch(c);
-	/* What is buffered already does not make the socket readable. */
-	if (listening(c) && c->opened)
-		bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+	read_on(c);
 }
 
 /* --- TLS --- */

@@ -119,7 +119,30 @@ static void pausing_stops_at_once(void **state)
 	assert_true(sides[0].in_order);
 }
 
-enum { REQUESTS = 3000, ANSWER = 10000 };
+static void send_much_and_pause(struct side *s, size_t length)
+{
+	(void)length;
+	if (s->frames == 1) {
+		send_frame(s, 0, 4000);
+		conn_pause(s->c);
+	}
+}
+
+/* That the peer has taken its answers does not mean that the owner wants more. */
+static void draining_does_not_resume(void **state)
+{
+	(void)state;
+	settings.max_queued_bytes = 1000;
+	connect_client(send_ten);
+	sides[0].on_frame = send_much_and_pause;
+	wait_for(client_has_frame);
+	let_it_be();
+	assert_int_equal(sides[0].frames, 1);
+	conn_resume(sides[0].c);
+	wait_for(ten_there);
+}
+
+enum { REQUESTS = 1500, ANSWER = 10000 };
 
 static void answer_at_length(struct side *s, size_t length)
 {
@@ -263,6 +286,7 @@ int main(void)
 		in_loop(large_frames),
 		in_loop(frames_of_one_turn_share_records),
 		in_loop(pausing_stops_at_once),
+		in_loop(draining_does_not_resume),
 		in_loop(answers_not_taken_stop_reading),
 		in_loop(too_long_is_refused_on_its_header),
 		in_loop(longest_is_taken),
