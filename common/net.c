@@ -173,10 +173,12 @@ static void watch(struct conn *c)
 {
 	if (c->dead || c->closing || !c->opened)
 		return;
-	if (c->paused || c->choked || c->deaf)
-		bufferevent_disable(c->bev, EV_READ);
-	else
+	if (!c->paused && !c->choked && !c->deaf) {
 		bufferevent_enable(c->bev, EV_READ);
+		return;
+	}
+	bufferevent_disable(c->bev, EV_READ);
+	clear_deadline(c); /* that a frame does not come while we do not read is not the peer's slowness */
 }
 
 static bool listening(const struct conn *c)

@@ -279,6 +279,35 @@ static void dripping_is_too_slow(void **state)
 	assert_in_range(clock_mono_ms() - start, 250, 3000);
 }
 
+static void send_half(struct side *s)
+{
+	send_header(s, 10);
+	send_bytes(s, "\0xxxx", 5);
+}
+
+static void wait_longer_than_a_frame_may_take(void)
+{
+	run_for(700, NULL);
+}
+
+/* While we do not read, the peer's bytes cannot arrive: that is not its fault. */
+static void slowness_of_ours(void **state)
+{
+	(void)state;
+	settings.frame_timeout_ms = 400;
+	connect_client(send_half);
+	wait_for(both_open);
+	let_it_be();
+	conn_pause(sides[0].c);
+	send_bytes(&clients[0], "xxxxx", 5);
+	wait_longer_than_a_frame_may_take();
+	assert_int_equal(sides[0].faults, 0);
+	conn_resume(sides[0].c);
+	wait_for(server_has_frame);
+	wait_longer_than_a_frame_may_take(); /* nor does a silent one time out between frames */
+	assert_int_equal(sides[0].faults + sides[0].ended, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -292,6 +321,7 @@ int main(void)
 		in_loop(longest_is_taken),
 		in_loop(empty_is_refused),
 		in_loop(dripping_is_too_slow),
+		in_loop(slowness_of_ours),
 	};
 	return cmocka_run_group_tests(tests, make_certificates, free_certificates);
 }
