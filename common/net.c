@@ -319,10 +319,17 @@ static void on_opened(struct conn *c)
 	watch(c);
 }
 
+/* 0: none. libevent puts bare SSL_ERROR_ numbers among OpenSSL's errors. */
+static unsigned long openssl_error(const struct conn *c)
+{
+	unsigned long code = bufferevent_get_openssl_error(c->bev);
+	return code > UINT8_MAX ? code : 0;
+}
+
 static void on_broken(struct conn *c, short what, int system_error)
 {
 	struct error e;
-	unsigned long code = bufferevent_get_openssl_error(c->bev);
+	unsigned long code = openssl_error(c);
 	if ((what & BEV_EVENT_EOF) && c->opened) {
 		bool inside = evbuffer_get_length(bufferevent_get_input(c->bev)) > 0;
 		conn_bury(c, inside ? CONN_END_TRUNCATED : CONN_END_CLOSED,

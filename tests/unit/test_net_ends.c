@@ -22,6 +22,13 @@ static void ends_inside(struct raw *r)
 	raw_wait(r);
 }
 
+static void resets(struct raw *r)
+{
+	struct linger at_once = { 1, 0 };
+	ends_between(r);
+	setsockopt(r->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 static void notifies(struct raw *r)
 {
 	ends_between(r);
@@ -38,9 +45,10 @@ static void how_it_ended(void **state)
 		{ ends_between, CONN_END_CLOSED, "closed by the other end" },
 		{ notifies, CONN_END_CLOSED, "closed by the other end" },
 		{ ends_inside, CONN_END_TRUNCATED, "closed by the other end inside a frame" },
+		{ resets, CONN_END_FAILED, "Connection reset by peer" },
 	};
 	(void)state;
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		n_sides = 0;
 		sides[0] = (struct side){ 0 };
 		raw_start(&raw, table[i].script);
