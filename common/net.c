@@ -342,7 +342,7 @@ static void on_broken(struct conn *c, short what, int system_error)
 	else if (code == 0 && strcmp(e.text, "the connection broke") == 0)
 		error_set(&e, ERR_SYSTEM, "closed by the other end during the TLS handshake");
 	if (c->accepted && !c->opened) /* so that our alert arrives */
-		linger(c, CONN_END_FAILED, e.text);
+		linger(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
 	else
 		conn_bury(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
 }

@@ -276,6 +276,7 @@ static void a_server_that_is_another(void **state)
 	assert_int_equal(clients[0].end, CONN_END_FAILED);
 	assert_non_null(strstr(clients[0].why, "no configured party has a certificate named " FIRE));
 	assert_int_equal(sides[0].opened, 0);
+	assert_int_equal(sides[0].end, CONN_END_REFUSED);
 	tls_context_free(tls);
 }
 
