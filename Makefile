@@ -14,6 +14,10 @@ HARDEN   := -fPIE -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-fra
 LDSAN    := -fsanitize=$(SANITIZE)
 endif
 
+ifdef FAILPOINTS
+CFLAGS += -DACX_FAILPOINTS
+endif
+
 PACKAGES := libevent libevent_openssl libevent_pthreads openssl libprotobuf-c lmdb libcbor yaml-0.1 \
             yajl smartcols libsystemd
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(WARNINGS) $(HARDEN) -pthread -I. -I$(BUILD)/gen \
@@ -61,7 +65,7 @@ $(BUILD)/obj/proto/%.o: $(BUILD)/gen/proto/%.c
 	@echo '  CC $@'
 	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-$(BUILD)/obj/common/message.o $(BUILD)/obj/tests/unit/test_cause.o: $(BUILD)/gen/proto/acx.pb-c.h
+$(patsubst %,$(BUILD)/obj/common/%.o,message message_v2 message_encode) $(BUILD)/obj/tests/unit/test_cause.o: $(BUILD)/gen/proto/acx.pb-c.h
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
