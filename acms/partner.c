@@ -37,7 +37,7 @@ static bool sign(struct server *s, struct arena *a, const struct setup *setup, s
 	};
 	enum status status = receipt_from_setup(a, setup, &outcome, &receipt, &e);
 	if (status == OK)
-		status = receipt_sign(a, &receipt, s->live->identity, &out->receipt, &e);
+		status = receipt_sign(a, s->live->identity, &receipt, &out->receipt, &e);
 	if (status != OK)
 		log_error("no receipt can be made for what was done: %s", e.text);
 	return status == OK;

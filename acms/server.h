@@ -103,6 +103,8 @@ void peers_kill(struct server *s, bool orderly);
 void peers_send_system(struct server *s, struct str mc_system_id, const struct message *m);
 void peer_send(struct peer *p, const struct message *m);
 uint32_t peer_version(const struct peer *p);
+/* The smaller of both ends' max_frame_bytes. */
+uint32_t peer_max_frame(const struct peer *p);
 /* The ACMC at its end, NULL if it is none (any more). */
 const struct acmc_rule *peer_acmc(const struct peer *p);
 struct server *peer_server(const struct peer *p);
