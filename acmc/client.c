@@ -43,6 +43,13 @@ static void fail(struct client *c, enum status status, const char *text)
 		loop_stop(c->loop);
 }
 
+static void fail_protocol(struct client *c, const char *what)
+{
+	char text[600];
+	snprintf(text, sizeof text, "the server breaks the protocol: %s", what);
+	fail(c, ERR_SYSTEM, text);
+}
+
 static struct limits own_limits(void)
 {
 	return LIMITS_DEFAULT;
@@ -72,7 +79,7 @@ static void send_parts(struct client *c)
 	}
 }
 
-static void start(struct client *c)
+static void start(struct client *c, struct str home)
 {
 	struct limits own = own_limits();
 	size_t too_large;
@@ -90,7 +97,7 @@ static void start(struct client *c)
 		fail(c, ERR_INPUT, text);
 		return;
 	}
-	if (!answers_init(c->answers, c->parts->arena, c->parts)) {
+	if (!answers_init(c->answers, c->parts->arena, c->parts, home)) {
 		fail(c, ERR_MEMORY, "out of memory");
 		return;
 	}
@@ -111,13 +118,21 @@ static void on_hello(struct client *c, const struct hello *hello)
 	}
 	c->server = hello->limits;
 	conn_set_max_frame(c->conn, own_limits().max_frame_bytes);
-	start(c);
+	start(c, hello->mc_system_id);
 }
 
 static void on_response(struct client *c, const struct setup_response *response)
 {
 	size_t part;
 	bool complete;
+	char system[300], text[400];
+	const char *fault = answers_fault(c->answers, response);
+	if (fault) {
+		snprintf(text, sizeof text, "%s (for %s)", fault,
+			 text_escape(response->mc_system_id, system, sizeof system));
+		fail_protocol(c, text);
+		return;
+	}
 	if (!answers_take(c->answers, response, &part, &complete))
 		return;
 	c->give_up_ms = clock_mono_ms() + c->config->timeout_s * 1000ull;
@@ -134,10 +149,10 @@ static void on_response(struct client *c, const struct setup_response *response)
 
 static void on_close_message(struct client *c, const struct close_message *m)
 {
-	char detail[600], text[800];
+	char detail[600], text[800], label[CAUSE_LABEL_SIZE];
 	if (c->answers->missing == 0 && c->parts->n > 0)
 		return;
-	snprintf(text, sizeof text, "the server closes: %s: %s", cause_name(m->cause),
+	snprintf(text, sizeof text, "the server closes: %s: %s", cause_label(m->cause, label),
 		 text_escape(m->detail.len ? m->detail : str_of(cause_text(m->cause)), detail,
 			     sizeof detail));
 	if (c->in_flight == 0)
@@ -164,7 +179,7 @@ static void on_message(struct client *c, const struct message *m)
 		on_close_message(c, &m->close);
 		break;
 	case SESSION_DO_REFUSE:
-		fail(c, ERR_SYSTEM, "the server breaks the protocol");
+		fail_protocol(c, "a message out of place");
 		break;
 	case SESSION_DO_END:
 	case SESSION_DO_NOTHING:
@@ -175,6 +190,8 @@ static void on_message(struct client *c, const struct message *m)
 static void on_frame(struct conn *conn, const uint8_t *payload, size_t length, void *context)
 {
 	struct client *c = context;
+	if (c->status != OK)
+		return; /* what follows nonsense is not believed either */
 	struct arena *a = arena_new(message_budget(length));
 	struct message m;
 	struct error e = { ERR_MEMORY, "out of memory" };
@@ -182,8 +199,10 @@ static void on_frame(struct conn *conn, const uint8_t *payload, size_t length, v
 	(void)conn;
 	if (a && message_decode(a, payload, length, &m, &why, &e) == OK)
 		on_message(c, &m);
+	else if (e.status == ERR_MEMORY)
+		fail(c, ERR_MEMORY, e.text);
 	else
-		fail(c, ERR_SYSTEM, e.text);
+		fail_protocol(c, e.text);
 	arena_free(a);
 }
 

@@ -83,11 +83,12 @@ bool parts_request(const struct parts *p, size_t i, struct arena *a, struct setu
 
 /* --- answers --- */
 
-bool answers_init(struct answers *a, struct arena *arena, const struct parts *parts)
+bool answers_init(struct answers *a, struct arena *arena, const struct parts *parts, struct str home)
 {
-	*a = (struct answers){ .arena = arena, .parts = parts, .missing = parts->n * parts->n_targets };
+	*a = (struct answers){ .arena = arena, .parts = parts, .missing = parts->n * parts->n_targets,
+			       .home = arena_str(arena, home) };
 	a->items = arena_array(arena, a->missing, sizeof *a->items);
-	return a->items != NULL;
+	return a->items && a->home.ptr;
 }
 
 struct answer *answers_at(const struct answers *a, size_t part, size_t target)
@@ -129,23 +130,63 @@ static size_t find_part(const struct parts *p, const struct request_id *id)
 	return i;
 }
 
-bool answers_take(struct answers *a, const struct setup_response *r, size_t *part, bool *complete)
+/* Which answers a response could be: targets from *first to before *end. */
+struct addressed {
+	size_t part, first, end;
+	bool whole; /* for the whole request */
+};
+
+static struct addressed address_of(const struct answers *a, const struct setup_response *r)
 {
 	const struct parts *p = a->parts;
-	bool taken = false, named = false;
-	*part = find_part(p, &r->request_id);
-	if (*part == p->n)
-		return false;
+	struct addressed none = { .part = find_part(p, &r->request_id) };
+	if (none.part == p->n)
+		return none;
 	for (size_t t = 0; t < p->n_targets; t++) {
-		if (!str_eq(p->targets[t], r->mc_system_id))
-			continue;
-		named = true;
-		taken |= fill(a, answers_at(a, *part, t), r);
+		if (str_eq(p->targets[t], r->mc_system_id))
+			return (struct addressed){ none.part, t, t + 1, false };
 	}
-	for (size_t t = 0; !named && r->origin == ORIGIN_HOME_ACMS && !r->result && t < p->n_targets; t++)
-		taken |= fill(a, answers_at(a, *part, t), r);
-	*complete = taken && part_complete(a, *part);
+	if (r->origin == ORIGIN_HOME_ACMS && !r->result && str_eq(r->mc_system_id, a->home))
+		return (struct addressed){ none.part, 0, p->n_targets, true };
+	return none;
+}
+
+bool answers_take(struct answers *a, const struct setup_response *r, size_t *part, bool *complete)
+{
+	struct addressed to = address_of(a, r);
+	bool taken = false;
+	*part = to.part;
+	for (size_t t = to.first; t < to.end; t++)
+		taken |= fill(a, answers_at(a, to.part, t), r);
+	*complete = taken && part_complete(a, to.part);
 	return taken;
+}
+
+static const char *fault_in(const struct answers *a, const struct addressed *to,
+			    const struct setup_response *r)
+{
+	/* The server's own limits have been kept (parts_split). */
+	static const struct limits any = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
+					   UINT32_MAX };
+	struct arena *work = arena_new(0);
+	struct setup_request request;
+	struct setup setup;
+	const char *fault = "a response that there is not enough memory to check";
+	if (work && parts_request(a->parts, to->part, work, &request) &&
+	    setup_check(work, &request, &any, &setup).cause == CAUSE_NO_CAUSE)
+		fault = setup_home_response_fault(&setup, to->whole, r);
+	arena_free(work);
+	return fault;
+}
+
+const char *answers_fault(const struct answers *a, const struct setup_response *r)
+{
+	struct addressed to = address_of(a, r);
+	for (size_t t = to.first; t < to.end; t++) {
+		if (!answers_at(a, to.part, t)->given)
+			return fault_in(a, &to, r);
+	}
+	return NULL;
 }
 
 /* --- exit codes --- */

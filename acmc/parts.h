@@ -48,9 +48,11 @@ struct answers {
 	const struct parts *parts;
 	struct answer *items; /* parts x targets */
 	size_t missing;
+	struct str home; /* MC system ID */
 };
 
-bool answers_init(struct answers *a, struct arena *arena, const struct parts *parts);
+/* home is copied. */
+bool answers_init(struct answers *a, struct arena *arena, const struct parts *parts, struct str home);
 struct answer *answers_at(const struct answers *a, size_t part, size_t target);
 /*
  * Takes a response. One for the whole request (mc_system_id is the home's own, and no target's) counts for every
@@ -59,6 +61,11 @@ struct answer *answers_at(const struct answers *a, size_t part, size_t target);
  */
 bool answers_take(struct answers *a, const struct setup_response *response, size_t *part,
 		  bool *complete);
+/*
+ * What is wrong (static) with a response that answers_take would take but PROTOCOL.md 6 does not allow, so that it must
+ * not be believed. NULL: nothing, or nobody waits for it.
+ */
+const char *answers_fault(const struct answers *a, const struct setup_response *response);
 
 /* --- exit codes, in ascending order of precedence where several apply --- */
 enum {

@@ -23,12 +23,12 @@ static struct str detail_of(const struct answer *a)
 void show_answer(FILE *out, const struct answers *a, size_t part,
 		 const struct setup_response *r, bool colours)
 {
-	char system[300];
+	char system[300], label[CAUSE_LABEL_SIZE];
 	const char *colour = !colours ? "" : r->result ? "\033[32m" : "\033[31m";
 	text_escape(r->mc_system_id, system, sizeof system);
 	fprintf(out, "%s: %s%s%s", system, colour, r->result ? "TRUE" : "FALSE", colours ? "\033[m" : "");
 	if (!r->result)
-		fprintf(out, " %s", cause_name(r->cause));
+		fprintf(out, " %s", cause_label(r->cause, label));
 	if (a->parts->n > 1)
 		fprintf(out, " (part %zu of %zu)", part + 1, a->parts->n);
 	putc('\n', out);
@@ -39,12 +39,12 @@ void show_answer(FILE *out, const struct answers *a, size_t part,
 static bool add_row(struct table *t, const struct answers *a, size_t part, size_t target)
 {
 	const struct answer *x = answers_at(a, part, target);
-	char users[24], part_text[48];
+	char users[24], part_text[48], label[CAUSE_LABEL_SIZE];
 	snprintf(users, sizeof users, "%zu", a->parts->items[part].n_users);
 	snprintf(part_text, sizeof part_text, "%zu/%zu", part + 1, a->parts->n);
 	struct str cells[] = { a->parts->targets[target], str_of(part_text), str_of(users),
 			       str_of(result_word(x)),
-			       !x->given || x->result ? STR("") : str_of(cause_name(x->cause)),
+			       !x->given || x->result ? STR("") : str_of(cause_label(x->cause, label)),
 			       detail_of(x) };
 	if (!table_row(t, cells))
 		return false;
@@ -73,9 +73,10 @@ static bool add_identities(struct table *t, const struct answers *a, size_t targ
 		const struct answer *x = answers_at(a, part, target);
 		for (size_t i = 0; i < x->n_identities; i++) {
 			const struct identity_cause *c = &x->identities[i];
+			char label[CAUSE_LABEL_SIZE];
 			struct str cells[] = { a->parts->targets[target], c->mc_id,
 					       c->mc_service_id.ptr ? c->mc_service_id : STR(""),
-					       str_of(cause_name(c->cause)),
+					       str_of(cause_label(c->cause, label)),
 					       str_of(cause_text(c->cause)) };
 			if (++*n <= IDENTITIES_SHOWN && !table_row(t, cells))
 				return false;

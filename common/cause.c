@@ -1,13 +1,30 @@
 #include "common/cause.h"
 
-const char *cause_name(enum cause cause)
+#include <stdio.h>
+
+static const char *known_name(enum cause cause)
 {
 	switch ((int)cause) {
 #define X(name, number, kind, text) case (number): return #name;
 		CAUSES(X)
 #undef X
 	}
-	return "UNKNOWN_CAUSE";
+	return NULL;
+}
+
+const char *cause_name(enum cause cause)
+{
+	const char *name = known_name(cause);
+	return name ? name : "UNKNOWN_CAUSE";
+}
+
+const char *cause_label(enum cause cause, char text[CAUSE_LABEL_SIZE])
+{
+	const char *name = known_name(cause);
+	if (name)
+		return name;
+	snprintf(text, CAUSE_LABEL_SIZE, "UNKNOWN_CAUSE %d", (int)cause);
+	return text;
 }
 
 const char *cause_text(enum cause cause)

@@ -77,6 +77,9 @@ enum cause_kind {
 
 /* "MC_SERVICE_ID_IN_USE"; for a number that is not in the table "UNKNOWN_CAUSE". Static. */
 const char *cause_name(enum cause cause);
+/* The same for people, who need the number where there is no name: "UNKNOWN_CAUSE 499". Static, or in text. */
+enum { CAUSE_LABEL_SIZE = 32 };
+const char *cause_label(enum cause cause, char text[CAUSE_LABEL_SIZE]);
 /* What it means, for people. Static. */
 const char *cause_text(enum cause cause);
 /* By class (PROTOCOL.md 7) for a number that is not in the table. */

@@ -363,7 +363,7 @@ void setup_refuse(const struct setup_request *request, struct str mc_system_id, 
 	fill_verdict(out, verdict);
 }
 
-/* --- a partner's response --- */
+/* --- responses of others --- */
 
 static int compare_strs(const void *a, const void *b)
 {
@@ -427,13 +427,22 @@ static bool same_service_ids(const struct setup *setup, const struct setup_respo
 	return same;
 }
 
+enum { LAST_CLASS_OF_PARTNER = 5, LAST_CLASS_OF_HOME = 6 };
+
+/* A number that this version does not know is good if its class is. */
+static bool class_fits(enum cause cause, int last)
+{
+	int class = (int)cause / 100;
+	return class >= 1 && class <= last;
+}
+
 static bool causes_fit(const struct setup *setup, const struct setup_response *r)
 {
 	size_t hint = 0;
 	if (r->result)
 		return r->n_identities == 0;
 	for (size_t i = 0; i < r->n_identities; i++) {
-		if (r->identities[i].cause == CAUSE_NO_CAUSE)
+		if (!class_fits(r->identities[i].cause, LAST_CLASS_OF_PARTNER))
 			return false;
 		hint = find_user(setup, r->identities[i].mc_id, hint);
 		if (hint == setup->n_users)
@@ -442,21 +451,46 @@ static bool causes_fit(const struct setup *setup, const struct setup_response *r
 	return true;
 }
 
-const char *setup_response_fault(const struct setup *setup, struct str partner,
-				 const struct setup_response *r)
+/* What holds whoever made it. */
+static const char *content_fault(const struct setup *setup, const struct setup_response *r,
+				 int last_class, bool needs_mc_ids)
 {
-	bool refused_form = (int)r->cause / 100 == 2;
-	if (!str_eq(r->mc_system_id, partner))
-		return "a response with another MC system ID";
-	if (r->origin != ORIGIN_PARTNER_ACMS)
-		return "a response whose origin is not the partner ACMS";
 	if (r->result != (r->cause == CAUSE_NO_CAUSE))
 		return "a response whose result does not fit its cause";
-	if (!(refused_form && r->n_mc_ids == 0) && !same_users(setup, r))
+	if (!r->result && !class_fits(r->cause, last_class))
+		return "a response with a cause that its maker does not use";
+	if ((needs_mc_ids || r->n_mc_ids > 0) && !same_users(setup, r))
 		return "a response with other MC IDs than the request";
 	if (!same_service_ids(setup, r))
 		return "a response with other MC service IDs than the request";
 	if (!causes_fit(setup, r))
 		return "a response whose causes do not fit the request";
 	return NULL;
+}
+
+static bool not_well_formed(enum cause cause)
+{
+	return (int)cause / 100 == 2;
+}
+
+const char *setup_response_fault(const struct setup *setup, struct str partner,
+				 const struct setup_response *r)
+{
+	if (!str_eq(r->mc_system_id, partner))
+		return "a response with another MC system ID";
+	if (r->origin != ORIGIN_PARTNER_ACMS)
+		return "a response whose origin is not the partner ACMS";
+	return content_fault(setup, r, LAST_CLASS_OF_PARTNER, !not_well_formed(r->cause));
+}
+
+const char *setup_home_response_fault(const struct setup *setup, bool whole,
+				      const struct setup_response *r)
+{
+	bool by_home = r->origin == ORIGIN_HOME_ACMS;
+	if (!by_home && r->origin != ORIGIN_PARTNER_ACMS)
+		return "a response without an origin";
+	if (by_home && r->result)
+		return "a response with TRUE that no partner made";
+	return content_fault(setup, r, by_home && !whole ? LAST_CLASS_OF_HOME : LAST_CLASS_OF_PARTNER,
+			     !whole && !not_well_formed(r->cause));
 }

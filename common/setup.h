@@ -182,5 +182,11 @@ void setup_refuse(const struct setup_request *request, struct str mc_system_id, 
  */
 const char *setup_response_fault(const struct setup *setup, struct str partner,
 				 const struct setup_response *response);
+/*
+ * Likewise whether a home ACMS's response, its own or one passed on, can be an answer to its ACMC. whole: it is for
+ * the whole request, not for one target.
+ */
+const char *setup_home_response_fault(const struct setup *setup, bool whole,
+				      const struct setup_response *response);
 
 #endif

@@ -1,4 +1,5 @@
 // needs: common/cause.c proto/acx.pb-c.c
+#include <limits.h>
 #include "common/cause.h"
 #include "proto/acx.pb-c.h"
 #include "unit.h"
@@ -39,7 +40,11 @@ static void kinds_are_those_of_the_protocol_page(void **state)
 static void unknown_causes_go_by_their_class(void **state)
 {
 	(void)state;
+	char text[CAUSE_LABEL_SIZE];
 	assert_string_equal(cause_name((enum cause)499), "UNKNOWN_CAUSE");
+	assert_string_equal(cause_label((enum cause)499, text), "UNKNOWN_CAUSE 499");
+	assert_string_equal(cause_label((enum cause)INT_MIN, text), "UNKNOWN_CAUSE -2147483648");
+	assert_string_equal(cause_label(CAUSE_OUTSIDE_NAMESPACE, text), "OUTSIDE_NAMESPACE");
 	assert_int_equal(cause_kind((enum cause)199), CAUSE_KIND_FINAL);
 	assert_int_equal(cause_kind((enum cause)499), CAUSE_KIND_FINAL);
 	assert_int_equal(cause_kind((enum cause)599), CAUSE_KIND_TRANSIENT);

@@ -1,4 +1,4 @@
-// needs: acmc/parts.c common/users_file.c common/users_csv.c common/users_json.c common/json.c
+// needs: acmc/parts.c common/setup.c common/users_file.c common/users_csv.c common/users_json.c common/json.c
 // needs: common/identity.c common/text.c common/arena.c common/cause.c common/error.c
 // needs: common/message.c common/frame.c proto/acx.pb-c.c
 /* Splitting a command into requests, collecting their answers, and the exit code. */
@@ -160,7 +160,7 @@ static void begin_answers(struct fixture *f, uint32_t users_a_part)
 	server.max_mc_ids = users_a_part;
 	begin(f, 3, 0, 20);
 	assert_true(parts_split(&f->parts, base, &server, &LIMITS_DEFAULT, &too_large));
-	assert_true(answers_init(&f->answers, f->arena, &f->parts));
+	assert_true(answers_init(&f->answers, f->arena, &f->parts, STR("police.example")));
 }
 
 static struct setup_response response(uint32_t part, const char *system, enum origin origin,
@@ -211,6 +211,7 @@ static void what_nobody_asked_is_dropped(void **state)
 	assert_false(take(&f, response(2, "fire.example", ORIGIN_PARTNER_ACMS, 0), &part, &complete));
 	assert_false(take(&f, response(0, "port.example", ORIGIN_PARTNER_ACMS, 0), &part, &complete));
 	assert_false(take(&f, response(0, "police.example", ORIGIN_HOME_ACMS, 0), &part, &complete));
+	assert_false(take(&f, response(0, "port.example", ORIGIN_HOME_ACMS, 301), &part, &complete));
 	assert_false(take(&f, response(0, "", ORIGIN_PARTNER_ACMS, 204), &part, &complete));
 	assert_int_equal(f.answers.missing, 4);
 	end(&f);
@@ -254,6 +255,77 @@ static void answers_outlive_the_message(void **state)
 	assert_int_equal(a->n_identities, 1);
 	assert_true(str_eq(a->identities[0].mc_id, STR("alice")));
 	assert_null(a->identities[0].mc_service_id.ptr);
+	end(&f);
+}
+
+/* PROTOCOL.md 6, as far as an ACMC can tell. */
+static void answers_that_must_not_be_believed(void **state)
+{
+	enum { HOME = ORIGIN_HOME_ACMS, PARTNER = ORIGIN_PARTNER_ACMS };
+	static const struct {
+		const char *system;
+		int origin;
+		bool result;
+		int cause;
+		size_t n_mc_ids, n_service_ids; /* of 3 and 3 */
+		bool good;
+	} cases[] = {
+		{ "fire.example", PARTNER, true, 0, 3, 3, true },
+		{ "fire.example", PARTNER, true, 0, 3, 0, true },
+		{ "fire.example", PARTNER, true, 0, 3, 2, false },
+		{ "fire.example", PARTNER, true, 0, 2, 3, false },
+		{ "fire.example", PARTNER, true, 0, 0, 0, false },
+		{ "fire.example", PARTNER, true, 106, 3, 3, false },
+		{ "fire.example", PARTNER, false, 0, 3, 0, false },
+		{ "fire.example", PARTNER, false, 401, 3, 0, true },
+		{ "fire.example", PARTNER, false, 401, 0, 0, false },
+		{ "fire.example", PARTNER, false, 202, 0, 0, true },
+		{ "fire.example", PARTNER, false, 599, 3, 0, true },
+		{ "fire.example", PARTNER, false, 602, 3, 0, false },
+		{ "fire.example", PARTNER, false, -1, 3, 0, false },
+		{ "fire.example", 0, true, 0, 3, 3, false },
+		{ "fire.example", 3, false, 401, 3, 0, false },
+		{ "fire.example", HOME, true, 0, 3, 3, false },
+		{ "fire.example", HOME, false, 602, 3, 0, true },
+		{ "fire.example", HOME, false, 602, 0, 0, false },
+		{ "fire.example", HOME, false, 699, 3, 0, true },
+		{ "fire.example", HOME, false, 700, 3, 0, false },
+		{ "police.example", HOME, false, 208, 0, 0, true },
+		{ "police.example", HOME, false, 101, 0, 0, true },
+		{ "police.example", HOME, false, 602, 3, 0, false },
+		{ "police.example", HOME, false, 0, 0, 0, false },
+		{ "port.example", HOME, true, 106, 0, 0, true }, /* concerns nobody */
+	};
+	struct fixture f;
+	struct setup_request asked;
+	size_t part, too_large;
+	bool complete;
+	(void)state;
+	begin(&f, 3, 1, 0);
+	for (size_t i = 0; i < 3; i++) { /* in no order */
+		const struct str names[] = { STR("c"), STR("a"), STR("b") };
+		const struct str ids[] = { STR("tel:+3"), STR("tel:+2"), STR("tel:+1") };
+		f.users.items[i].mc_id = f.users.ids[i].entry.mc_id = names[i];
+		f.users.ids[i].entry.mc_service_id = ids[i];
+	}
+	assert_true(parts_split(&f.parts, base, &LIMITS_DEFAULT, &LIMITS_DEFAULT, &too_large));
+	assert_true(answers_init(&f.answers, f.arena, &f.parts, STR("police.example")));
+	assert_true(parts_request(&f.parts, 0, f.arena, &asked));
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct setup_response r = response(0, cases[i].system, (enum origin)cases[i].origin,
+						   (enum cause)cases[i].cause);
+		r.result = cases[i].result;
+		r.mc_ids = asked.mc_ids, r.n_mc_ids = cases[i].n_mc_ids;
+		r.service_ids = asked.service_ids, r.n_service_ids = cases[i].n_service_ids;
+		const char *fault = answers_fault(&f.answers, &r);
+		if ((fault == NULL) != cases[i].good)
+			fail_msg("case %zu: %s", i, fault ? fault : "taken");
+	}
+	assert_true(take(&f, response(0, "fire.example", ORIGIN_PARTNER_ACMS, 0), &part, &complete));
+	struct setup_response late = response(0, "fire.example", ORIGIN_PARTNER_ACMS, 0);
+	assert_null(answers_fault(&f.answers, &late)); /* nobody waits for it */
+	late.request_id = request_id_part(base, 9);
+	assert_null(answers_fault(&f.answers, &late));
 	end(&f);
 }
 
@@ -311,6 +383,7 @@ int main(void)
 		cmocka_unit_test(what_nobody_asked_is_dropped),
 		cmocka_unit_test(one_answer_for_the_whole_request),
 		cmocka_unit_test(answers_outlive_the_message),
+		cmocka_unit_test(answers_that_must_not_be_believed),
 		cmocka_unit_test(exit_codes),
 	};
 	return cmocka_run_group_tests_name("parts", tests, NULL, NULL);

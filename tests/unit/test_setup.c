@@ -1,4 +1,5 @@
 // needs: common/setup.c common/identity.c common/text.c common/arena.c
+#include <limits.h>
 #include "common/setup.h"
 #include "unit.h"
 
@@ -184,6 +185,19 @@ static void responses_that_cannot_be_answers(void **state)
 	bad = good, bad.result = false, bad.cause = CAUSE_MC_SERVICE_ID_IN_USE, bad.n_service_ids = 0;
 	assert_null(setup_response_fault(&s, target, &bad));
 	bad.identities = &stranger, bad.n_identities = 1;
+	assert_non_null(setup_response_fault(&s, target, &bad));
+	struct identity_cause known = { STR("a"), STR_NONE, CAUSE_MC_SERVICE_ID_IN_USE };
+	bad.identities = &known;
+	for (int cause = -1; cause <= 800; cause++) { /* an identity's, too, is of the classes 1 to 5 */
+		known.cause = (enum cause)cause;
+		assert_int_equal(setup_response_fault(&s, target, &bad) == NULL, cause >= 100 && cause < 600);
+	}
+	bad.n_identities = 0;
+	for (int cause = -1; cause <= 800; cause++) {
+		bad.cause = (enum cause)cause;
+		assert_int_equal(setup_response_fault(&s, target, &bad) == NULL, cause >= 100 && cause < 600);
+	}
+	bad.cause = (enum cause)INT_MAX;
 	assert_non_null(setup_response_fault(&s, target, &bad));
 	bad = good, bad.result = false, bad.cause = CAUSE_INVALID_MC_ID, bad.n_mc_ids = bad.n_service_ids = 0;
 	assert_null(setup_response_fault(&s, target, &bad));

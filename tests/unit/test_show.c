@@ -1,4 +1,4 @@
-// needs: acmc/show.c acmc/parts.c common/users_file.c common/users_csv.c common/users_json.c
+// needs: acmc/show.c acmc/parts.c common/setup.c common/users_file.c common/users_csv.c common/users_json.c
 // needs: common/json.c common/table.c common/identity.c common/text.c common/arena.c common/cause.c
 /* What the administrator sees, from canned answers, compared with tests/golden/cli/show-*. UPDATE=1 writes them. */
 #include <stdarg.h>
@@ -34,7 +34,7 @@ static void begin(struct fixture *f, uint32_t users_a_part)
 	f->parts = (struct parts){ .arena = f->arena, .users = &f->users, .targets = targets,
 				   .n_targets = 2 };
 	assert_true(parts_split(&f->parts, base, &server, &LIMITS_DEFAULT, &too_large));
-	assert_true(answers_init(&f->answers, f->arena, &f->parts));
+	assert_true(answers_init(&f->answers, f->arena, &f->parts, STR("police.example")));
 }
 
 static void end(struct fixture *f)
