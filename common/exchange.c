@@ -15,8 +15,8 @@ void exchange_send_hello(struct conn *c, struct str mc_system_id, const struct l
 			 const char *software)
 {
 	exchange_send(c, &(struct message){ .kind = MESSAGE_HELLO,
-					    .hello = { .version_min = PROTOCOL_VERSION,
-						       .version_max = PROTOCOL_VERSION,
+					    .hello = { .version_min = PROTOCOL_VERSION_MIN,
+						       .version_max = PROTOCOL_VERSION_MAX,
 						       .mc_system_id = mc_system_id,
 						       .limits = *limits,
 						       .software = str_of(software) } });

@@ -8,7 +8,7 @@
 #include "common/setup.h"
 
 /*
- * Messages of acx.proto as plain structs. The only file that knows protobuf-c. Pure.
+ * Messages of acx.proto as plain structs. Only its .c files know protobuf-c. Pure.
  */
 
 enum message_kind {

@@ -75,13 +75,29 @@ enum session_event session_event_of(enum message_kind kind)
 {
 	switch (kind) {
 	case MESSAGE_HELLO: return SESSION_EV_HELLO_GOOD;
-	case MESSAGE_SETUP_REQUEST: return SESSION_EV_REQUEST;
-	case MESSAGE_SETUP_RESPONSE: return SESSION_EV_RESPONSE;
+	case MESSAGE_SETUP_REQUEST:
+	case MESSAGE_REQUESTS_QUERY:
+	case MESSAGE_USERS_QUERY:
+	case MESSAGE_DIGEST_QUERY:
+	case MESSAGE_PENDING_QUERY:
+	case MESSAGE_DECISION: return SESSION_EV_REQUEST;
+	case MESSAGE_SETUP_RESPONSE:
+	case MESSAGE_PROCESS_INDICATION:
+	case MESSAGE_REQUESTS_PAGE:
+	case MESSAGE_USERS_PAGE:
+	case MESSAGE_DIGEST_PAGE:
+	case MESSAGE_PENDING_PAGE:
+	case MESSAGE_DECISION_RESULT: return SESSION_EV_RESPONSE;
 	case MESSAGE_PING: return SESSION_EV_PING;
 	case MESSAGE_PONG: return SESSION_EV_PONG;
 	case MESSAGE_CLOSE: return SESSION_EV_CLOSE_RECEIVED;
 	}
 	return SESSION_EV_HELLO_BAD;
+}
+
+bool session_allows(uint32_t version, const struct message *m)
+{
+	return message_version(m) <= version;
 }
 
 static bool limits_valid(const struct limits *l)
@@ -100,9 +116,9 @@ enum cause hello_check(const struct hello *hello, struct str expected, bool requ
 			 hello->version_min, hello->version_max);
 		return CAUSE_MALFORMED_MESSAGE;
 	}
-	if (hello->version_min > PROTOCOL_VERSION) {
-		snprintf(detail, detail_size, "spoken here: version %u; offered: %u to %u",
-			 PROTOCOL_VERSION, hello->version_min, hello->version_max);
+	if (hello->version_min > PROTOCOL_VERSION_MAX || hello->version_max < PROTOCOL_VERSION_MIN) {
+		snprintf(detail, detail_size, "spoken here: versions %d to %d; offered: %u to %u",
+			 PROTOCOL_VERSION_MIN, PROTOCOL_VERSION_MAX, hello->version_min, hello->version_max);
 		return CAUSE_UNSUPPORTED_VERSION;
 	}
 	if (!limits_valid(&hello->limits)) {
@@ -116,7 +132,7 @@ enum cause hello_check(const struct hello *hello, struct str expected, bool requ
 				 text_escape(hello->mc_system_id, said, sizeof said) : "nothing");
 		return CAUSE_MC_SYSTEM_ID_MISMATCH;
 	}
-	*version = PROTOCOL_VERSION;
+	*version = hello->version_max < PROTOCOL_VERSION_MAX ? hello->version_max : PROTOCOL_VERSION_MAX;
 	return CAUSE_NO_CAUSE;
 }
 

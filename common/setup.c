@@ -1,6 +1,29 @@
-#include "common/setup.h"
+#include "common/setup_internal.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+const char *operation_name(int operation)
+{
+	switch (operation) {
+	case OPERATION_SETUP: return "setup";
+	case OPERATION_UPDATE: return "update";
+	case OPERATION_REMOVE: return "remove";
+	}
+	return NULL;
+}
+
+bool validity_covers(struct validity v, uint64_t now_ms)
+{
+	return now_ms >= v.not_before_ms && (v.not_after_ms == 0 || now_ms < v.not_after_ms);
+}
+
+bool setup_request_needs_version_2(const struct setup_request *r)
+{
+	return r->operation != OPERATION_SETUP || r->n_revisions > 0 || r->has_validity ||
+	       r->expires_ms || r->dry_run || r->best_effort || r->part || r->parts;
+}
 
 /*
  * A check in progress. Every identity in the way is noted; the verdict's own cause is the noted one that comes first
@@ -22,12 +45,13 @@ struct check {
 	bool spent;
 };
 
-/* Each MC ID and each entry is noted at most once. */
+/* Each MC ID, entry and revision is noted at most once. */
 static void note(struct check *c, struct str mc_id, struct str mc_service_id, enum cause cause)
 {
 	if (!c->noted)
 		c->noted = arena_array(c->arena,
-				       c->request->n_mc_ids + c->request->n_service_ids,
+				       c->request->n_mc_ids + c->request->n_service_ids +
+					       c->request->n_revisions,
 				       sizeof *c->noted);
 	if (!c->noted) {
 		c->spent = true;
@@ -49,6 +73,22 @@ static struct verdict verdict_of(const struct check *c)
 	return (struct verdict){ .cause = CAUSE_NO_CAUSE };
 }
 
+/* What does not go with the operation; NULL: nothing. */
+static const char *misplaced_element(const struct setup_request *r)
+{
+	switch (r->operation) {
+	case OPERATION_SETUP:
+		return r->n_revisions ? "a setup takes no expected revisions" : NULL;
+	case OPERATION_UPDATE:
+		return NULL;
+	case OPERATION_REMOVE:
+		if (r->n_service_ids)
+			return "a remove takes no MC service IDs";
+		return r->has_validity ? "a remove takes no validity" : NULL;
+	}
+	return "an operation that the receiver does not know";
+}
+
 /* What concerns the request as a whole. */
 static struct verdict check_whole(struct check *c)
 {
@@ -61,10 +101,16 @@ static struct verdict check_whole(struct check *c)
 					 .detail = "the MC ID list is missing" };
 	if (r->has_unknown_fields)
 		return (struct verdict){ .cause = CAUSE_UNSUPPORTED_ELEMENT };
+	if (misplaced_element(r))
+		return (struct verdict){ .cause = CAUSE_UNSUPPORTED_ELEMENT,
+					 .detail = misplaced_element(r) };
 	if (r->n_mc_ids > c->limits->max_mc_ids ||
 	    r->n_mc_system_ids > c->limits->max_mc_system_ids ||
 	    r->n_service_ids / c->limits->max_mc_service_ids_per_mc_id > r->n_mc_ids)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES };
+	if (r->validity.not_after_ms && r->validity.not_after_ms <= r->validity.not_before_ms)
+		return (struct verdict){ .cause = CAUSE_INVALID_VALIDITY,
+					 .detail = "the validity ends before it begins" };
 	return (struct verdict){ .cause = CAUSE_NO_CAUSE };
 }
 
@@ -115,14 +161,7 @@ static bool check_users(struct check *c, struct setup *out)
 	return true;
 }
 
-/* An entry of the MC service ID list, paired. */
-struct paired {
-	size_t user; /* in setup.users */
-	struct user_service_id id;
-};
-
-/* Its place in users, n if it is not there. hint: where it probably is. */
-static size_t find_user(const struct setup *s, struct str mc_id, size_t hint)
+size_t setup_find_user(const struct setup *s, struct str mc_id, size_t hint)
 {
 	if (hint < s->n_users && str_eq(s->users[hint].mc_id, mc_id))
 		return hint;
@@ -143,7 +182,7 @@ static size_t pair_entries(struct check *c, const struct setup *s, struct paired
 		const struct service_id_entry *e = &r->service_ids[i];
 		struct paired *p = &pairs[n];
 		const char *reason = NULL;
-		p->user = find_user(s, e->mc_id, hint);
+		p->user = setup_find_user(s, e->mc_id, hint);
 		p->id.service = (enum mc_service)e->service;
 		p->id.mc_service_id = e->mc_service_id;
 		if (!mc_service_id_canonical(c->arena, e->mc_service_id, &p->id.mc_service_id, &reason)) {
@@ -161,17 +200,17 @@ static size_t pair_entries(struct check *c, const struct setup *s, struct paired
 	return n;
 }
 
-static int compare_ids(const struct user_service_id *a, const struct user_service_id *b)
+int setup_compare_ids(const struct user_service_id *a, const struct user_service_id *b)
 {
 	int d = (a->service > b->service) - (a->service < b->service);
 	return d ? d : str_cmp(a->mc_service_id, b->mc_service_id);
 }
 
-static int compare_by_user(const void *a, const void *b)
+int setup_compare_by_user(const void *a, const void *b)
 {
 	const struct paired *x = a, *y = b;
 	int d = (x->user > y->user) - (x->user < y->user);
-	return d ? d : compare_ids(&x->id, &y->id);
+	return d ? d : setup_compare_ids(&x->id, &y->id);
 }
 
 static int compare_by_id(const void *a, const void *b)
@@ -180,7 +219,7 @@ static int compare_by_id(const void *a, const void *b)
 	int d = str_cmp(x->id.mc_service_id, y->id.mc_service_id);
 	if (d == 0)
 		d = (x->user > y->user) - (x->user < y->user);
-	return d ? d : compare_ids(&x->id, &y->id);
+	return d ? d : setup_compare_ids(&x->id, &y->id);
 }
 
 /* One MC service ID for two users, or twice for one user and service. */
@@ -228,8 +267,38 @@ static bool check_service_ids(struct check *c, struct setup *out)
 	note_duplicates(c, out, by_id, n);
 	if (c->n_noted > 0)
 		return true; /* refused anyway */
-	qsort(pairs, n, sizeof *pairs, compare_by_user);
+	qsort(pairs, n, sizeof *pairs, setup_compare_by_user);
 	return hand_out(c, out, pairs, n);
+}
+
+/* Gives each user its expected revision. 0 is none, and so not one that could be expected. */
+static bool check_revisions(struct check *c, struct setup *out)
+{
+	const struct setup_request *r = c->request;
+	bool *given = arena_array(c->arena, out->n_users, sizeof *given);
+	size_t hint = 0;
+	if (!given)
+		return false;
+	for (size_t i = 0; i < r->n_revisions; i++) {
+		struct str mc_id = r->revisions[i].mc_id;
+		size_t user = setup_find_user(out, mc_id, hint);
+		if (user == out->n_users) {
+			note(c, mc_id, STR_NONE, CAUSE_UNPAIRED_MC_SERVICE_ID);
+			continue;
+		}
+		hint = user;
+		if (given[user])
+			note(c, mc_id, STR_NONE, CAUSE_DUPLICATE_IDENTITY);
+		else if (r->revisions[i].revision == 0)
+			note(c, mc_id, STR_NONE, CAUSE_MISSING_ELEMENT);
+		else
+			out->users[user].expected_revision = r->revisions[i].revision;
+		given[user] = true;
+	}
+	for (size_t i = 0; r->operation == OPERATION_UPDATE && i < out->n_users; i++)
+		if (!given[i])
+			note(c, out->users[i].mc_id, STR_NONE, CAUSE_MISSING_ELEMENT);
+	return true;
 }
 
 struct verdict setup_check(struct arena *a, const struct setup_request *request,
@@ -238,13 +307,64 @@ struct verdict setup_check(struct arena *a, const struct setup_request *request,
 	struct check c = { .arena = a, .request = request, .limits = limits };
 	*out = (struct setup){ .request_id = request->request_id,
 			       .targets = request->mc_system_ids,
-			       .n_targets = request->n_mc_system_ids };
+			       .n_targets = request->n_mc_system_ids,
+			       .operation = (enum operation)request->operation,
+			       .has_validity = request->has_validity,
+			       .validity = request->validity,
+			       .expires_ms = request->expires_ms,
+			       .dry_run = request->dry_run,
+			       .best_effort = request->best_effort,
+			       .part = request->part,
+			       .parts = request->parts };
 	struct verdict v = check_whole(&c);
 	if (v.cause != CAUSE_NO_CAUSE || !check_home_acmc_id(&c, out, &v))
 		return v;
-	if (!check_users(&c, out) || !check_service_ids(&c, out))
+	if (!check_users(&c, out) || !check_revisions(&c, out) || !check_service_ids(&c, out))
 		c.spent = true;
 	return verdict_of(&c);
+}
+
+/* --- times --- */
+
+enum { TIME_SIZE = 72 };
+
+/* UTC, of the proleptic Gregorian calendar, whose eras of 400 years have 146097 days. */
+static const char *format_time(uint64_t ms, char out[TIME_SIZE])
+{
+	uint64_t s = ms / 1000, days = s / 86400 + 719468; /* from 0000-03-01 */
+	uint64_t era = days / 146097, day = days % 146097;
+	uint64_t year = (day - day / 1460 + day / 36524 - day / 146096) / 365;
+	uint64_t of_year = day - (365 * year + year / 4 - year / 100);
+	uint64_t march = (5 * of_year + 2) / 153, month = march < 10 ? march + 3 : march - 9;
+	snprintf(out, TIME_SIZE,
+		 "%04" PRIu64 "-%02" PRIu64 "-%02" PRIu64 "T%02" PRIu64 ":%02" PRIu64 ":%02" PRIu64 "Z",
+		 year + era * 400 + (month <= 2), month, of_year - (153 * march + 2) / 5 + 1,
+		 s / 3600 % 24, s / 60 % 60, s % 60);
+	return out;
+}
+
+enum cause setup_times_check(const struct setup *s, uint64_t now_ms, bool from_system, char *detail,
+			     size_t size)
+{
+	char then[TIME_SIZE], now[TIME_SIZE];
+	uint64_t not_after = s->validity.not_after_ms;
+	format_time(now_ms, now);
+	if (from_system && s->expires_ms == 0) {
+		snprintf(detail, size, "expires is left out; it is %s here", now);
+		return CAUSE_REQUEST_EXPIRED;
+	}
+	if (from_system && (s->expires_ms < now_ms || s->expires_ms - now_ms > EXPIRES_AHEAD_MAX_MS)) {
+		snprintf(detail, size, "the request expires at %s, %s; it is %s here",
+			 format_time(s->expires_ms, then),
+			 s->expires_ms < now_ms ? "which has passed" : "more than 31 days ahead", now);
+		return CAUSE_REQUEST_EXPIRED;
+	}
+	if (s->has_validity && not_after && not_after <= now_ms) {
+		snprintf(detail, size, "the validity ends at %s, which has passed; it is %s here",
+			 format_time(not_after, then), now);
+		return CAUSE_INVALID_VALIDITY;
+	}
+	return CAUSE_NO_CAUSE;
 }
 
 /* --- content --- */
@@ -264,9 +384,29 @@ static uint8_t *put_str(uint8_t *p, struct str s)
 	return p + s.len;
 }
 
-static size_t content_size(const struct setup *s)
+static uint8_t *put_number(uint8_t *p, uint64_t n)
 {
-	size_t n = 1 + 4 + s->home_acmc_id.len + 4;
+	p = put_length(p, (size_t)(n >> 32));
+	return put_length(p, (size_t)(n & UINT32_MAX));
+}
+
+enum { CONTENT_VALIDITY = 1, CONTENT_DRY_RUN = 2, CONTENT_BEST_EFFORT = 4, CONTENT_REVISIONS = 8 };
+
+/* Which elements of version 2 follow. 0: no byte follows, so what version 1 knew has the content it had. */
+static uint8_t content_flags(const struct setup *s)
+{
+	bool revisions = false;
+	for (size_t i = 0; i < s->n_users && !revisions; i++)
+		revisions = s->users[i].expected_revision > 0;
+	return (uint8_t)((s->has_validity ? CONTENT_VALIDITY : 0) | (s->dry_run ? CONTENT_DRY_RUN : 0) |
+			 (s->best_effort ? CONTENT_BEST_EFFORT : 0) | (revisions ? CONTENT_REVISIONS : 0));
+}
+
+static size_t content_size(const struct setup *s, uint8_t flags)
+{
+	size_t n = 1 + 4 + s->home_acmc_id.len + 4 + (flags ? 1 : 0);
+	n += flags & CONTENT_VALIDITY ? 16 : 0;
+	n += flags & CONTENT_REVISIONS ? 8 * s->n_users : 0;
 	for (size_t i = 0; i < s->n_users; i++) {
 		n += 4 + s->users[i].mc_id.len + 4;
 		for (size_t j = 0; j < s->users[i].n_service_ids; j++)
@@ -275,13 +415,27 @@ static size_t content_size(const struct setup *s)
 	return n;
 }
 
+static void put_flagged(uint8_t *p, const struct setup *s, uint8_t flags)
+{
+	if (!flags)
+		return;
+	*p++ = flags;
+	if (flags & CONTENT_VALIDITY) {
+		p = put_number(p, s->validity.not_before_ms);
+		p = put_number(p, s->validity.not_after_ms);
+	}
+	for (size_t i = 0; flags & CONTENT_REVISIONS && i < s->n_users; i++)
+		p = put_number(p, s->users[i].expected_revision);
+}
+
 struct str setup_content(struct arena *a, const struct setup *s)
 {
-	size_t size = content_size(s);
+	uint8_t flags = content_flags(s);
+	size_t size = content_size(s, flags);
 	uint8_t *start = arena_alloc(a, size), *p = start;
 	if (!p)
 		return STR_NONE;
-	*p++ = 1; /* setup; other operations get other numbers */
+	*p++ = (uint8_t)(1 + s->operation);
 	p = put_str(p, s->home_acmc_id);
 	p = put_length(p, s->n_users);
 	for (size_t i = 0; i < s->n_users; i++) {
@@ -293,6 +447,7 @@ struct str setup_content(struct arena *a, const struct setup *s)
 			p = put_str(p, u->service_ids[j].mc_service_id);
 		}
 	}
+	put_flagged(p, s, flags);
 	return (struct str){ (const char *)start, size };
 }
 
@@ -317,6 +472,19 @@ static bool flatten(struct arena *a, const struct setup *s, bool with_service_id
 	return true;
 }
 
+/* The users' expected revisions. */
+static bool list_revisions(struct arena *a, const struct setup *s, struct setup_request *out)
+{
+	out->revisions = arena_array(a, s->n_users, sizeof *out->revisions);
+	for (size_t i = 0; out->revisions && i < s->n_users; i++) {
+		const struct setup_user *u = &s->users[i];
+		if (u->expected_revision)
+			out->revisions[out->n_revisions++] =
+				(struct user_revision){ u->mc_id, u->expected_revision };
+	}
+	return out->revisions;
+}
+
 bool setup_to_request(struct arena *a, const struct setup *setup, struct str target,
 		      struct setup_request *out)
 {
@@ -324,12 +492,19 @@ bool setup_to_request(struct arena *a, const struct setup *setup, struct str tar
 				       .home_acmc_id = setup->home_acmc_id,
 				       .n_mc_system_ids = 1,
 				       .n_mc_ids = setup->n_users,
-				       .n_service_ids = setup->n_service_ids };
+				       .n_service_ids = setup->n_service_ids,
+				       .operation = setup->operation,
+				       .has_validity = setup->has_validity,
+				       .validity = setup->validity,
+				       .expires_ms = setup->expires_ms,
+				       .dry_run = setup->dry_run,
+				       .best_effort = setup->best_effort };
 	out->mc_system_ids = arena_alloc(a, sizeof *out->mc_system_ids);
 	if (!out->mc_system_ids)
 		return false;
 	out->mc_system_ids[0] = target;
-	return flatten(a, setup, true, &out->mc_ids, &out->service_ids);
+	return list_revisions(a, setup, out) &&
+	       flatten(a, setup, true, &out->mc_ids, &out->service_ids);
 }
 
 static void fill_verdict(struct setup_response *out, const struct verdict *v)
@@ -361,136 +536,4 @@ void setup_refuse(const struct setup_request *request, struct str mc_system_id, 
 					.mc_system_id = mc_system_id,
 					.origin = origin };
 	fill_verdict(out, verdict);
-}
-
-/* --- responses of others --- */
-
-static int compare_strs(const void *a, const void *b)
-{
-	return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
-/* The response's MC IDs are the setup's, in any order. */
-static bool same_users(const struct setup *setup, const struct setup_response *r)
-{
-	bool in_order = true, same = true;
-	if (r->n_mc_ids != setup->n_users)
-		return false;
-	for (size_t i = 0; i < r->n_mc_ids && in_order; i++)
-		in_order = str_eq(r->mc_ids[i], setup->users[i].mc_id);
-	if (in_order)
-		return true;
-	struct str *sorted = malloc(r->n_mc_ids * sizeof *sorted);
-	if (!sorted)
-		return false;
-	memcpy(sorted, r->mc_ids, r->n_mc_ids * sizeof *sorted);
-	qsort(sorted, r->n_mc_ids, sizeof *sorted, compare_strs);
-	for (size_t i = 0; i < r->n_mc_ids && same; i++)
-		same = str_eq(sorted[i], setup->users[i].mc_id);
-	free(sorted);
-	return same;
-}
-
-/* The setup's own MC service IDs, flat and in order, are these pairs. */
-static bool same_pairs(const struct setup *s, const struct paired *pairs)
-{
-	for (size_t i = 0; i < s->n_users; i++) {
-		for (size_t j = 0; j < s->users[i].n_service_ids; j++, pairs++) {
-			if (pairs->user != i ||
-			    compare_ids(&pairs->id, &s->users[i].service_ids[j]) != 0)
-				return false;
-		}
-	}
-	return true;
-}
-
-static bool same_service_ids(const struct setup *setup, const struct setup_response *r)
-{
-	size_t hint = 0, n = r->n_service_ids;
-	if (n == 0)
-		return true; /* O: may be left out */
-	if (n != setup->n_service_ids)
-		return false;
-	struct paired *pairs = malloc(n * sizeof *pairs);
-	if (!pairs)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		const struct service_id_entry *e = &r->service_ids[i];
-		hint = find_user(setup, e->mc_id, hint);
-		pairs[i].user = hint;
-		pairs[i].id.service = (enum mc_service)e->service;
-		pairs[i].id.mc_service_id = e->mc_service_id;
-	}
-	qsort(pairs, n, sizeof *pairs, compare_by_user);
-	bool same = same_pairs(setup, pairs);
-	free(pairs);
-	return same;
-}
-
-enum { LAST_CLASS_OF_PARTNER = 5, LAST_CLASS_OF_HOME = 6 };
-
-/* A number that this version does not know is good if its class is. */
-static bool class_fits(enum cause cause, int last)
-{
-	int class = (int)cause / 100;
-	return class >= 1 && class <= last;
-}
-
-static bool causes_fit(const struct setup *setup, const struct setup_response *r)
-{
-	size_t hint = 0;
-	if (r->result)
-		return r->n_identities == 0;
-	for (size_t i = 0; i < r->n_identities; i++) {
-		if (!class_fits(r->identities[i].cause, LAST_CLASS_OF_PARTNER))
-			return false;
-		hint = find_user(setup, r->identities[i].mc_id, hint);
-		if (hint == setup->n_users)
-			return false;
-	}
-	return true;
-}
-
-/* What holds whoever made it. */
-static const char *content_fault(const struct setup *setup, const struct setup_response *r,
-				 int last_class, bool needs_mc_ids)
-{
-	if (r->result != (r->cause == CAUSE_NO_CAUSE))
-		return "a response whose result does not fit its cause";
-	if (!r->result && !class_fits(r->cause, last_class))
-		return "a response with a cause that its maker does not use";
-	if ((needs_mc_ids || r->n_mc_ids > 0) && !same_users(setup, r))
-		return "a response with other MC IDs than the request";
-	if (!same_service_ids(setup, r))
-		return "a response with other MC service IDs than the request";
-	if (!causes_fit(setup, r))
-		return "a response whose causes do not fit the request";
-	return NULL;
-}
-
-static bool not_well_formed(enum cause cause)
-{
-	return (int)cause / 100 == 2;
-}
-
-const char *setup_response_fault(const struct setup *setup, struct str partner,
-				 const struct setup_response *r)
-{
-	if (!str_eq(r->mc_system_id, partner))
-		return "a response with another MC system ID";
-	if (r->origin != ORIGIN_PARTNER_ACMS)
-		return "a response whose origin is not the partner ACMS";
-	return content_fault(setup, r, LAST_CLASS_OF_PARTNER, !not_well_formed(r->cause));
-}
-
-const char *setup_home_response_fault(const struct setup *setup, bool whole,
-				      const struct setup_response *r)
-{
-	bool by_home = r->origin == ORIGIN_HOME_ACMS;
-	if (!by_home && r->origin != ORIGIN_PARTNER_ACMS)
-		return "a response without an origin";
-	if (by_home && r->result)
-		return "a response with TRUE that no partner made";
-	return content_fault(setup, r, by_home && !whole ? LAST_CLASS_OF_HOME : LAST_CLASS_OF_PARTNER,
-			     !whole && !not_well_formed(r->cause));
 }

@@ -155,12 +155,25 @@ struct verdict setup_check(struct arena *a, const struct setup_request *request,
 			   const struct limits *limits, struct setup *out);
 
 /*
+ * Judges the times of a well-formed setup by the receiver's clock: CAUSE_INVALID_VALIDITY, CAUSE_REQUEST_EXPIRED or
+ * CAUSE_NO_CAUSE. from_system: it came from a home ACMS on version 2, so expires is M. detail gets a text for people,
+ * with both clocks, when the cause is not CAUSE_NO_CAUSE.
+ */
+#define EXPIRES_AHEAD_MAX_MS (31 * 86400000ull)
+enum cause setup_times_check(const struct setup *setup, uint64_t now_ms, bool from_system,
+			     char *detail, size_t size);
+
+/*
  * The same content in one byte string, whatever its order and spelling were: what decides whether a
- * repeated request ID is a repetition (PROTOCOL.md 5.5). Targets, expires, part and parts are no content. From the arena; ptr == NULL: it is spent.
+ * repeated request ID is a repetition (PROTOCOL.md 5.5). Targets, expires, part and parts are no content. From the
+ * arena; ptr == NULL: it is spent. Digests of it are stored: the bytes of a content once possible never change.
  */
 struct str setup_content(struct arena *a, const struct setup *setup);
 
-/* The request that a home ACMS sends to one partner. Lists from the arena. False: arena spent. */
+/*
+ * The request that a home ACMS sends to one partner: without part and parts; for a partner of version 1 expires_ms is
+ * to be set to 0. Lists from the arena. False: arena spent.
+ */
 bool setup_to_request(struct arena *a, const struct setup *setup, struct str target,
 		      struct setup_request *out);
 
@@ -177,10 +190,10 @@ void setup_refuse(const struct setup_request *request, struct str mc_system_id, 
 		  const struct verdict *verdict, struct setup_response *out);
 
 /*
- * Whether a partner's response can be an answer to this setup (PROTOCOL.md 6). NULL: yes;
- * otherwise what is wrong (static).
+ * Whether a partner's response can be an answer to this setup (PROTOCOL.md 6). version: the connection's. NULL: yes;
+ * otherwise what is wrong (static). The receipt is judged elsewhere.
  */
-const char *setup_response_fault(const struct setup *setup, struct str partner,
+const char *setup_response_fault(const struct setup *setup, struct str partner, uint32_t version,
 				 const struct setup_response *response);
 /*
  * Likewise whether a home ACMS's response, its own or one passed on, can be an answer to its ACMC. whole: it is for

@@ -1,4 +1,5 @@
-// needs: common/message.c common/frame.c common/text.c common/arena.c common/error.c proto/acx.pb-c.c
+// needs: common/message.c common/message_v2.c common/message_encode.c common/message_kind.c common/frame.c
+// needs: common/setup.c common/identity.c common/text.c common/arena.c common/error.c proto/acx.pb-c.c
 #include "common/frame.h"
 #include "common/message.h"
 #include "unit.h"
@@ -108,7 +109,7 @@ static void what_is_malformed(void **state)
 		{ BYTES("\x32\x04\x12\x02\xc3\x28"), CAUSE_MALFORMED_MESSAGE }, /* no UTF-8 */
 		{ BYTES("\x12\x00"), CAUSE_MALFORMED_MESSAGE },                 /* no request ID */
 		{ BYTES("\x0a\x04\x08\x01\x10\x01"), CAUSE_MALFORMED_MESSAGE }, /* Hello without limits */
-		{ BYTES("\x7a\x00"), CAUSE_UNEXPECTED_MESSAGE },                /* body 15 */
+		{ BYTES("\xfa\x01\x00"), CAUSE_UNEXPECTED_MESSAGE },            /* body 31 */
 		{ BYTES(""), CAUSE_MALFORMED_MESSAGE },
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -188,7 +189,7 @@ static void unknown_fields(void **state)
 		{ BYTES("\x12\x12" ID), false },
 		{ BYTES("\x12\x14" ID "\x78\x01"), true },                   /* in the request */
 		{ BYTES("\x12\x16" ID "\x2a\x02\x78\x01"), true },           /* in an entry */
-		{ BYTES("\x12\x12" ID "\x7a\x00"), true },                   /* beside it */
+		{ BYTES("\x12\x12" ID "\xfa\x01\x00"), true },               /* beside it */
 		{ BYTES("\x1a\x16" ID "\x28\x00\x78\x01"), false },          /* in a response */
 		{ BYTES("\x1a\x1c" ID "\x28\x00\x22\x02\x78\x01\x42\x02\x78\x01"), false }, /* in its entries */
 		{ BYTES("\x22\x02\x78\x01"), false },

@@ -1,4 +1,4 @@
-// needs: common/session.c common/text.c
+// needs: common/session.c common/message_kind.c common/setup.c common/identity.c common/text.c common/arena.c
 #include "common/session.h"
 #include "unit.h"
 
@@ -49,7 +49,7 @@ static enum cause judge(struct hello h, struct str expected, bool required)
 	uint32_t version = 0;
 	enum cause c = hello_check(&h, expected, required, &version, detail, sizeof detail);
 	if (c == CAUSE_NO_CAUSE)
-		assert_int_equal(version, 1);
+		assert_int_equal(version, h.version_max < 2 ? h.version_max : 2);
 	return c;
 }
 
@@ -61,6 +61,10 @@ static void hellos(void **state)
 	h.version_max = 9;
 	assert_int_equal(judge(h, STR("a.b"), true), CAUSE_NO_CAUSE);
 	h.version_min = 2;
+	assert_int_equal(judge(h, STR("a.b"), true), CAUSE_NO_CAUSE);
+	h.version_max = 2;
+	assert_int_equal(judge(h, STR("a.b"), true), CAUSE_NO_CAUSE);
+	h.version_min = 3, h.version_max = 9;
 	assert_int_equal(judge(h, STR("a.b"), true), CAUSE_UNSUPPORTED_VERSION);
 	h.version_max = 1;
 	assert_int_equal(judge(h, STR("a.b"), true), CAUSE_MALFORMED_MESSAGE);

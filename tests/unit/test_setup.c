@@ -1,4 +1,4 @@
-// needs: common/setup.c common/identity.c common/text.c common/arena.c
+// needs: common/setup.c common/setup_fault.c common/identity.c common/text.c common/arena.c
 #include <limits.h>
 #include "common/setup.h"
 #include "unit.h"
@@ -152,55 +152,56 @@ static void responses_that_cannot_be_answers(void **state)
 	struct setup s;
 	check(a, &r, &s);
 	assert_true(setup_to_response(a, &s, target, ORIGIN_PARTNER_ACMS, &done, &good));
-	assert_null(setup_response_fault(&s, target, &good));
+	assert_null(setup_response_fault(&s, target, 1, &good));
 	bad = good, bad.mc_ids = swapped;
-	assert_null(setup_response_fault(&s, target, &bad));
+	assert_null(setup_response_fault(&s, target, 1, &bad));
 	bad = good, bad.n_service_ids = 0;
-	assert_null(setup_response_fault(&s, target, &bad));
+	assert_null(setup_response_fault(&s, target, 1, &bad));
 	bad = good, bad.mc_ids = other;
-	assert_non_null(setup_response_fault(&s, target, &bad));
+	assert_non_null(setup_response_fault(&s, target, 1, &bad));
 	bad = good, bad.n_mc_ids = 0;
-	assert_non_null(setup_response_fault(&s, target, &bad));
+	assert_non_null(setup_response_fault(&s, target, 1, &bad));
 	bad = good, bad.cause = CAUSE_SHUTTING_DOWN;
-	assert_non_null(setup_response_fault(&s, target, &bad));
+	assert_non_null(setup_response_fault(&s, target, 1, &bad));
 	bad = good, bad.result = false;
-	assert_non_null(setup_response_fault(&s, target, &bad));
+	assert_non_null(setup_response_fault(&s, target, 1, &bad));
 	bad = good, bad.origin = ORIGIN_HOME_ACMS;
-	assert_non_null(setup_response_fault(&s, target, &bad));
+	assert_non_null(setup_response_fault(&s, target, 1, &bad));
 	bad = good, bad.mc_system_id = STR("rail.example");
-	assert_non_null(setup_response_fault(&s, target, &bad));
+	assert_non_null(setup_response_fault(&s, target, 1, &bad));
 	struct service_id_entry wrong[] = { { STR("b"), 1, STR("sip:a@x.example") } };
 	bad = good, bad.service_ids = wrong;
-	assert_non_null(setup_response_fault(&s, target, &bad));
+	assert_non_null(setup_response_fault(&s, target, 1, &bad));
 	struct service_id_entry two[] = { { STR("a"), 1, STR("sip:a@x.example") }, { STR("b"), 2, STR("sip:b@x.example") } };
 	struct service_id_entry twice[] = { two[0], two[0] }, turned[] = { two[1], two[0] };
 	struct setup_request r2 = make(mc_ids, 2, two, 2);
 	struct setup s2;
 	check(a, &r2, &s2);
 	bad = good, bad.service_ids = turned, bad.n_service_ids = 2; /* a set: any order */
-	assert_null(setup_response_fault(&s2, target, &bad));
+	assert_null(setup_response_fault(&s2, target, 1, &bad));
 	bad.service_ids = twice; /* one of them twice is not both */
-	assert_non_null(setup_response_fault(&s2, target, &bad));
+	assert_non_null(setup_response_fault(&s2, target, 1, &bad));
 	struct identity_cause stranger = { STR("z"), STR_NONE, CAUSE_MC_SERVICE_ID_IN_USE };
 	bad = good, bad.result = false, bad.cause = CAUSE_MC_SERVICE_ID_IN_USE, bad.n_service_ids = 0;
-	assert_null(setup_response_fault(&s, target, &bad));
+	assert_null(setup_response_fault(&s, target, 1, &bad));
 	bad.identities = &stranger, bad.n_identities = 1;
-	assert_non_null(setup_response_fault(&s, target, &bad));
+	assert_non_null(setup_response_fault(&s, target, 1, &bad));
 	struct identity_cause known = { STR("a"), STR_NONE, CAUSE_MC_SERVICE_ID_IN_USE };
 	bad.identities = &known;
 	for (int cause = -1; cause <= 800; cause++) { /* an identity's, too, is of the classes 1 to 5 */
 		known.cause = (enum cause)cause;
-		assert_int_equal(setup_response_fault(&s, target, &bad) == NULL, cause >= 100 && cause < 600);
+		assert_int_equal(setup_response_fault(&s, target, 1, &bad) == NULL, cause >= 100 && cause < 600);
 	}
 	bad.n_identities = 0;
 	for (int cause = -1; cause <= 800; cause++) {
 		bad.cause = (enum cause)cause;
-		assert_int_equal(setup_response_fault(&s, target, &bad) == NULL, cause >= 100 && cause < 600);
+		assert_int_equal(setup_response_fault(&s, target, 1, &bad) == NULL,
+				 cause >= 100 && cause < 600 && cause != CAUSE_PARTLY_DONE);
 	}
 	bad.cause = (enum cause)INT_MAX;
-	assert_non_null(setup_response_fault(&s, target, &bad));
+	assert_non_null(setup_response_fault(&s, target, 1, &bad));
 	bad = good, bad.result = false, bad.cause = CAUSE_INVALID_MC_ID, bad.n_mc_ids = bad.n_service_ids = 0;
-	assert_null(setup_response_fault(&s, target, &bad));
+	assert_null(setup_response_fault(&s, target, 1, &bad));
 	arena_free(a);
 }
 

@@ -1,0 +1,219 @@
+#include "common/setup_internal.h"
+
+#include <stdlib.h>
+
+/* Whether what others answer can be an answer. */
+
+static int compare_strs(const void *a, const void *b)
+{
+	return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+/* The response's MC IDs are the setup's, in any order. */
+static bool same_users(const struct setup *setup, const struct setup_response *r)
+{
+	bool in_order = true, same = true;
+	if (r->n_mc_ids != setup->n_users)
+		return false;
+	for (size_t i = 0; i < r->n_mc_ids && in_order; i++)
+		in_order = str_eq(r->mc_ids[i], setup->users[i].mc_id);
+	if (in_order)
+		return true;
+	struct str *sorted = malloc(r->n_mc_ids * sizeof *sorted);
+	if (!sorted)
+		return false;
+	memcpy(sorted, r->mc_ids, r->n_mc_ids * sizeof *sorted);
+	qsort(sorted, r->n_mc_ids, sizeof *sorted, compare_strs);
+	for (size_t i = 0; i < r->n_mc_ids && same; i++)
+		same = str_eq(sorted[i], setup->users[i].mc_id);
+	free(sorted);
+	return same;
+}
+
+/* The setup's own MC service IDs, flat and in order, are these pairs. */
+static bool same_pairs(const struct setup *s, const struct paired *pairs)
+{
+	for (size_t i = 0; i < s->n_users; i++) {
+		for (size_t j = 0; j < s->users[i].n_service_ids; j++, pairs++) {
+			if (pairs->user != i ||
+			    setup_compare_ids(&pairs->id, &s->users[i].service_ids[j]) != 0)
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool same_service_ids(const struct setup *setup, const struct setup_response *r)
+{
+	size_t hint = 0, n = r->n_service_ids;
+	if (n == 0)
+		return true; /* O: may be left out */
+	if (n != setup->n_service_ids)
+		return false;
+	struct paired *pairs = malloc(n * sizeof *pairs);
+	if (!pairs)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct service_id_entry *e = &r->service_ids[i];
+		hint = setup_find_user(setup, e->mc_id, hint);
+		pairs[i].user = hint;
+		pairs[i].id.service = (enum mc_service)e->service;
+		pairs[i].id.mc_service_id = e->mc_service_id;
+	}
+	qsort(pairs, n, sizeof *pairs, setup_compare_by_user);
+	bool same = same_pairs(setup, pairs);
+	free(pairs);
+	return same;
+}
+
+enum { LAST_CLASS_OF_PARTNER = 5, LAST_CLASS_OF_HOME = 6 };
+
+/* A number that this version does not know is good if its class is. */
+static bool class_fits(enum cause cause, int last)
+{
+	int class = (int)cause / 100;
+	return class >= 1 && class <= last;
+}
+
+/* What a response says about each user. */
+enum { NAMED = 1 /* with a cause */, REVISED = 2 /* with a revision */ };
+
+static bool causes_fit(const struct setup *setup, const struct setup_response *r, uint8_t *marks)
+{
+	size_t hint = 0;
+	if (r->result)
+		return r->n_identities == 0;
+	for (size_t i = 0; i < r->n_identities; i++) {
+		if (!class_fits(r->identities[i].cause, LAST_CLASS_OF_PARTNER))
+			return false;
+		hint = setup_find_user(setup, r->identities[i].mc_id, hint);
+		if (hint == setup->n_users)
+			return false;
+		marks[hint] |= NAMED;
+	}
+	return true;
+}
+
+/* At most one for each of the request's users. */
+static bool revisions_fit(const struct setup *setup, const struct setup_response *r, uint8_t *marks)
+{
+	size_t hint = 0;
+	for (size_t i = 0; i < r->n_revisions; i++) {
+		hint = setup_find_user(setup, r->revisions[i].mc_id, hint);
+		if (hint == setup->n_users || marks[hint] & REVISED || r->revisions[i].revision == 0)
+			return false;
+		marks[hint] |= REVISED;
+	}
+	return true;
+}
+
+static size_t count_marked(const struct setup *setup, const uint8_t *marks, int mark)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < setup->n_users; i++)
+		n += marks[i] & mark ? 1 : 0;
+	return n;
+}
+
+/* Some users were done and the others are named; those done have a revision, unless they were removed. */
+static bool partly_done_fits(const struct setup *setup, const struct setup_response *r,
+			     const uint8_t *marks)
+{
+	size_t named = count_marked(setup, marks, NAMED);
+	if (!setup->best_effort || named == 0 || named == setup->n_users)
+		return false;
+	for (size_t i = 0; setup->operation != OPERATION_REMOVE && i < setup->n_users; i++) {
+		if (marks[i] == (NAMED | REVISED) || (r->n_revisions > 0 && marks[i] == 0))
+			return false;
+	}
+	return true;
+}
+
+static const char *marks_fault(const struct setup *setup, const struct setup_response *r,
+			       uint8_t *marks)
+{
+	if (!causes_fit(setup, r, marks))
+		return "a response whose causes do not fit the request";
+	if (!revisions_fit(setup, r, marks) ||
+	    (r->result && setup->operation == OPERATION_REMOVE && r->n_revisions > 0))
+		return "a response whose revisions do not fit the request";
+	if (r->cause == CAUSE_PARTLY_DONE && !partly_done_fits(setup, r, marks))
+		return "a response PARTLY_DONE that does not fit the request";
+	return NULL;
+}
+
+/* What is said about single users. */
+static const char *users_fault(const struct setup *setup, const struct setup_response *r)
+{
+	uint8_t *marks = calloc(setup->n_users, 1);
+	const char *fault = "a response that there is not enough memory to check";
+	if (marks)
+		fault = marks_fault(setup, r, marks);
+	free(marks);
+	return fault;
+}
+
+/* What holds whoever made it. */
+static const char *content_fault(const struct setup *setup, const struct setup_response *r,
+				 int last_class, bool needs_mc_ids)
+{
+	if (r->result != (r->cause == CAUSE_NO_CAUSE))
+		return "a response whose result does not fit its cause";
+	if (!r->result && !class_fits(r->cause, last_class))
+		return "a response with a cause that its maker does not use";
+	if ((needs_mc_ids || r->n_mc_ids > 0) && !same_users(setup, r))
+		return "a response with other MC IDs than the request";
+	if (!same_service_ids(setup, r))
+		return "a response with other MC service IDs than the request";
+	return users_fault(setup, r);
+}
+
+static bool not_well_formed(enum cause cause)
+{
+	return (int)cause / 100 == 2;
+}
+
+/* Whether an answer has to say which revision each user that was done has now. */
+static bool needs_revisions(const struct setup *setup, const struct setup_response *r)
+{
+	return (r->result || r->cause == CAUSE_PARTLY_DONE) && !setup->dry_run &&
+	       setup->operation != OPERATION_REMOVE;
+}
+
+/* What depends on the version that the partner speaks. */
+static const char *version_fault(const struct setup *setup, uint32_t version,
+				 const struct setup_response *r)
+{
+	if (version < 2)
+		return r->n_revisions || r->receipt.len || r->decided_by.acmc.ptr ?
+			       "a response with elements of another version" : NULL;
+	if (r->result && needs_revisions(setup, r) && r->n_revisions != setup->n_users)
+		return "a response that does not give each user's revision";
+	if (r->cause == CAUSE_PARTLY_DONE && needs_revisions(setup, r) && r->n_revisions == 0)
+		return "a response that does not give the revisions of the users done";
+	return NULL;
+}
+
+const char *setup_response_fault(const struct setup *setup, struct str partner, uint32_t version,
+				 const struct setup_response *r)
+{
+	if (!str_eq(r->mc_system_id, partner))
+		return "a response with another MC system ID";
+	if (r->origin != ORIGIN_PARTNER_ACMS)
+		return "a response whose origin is not the partner ACMS";
+	const char *fault =
+		content_fault(setup, r, LAST_CLASS_OF_PARTNER, !not_well_formed(r->cause));
+	return fault ? fault : version_fault(setup, version, r);
+}
+
+const char *setup_home_response_fault(const struct setup *setup, bool whole,
+				      const struct setup_response *r)
+{
+	bool by_home = r->origin == ORIGIN_HOME_ACMS;
+	if (!by_home && r->origin != ORIGIN_PARTNER_ACMS)
+		return "a response without an origin";
+	if (by_home && r->result)
+		return "a response with TRUE that no partner made";
+	return content_fault(setup, r, by_home && !whole ? LAST_CLASS_OF_HOME : LAST_CLASS_OF_PARTNER,
+			     !whole && !not_well_formed(r->cause));
+}
