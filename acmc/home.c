@@ -155,7 +155,7 @@ static bool on_message(struct home *h, struct received *r)
 		on_hello(h, &m->hello);
 		break;
 	case SESSION_DO_DELIVER:
-		if (message_version(m) > h->version) {
+		if (!session_allows(h->version, m)) {
 			over_by_nonsense(h, "a message of another version");
 			break;
 		}

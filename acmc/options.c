@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
-#include "acmc/parts.h"
+#include "acmc/answers.h"
 #include "common/clock.h"
 #include "common/text.h"
 #include "common/when.h"
