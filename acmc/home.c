@@ -27,6 +27,8 @@ struct home {
 	struct loop_timer *timer;
 	void (*tick)(void *context);
 	void *tick_context;
+	void (*other)(void *context, const struct message *m); /* home_listen */
+	void *other_context;
 
 	struct conn *conn;
 	enum session_state session;
@@ -499,6 +501,12 @@ enum home_result home_receive(struct home *h, bool expect, const struct message 
 	return HOME_OK;
 }
 
+void home_listen(struct home *h, void (*other)(void *context, const struct message *m), void *context)
+{
+	h->other = other;
+	h->other_context = context;
+}
+
 /* The token of an answer; 0: it is no answer to a query. */
 static uint64_t token_of(const struct message *m)
 {
@@ -532,5 +540,7 @@ enum home_result home_ask(struct home *h, const struct message *query, enum mess
 		enum home_result result = home_receive(h, true, out);
 		if (result != HOME_OK || ((*out)->kind == kind && token_of(*out) == h->token))
 			return result;
+		if (h->other)
+			h->other(h->other_context, *out);
 	}
 }

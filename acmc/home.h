@@ -50,10 +50,11 @@ void home_send(struct home *h, const struct message *m);
 enum home_result home_receive(struct home *h, bool expect, const struct message **out);
 /*
  * Sends a query, whose token is the last that home_token gave, and receives its answer, which is of this kind. What
- * comes between is dropped.
+ * comes between goes to the listener, if there is one.
  */
 enum home_result home_ask(struct home *h, const struct message *query, enum message_kind kind,
 			  const struct message **out);
+void home_listen(struct home *h, void (*other)(void *context, const struct message *m), void *context);
 /* A token that was not used yet. */
 uint64_t home_token(struct home *h);
 /* Ends the connection in an orderly way; it may be made again. */

@@ -182,10 +182,10 @@ static void show_decision(FILE *out, const struct answers *a, size_t part, size_
 {
 	const struct answer *x = answers_at(a, part, target);
 	const struct decided_by *d = &x->decided_by;
-	char who[540], why[540], when[WHEN_TEXT_SIZE];
+	char system[300], who[540], why[540], when[WHEN_TEXT_SIZE];
 	if (!x->given || !d->acmc.ptr)
 		return;
-	fprintf(out, "%.*s: %s by %s", STR_ARG(a->parts->targets[target]),
+	fprintf(out, "%s: %s by %s", text_escape(a->parts->targets[target], system, sizeof system),
 		x->cause == CAUSE_REJECTED ? "rejected" : "approved", text_escape(d->acmc, who, sizeof who));
 	if (d->at_ms)
 		fprintf(out, " at %s", when_format_seconds(d->at_ms, when));
@@ -278,7 +278,7 @@ bool show_json(FILE *out, const struct answers *a, struct request_id base, const
 	json_map(w);
 	put_end(w, exit_code, failure);
 	put_id(w, "request_id", base);
-	put_text(w, "operation", str_of(operation_name(a->parts->operation)));
+	put_text(w, "operation", a->items ? str_of(operation_name((int)a->parts->operation)) : STR_NONE);
 	json_key(w, "responses");
 	json_array(w);
 	for (size_t part = 0; a->items && part < a->parts->n; part++) {
