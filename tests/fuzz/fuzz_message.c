@@ -29,6 +29,17 @@ static void check_entries(const struct service_id_entry *entries, size_t n)
 		require(text_valid(entries[i].mc_id) && text_valid(entries[i].mc_service_id));
 }
 
+static void check_revisions(const struct user_revision *revisions, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		require(text_valid(revisions[i].mc_id));
+}
+
+static void check_prose(struct str s)
+{
+	require(text_valid(s) && s.len <= 512);
+}
+
 /* What is well-formed is canonical, and has the same content once it went to a partner. */
 static void check_well_formed(struct arena *a, const struct setup *setup, const struct limits *limits)
 {
@@ -44,7 +55,14 @@ static void check_well_formed(struct arena *a, const struct setup *setup, const 
 	require(str_eq(setup_content(a, setup), setup_content(a, &same)));
 	require(setup_to_response(a, setup, STR("fire.example"), ORIGIN_PARTNER_ACMS, &done,
 				  &response));
-	require(setup_response_fault(setup, STR("fire.example"), &response) == NULL);
+	require(setup_response_fault(setup, STR("fire.example"), 1, &response) == NULL);
+}
+
+static void check_times(const struct setup *setup)
+{
+	char detail[200] = "";
+	enum cause cause = setup_times_check(setup, 1700000000000, true, detail, sizeof detail);
+	require((cause == CAUSE_NO_CAUSE) == (detail[0] == '\0'));
 }
 
 static void check_request(struct arena *decoded, const struct setup_request *r)
@@ -55,10 +73,13 @@ static void check_request(struct arena *decoded, const struct setup_request *r)
 	check_texts(r->mc_system_ids, r->n_mc_system_ids);
 	check_texts(r->mc_ids, r->n_mc_ids);
 	check_entries(r->service_ids, r->n_service_ids);
+	check_revisions(r->revisions, r->n_revisions);
 	struct verdict v = setup_check(a, r, &limits, &setup);
-	require(v.n_identities <= r->n_mc_ids + r->n_service_ids);
-	if (v.cause == CAUSE_NO_CAUSE)
+	require(v.n_identities <= r->n_mc_ids + r->n_service_ids + r->n_revisions);
+	if (v.cause == CAUSE_NO_CAUSE) {
 		check_well_formed(a, &setup, &limits);
+		check_times(&setup);
+	}
 	setup_check(decoded, r, &limits, &setup); /* with what is left of the budget */
 	arena_free(a);
 }
@@ -67,7 +88,10 @@ static void check_response(const struct setup_response *r)
 {
 	check_texts(r->mc_ids, r->n_mc_ids);
 	check_entries(r->service_ids, r->n_service_ids);
-	require(text_valid(r->mc_system_id) && text_valid(r->detail) && r->detail.len <= 512);
+	check_revisions(r->revisions, r->n_revisions);
+	check_prose(r->detail);
+	check_prose(r->decided_by.reason);
+	require(text_valid(r->mc_system_id) && text_valid(r->decided_by.acmc));
 	for (size_t i = 0; i < r->n_identities; i++)
 		require(text_valid(r->identities[i].mc_id) &&
 			text_valid(r->identities[i].mc_service_id));
@@ -79,7 +103,62 @@ static void check_hello(const struct hello *h)
 	uint32_t version = 0;
 	enum cause cause = hello_check(h, STR("fire.example"), false, &version, detail, sizeof detail);
 	require(text_valid(h->mc_system_id) && text_valid(h->software));
-	require(cause == CAUSE_NO_CAUSE ? version == PROTOCOL_VERSION : strlen(detail) > 0);
+	require(cause == CAUSE_NO_CAUSE ? version >= PROTOCOL_VERSION_MIN && version <= PROTOCOL_VERSION_MAX :
+					  strlen(detail) > 0);
+}
+
+static void check_requests_page(const struct requests_page *p)
+{
+	check_prose(p->page.detail);
+	for (size_t i = 0; i < p->n_entries; i++) {
+		require(text_valid(p->entries[i].acmc));
+		for (size_t j = 0; j < p->entries[i].n_deliveries; j++) {
+			const struct delivery_entry *d = &p->entries[i].deliveries[j];
+			require(text_valid(d->mc_system_id) && d->state >= DELIVERY_QUEUED &&
+				d->state <= DELIVERY_ANSWERED);
+			check_prose(d->detail);
+			if (d->has_response)
+				check_response(&d->response);
+		}
+	}
+}
+
+static void check_users_page(const struct users_page *p)
+{
+	check_prose(p->page.detail);
+	for (size_t i = 0; i < p->n_users; i++) {
+		const struct user_entry *u = &p->users[i];
+		require(text_valid(u->mc_id));
+		require(i == 0 || str_cmp(u[-1].mc_id, u->mc_id) < 0);
+		for (size_t j = 0; j < u->n_service_ids; j++)
+			require(text_valid(u->service_ids[j].mc_service_id) &&
+				mc_service_name((int)u->service_ids[j].service));
+	}
+}
+
+static void check_digests(const struct message *m)
+{
+	if (m->kind == MESSAGE_DIGEST_QUERY) {
+		require(m->digest_query.n_ranges <= DIGEST_RANGES_MAX);
+		for (size_t i = 0; i < m->digest_query.n_ranges; i++)
+			require(text_valid(m->digest_query.ranges[i].from) &&
+				text_valid(m->digest_query.ranges[i].to));
+		return;
+	}
+	check_prose(m->digest_page.page.detail);
+	for (size_t i = 0; i < m->digest_page.n_digests; i++) {
+		require(m->digest_page.digests[i].n_splits <= DIGEST_SPLITS_MAX);
+		check_texts(m->digest_page.digests[i].splits, m->digest_page.digests[i].n_splits);
+	}
+}
+
+static void check_pending_page(struct arena *a, const struct pending_page *p)
+{
+	check_prose(p->page.detail);
+	for (size_t i = 0; i < p->n_entries; i++) {
+		require(text_valid(p->entries[i].mc_system_id));
+		check_request(a, &p->entries[i].request);
+	}
 }
 
 static void check(struct arena *a, const struct message *m)
@@ -97,10 +176,46 @@ static void check(struct arena *a, const struct message *m)
 	case MESSAGE_CLOSE:
 		require(text_valid(m->close.detail));
 		break;
+	case MESSAGE_PROCESS_INDICATION:
+		require(text_valid(m->indication.mc_system_id));
+		check_prose(m->indication.detail);
+		break;
+	case MESSAGE_REQUESTS_QUERY:
+		require(text_valid(m->requests_query.mc_system_id));
+		break;
+	case MESSAGE_REQUESTS_PAGE:
+		check_requests_page(&m->requests_page);
+		break;
+	case MESSAGE_USERS_QUERY:
+		check_texts(m->users_query.mc_ids, m->users_query.n_mc_ids);
+		require(text_valid(m->users_query.from) && text_valid(m->users_query.to));
+		break;
+	case MESSAGE_USERS_PAGE:
+		check_users_page(&m->users_page);
+		break;
+	case MESSAGE_DIGEST_QUERY:
+	case MESSAGE_DIGEST_PAGE:
+		check_digests(m);
+		break;
+	case MESSAGE_PENDING_QUERY:
+		require(text_valid(m->pending_query.after_mc_system_id));
+		break;
+	case MESSAGE_PENDING_PAGE:
+		check_pending_page(a, &m->pending_page);
+		break;
+	case MESSAGE_DECISION:
+		check_prose(m->decision.reason);
+		break;
+	case MESSAGE_DECISION_RESULT:
+		check_prose(m->decision_result.page.detail);
+		if (m->decision_result.has_response)
+			check_response(&m->decision_result.response);
+		break;
 	case MESSAGE_PING:
 	case MESSAGE_PONG:
 		break;
 	}
+	require(message_version(m) >= PROTOCOL_VERSION_MIN && message_version(m) <= PROTOCOL_VERSION_MAX);
 }
 
 /*

@@ -84,12 +84,39 @@ static void hellos(void **state)
 	assert_int_equal(judge(h, STR("a.b"), true), CAUSE_MALFORMED_MESSAGE);
 }
 
+/* By who may say what (PROTOCOL.md 4). */
+static void messages_of_version_2(void **state)
+{
+	(void)state;
+	static const enum message_kind asks[] = { MESSAGE_REQUESTS_QUERY, MESSAGE_USERS_QUERY, MESSAGE_DIGEST_QUERY,
+						  MESSAGE_PENDING_QUERY, MESSAGE_DECISION };
+	static const enum message_kind answers[] = { MESSAGE_PROCESS_INDICATION, MESSAGE_REQUESTS_PAGE,
+						     MESSAGE_USERS_PAGE, MESSAGE_DIGEST_PAGE, MESSAGE_PENDING_PAGE,
+						     MESSAGE_DECISION_RESULT };
+	for (size_t i = 0; i < sizeof asks / sizeof *asks; i++) {
+		assert_int_equal(session_event_of(asks[i]), SESSION_EV_REQUEST);
+		assert_false(session_allows(1, &(struct message){ .kind = asks[i] }));
+		assert_true(session_allows(2, &(struct message){ .kind = asks[i] }));
+	}
+	for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+		assert_int_equal(session_event_of(answers[i]), SESSION_EV_RESPONSE);
+		assert_false(session_allows(1, &(struct message){ .kind = answers[i] }));
+		assert_true(session_allows(2, &(struct message){ .kind = answers[i] }));
+	}
+	struct message request = { .kind = MESSAGE_SETUP_REQUEST };
+	assert_true(session_allows(1, &request));
+	request.request.dry_run = true;
+	assert_false(session_allows(1, &request));
+	assert_true(session_allows(2, &request));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sweep),
 		cmocka_unit_test(what_matters),
 		cmocka_unit_test(hellos),
+		cmocka_unit_test(messages_of_version_2),
 	};
 	return cmocka_run_group_tests_name("session", tests, NULL, NULL);
 }

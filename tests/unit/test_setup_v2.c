@@ -1,0 +1,352 @@
+// needs: common/setup.c common/setup_fault.c common/identity.c common/text.c common/arena.c
+/* The elements of version 2: operations, expected revisions, validity, times; and the answers to them. */
+#include "common/setup.h"
+#include "unit.h"
+
+static struct str target = { "fire.example", 12 };
+static struct str mc_ids[] = { { "b", 1 }, { "a", 1 }, { "c", 1 } };
+static struct service_id_entry ids[] = { { { "a", 1 }, 1, { "sip:a@x.example", 15 } } };
+
+static struct setup_request make(int operation)
+{
+	return (struct setup_request){ .mc_system_ids = &target, .n_mc_system_ids = 1, .mc_ids = mc_ids, .n_mc_ids = 3,
+				       .operation = operation };
+}
+
+static struct verdict check(struct arena *a, const struct setup_request *r, struct setup *s)
+{
+	struct limits limits = LIMITS_DEFAULT;
+	return setup_check(a, r, &limits, s);
+}
+
+static enum cause cause_of(const struct setup_request *r)
+{
+	struct arena *a = arena_new(0);
+	struct setup s;
+	enum cause cause = check(a, r, &s).cause;
+	arena_free(a);
+	return cause;
+}
+
+static void elements_go_with_their_operation(void **state)
+{
+	(void)state;
+	struct user_revision revisions[] = { { STR("c"), 3 }, { STR("a"), 1 }, { STR("b"), UINT64_MAX } };
+	struct setup_request r = make(3);
+	assert_int_equal(cause_of(&r), CAUSE_UNSUPPORTED_ELEMENT);
+	r = make(-1);
+	assert_int_equal(cause_of(&r), CAUSE_UNSUPPORTED_ELEMENT);
+	r = make(OPERATION_REMOVE);
+	assert_int_equal(cause_of(&r), CAUSE_NO_CAUSE);
+	r.has_validity = true;
+	assert_int_equal(cause_of(&r), CAUSE_UNSUPPORTED_ELEMENT);
+	r = make(OPERATION_REMOVE), r.service_ids = ids, r.n_service_ids = 1;
+	assert_int_equal(cause_of(&r), CAUSE_UNSUPPORTED_ELEMENT);
+	r = make(OPERATION_REMOVE), r.revisions = revisions, r.n_revisions = 1;
+	assert_int_equal(cause_of(&r), CAUSE_NO_CAUSE);
+	r.operation = OPERATION_SETUP;
+	assert_int_equal(cause_of(&r), CAUSE_UNSUPPORTED_ELEMENT);
+	r = make(OPERATION_UPDATE), r.revisions = revisions, r.n_revisions = 3;
+	r.service_ids = ids, r.n_service_ids = 1, r.has_validity = true;
+	assert_int_equal(cause_of(&r), CAUSE_NO_CAUSE);
+}
+
+static void expected_revisions(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct user_revision revisions[] = { { STR("c"), 3 }, { STR("a"), 1 }, { STR("b"), 2 } };
+	struct setup_request r = make(OPERATION_UPDATE);
+	struct setup s;
+	r.revisions = revisions, r.n_revisions = 3;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_NO_CAUSE);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(s.users[i].expected_revision, i + 1);
+	r.n_revisions = 2;
+	struct verdict v = check(a, &r, &s);
+	assert_int_equal(v.cause, CAUSE_MISSING_ELEMENT);
+	assert_int_equal(v.n_identities, 1);
+	assert_str(v.identities[0].mc_id, "b");
+	r.n_revisions = 3, revisions[2].revision = 0; /* no revision is 0 */
+	v = check(a, &r, &s);
+	assert_int_equal(v.cause, CAUSE_MISSING_ELEMENT);
+	assert_int_equal(v.n_identities, 1);
+	r.operation = OPERATION_REMOVE;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_MISSING_ELEMENT);
+	revisions[2] = (struct user_revision){ STR("z"), 1 };
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_UNPAIRED_MC_SERVICE_ID);
+	revisions[2] = (struct user_revision){ STR("a"), 1 };
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_DUPLICATE_IDENTITY);
+	arena_free(a);
+}
+
+static void windows(void **state)
+{
+	(void)state;
+	struct setup_request r = make(OPERATION_SETUP);
+	r.has_validity = true;
+	assert_int_equal(cause_of(&r), CAUSE_NO_CAUSE);
+	r.validity = (struct validity){ 5, 0 };
+	assert_int_equal(cause_of(&r), CAUSE_NO_CAUSE);
+	r.validity = (struct validity){ 5, 6 };
+	assert_int_equal(cause_of(&r), CAUSE_NO_CAUSE);
+	r.validity = (struct validity){ 5, 5 };
+	assert_int_equal(cause_of(&r), CAUSE_INVALID_VALIDITY);
+	assert_true(validity_covers((struct validity){ 0, 0 }, 7));
+	assert_true(validity_covers((struct validity){ 7, 8 }, 7));
+	assert_false(validity_covers((struct validity){ 8, 0 }, 7));
+	assert_false(validity_covers((struct validity){ 0, 7 }, 7));
+}
+
+static void times(void **state)
+{
+	(void)state;
+	enum { NO = CAUSE_NO_CAUSE, EXPIRED = CAUSE_REQUEST_EXPIRED, VALIDITY = CAUSE_INVALID_VALIDITY };
+	static const uint64_t now = 1709210096789; /* a leap day */
+	static const struct {
+		uint64_t not_after, expires;
+		bool from_system;
+		int cause;
+		const char *detail;
+	} cases[] = {
+		{ 0, 0, false, NO, NULL },
+		{ 0, 0, true, EXPIRED, "expires is left out; it is 2024-02-29T12:34:56Z here" },
+		{ 0, 1, false, NO, NULL }, /* an ACMC's wish */
+		{ 0, now, true, NO, NULL },
+		{ 0, now - 1, true, EXPIRED,
+		  "the request expires at 2024-02-29T12:34:56Z, which has passed; it is 2024-02-29T12:34:56Z here" },
+		{ 0, now + EXPIRES_AHEAD_MAX_MS, true, NO, NULL },
+		{ 0, now + EXPIRES_AHEAD_MAX_MS + 1, true, EXPIRED,
+		  "the request expires at 2024-03-31T12:34:56Z, more than 31 days ahead; it is 2024-02-29T12:34:56Z here" },
+		{ 0, UINT64_MAX, true, EXPIRED, NULL },
+		{ now + 1, 0, false, NO, NULL },
+		{ now, 0, false, VALIDITY,
+		  "the validity ends at 2024-02-29T12:34:56Z, which has passed; it is 2024-02-29T12:34:56Z here" },
+		{ 1, now, true, VALIDITY,
+		  "the validity ends at 1970-01-01T00:00:00Z, which has passed; it is 2024-02-29T12:34:56Z here" },
+		{ 1, 1, true, EXPIRED, NULL },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char detail[200] = "";
+		struct setup s = { .has_validity = true, .validity = { 0, cases[i].not_after },
+				   .expires_ms = cases[i].expires };
+		assert_int_equal(setup_times_check(&s, now, cases[i].from_system, detail, sizeof detail), cases[i].cause);
+		if (cases[i].detail)
+			assert_string_equal(detail, cases[i].detail);
+	}
+}
+
+static struct str content(struct arena *a, const struct setup_request *r)
+{
+	struct setup s;
+	assert_int_equal(check(a, r, &s).cause, CAUSE_NO_CAUSE);
+	return setup_content(a, &s);
+}
+
+/* Digests of it are in stores. */
+static void content_of_version_1_stays(void **state)
+{
+	(void)state;
+	static const char expected[] = "\1\0\0\0\0\0\0\0\3"
+				       "\0\0\0\1" "a\0\0\0\1\1\0\0\0\x0f" "sip:a@x.example"
+				       "\0\0\0\1" "b\0\0\0\0" "\0\0\0\1" "c\0\0\0\0";
+	struct arena *a = arena_new(0);
+	struct setup_request r = make(OPERATION_SETUP);
+	r.service_ids = ids, r.n_service_ids = 1;
+	for (int i = 0; i < 2; i++) {
+		struct str c = content(a, &r);
+		assert_int_equal(c.len, sizeof expected - 1);
+		assert_memory_equal(c.ptr, expected, c.len);
+		r.expires_ms = 1, r.part = 2, r.parts = 3; /* no content */
+	}
+	arena_free(a);
+}
+
+static void content_has_what_is_asked_for(void **state)
+{
+	(void)state;
+	enum { N = 13 };
+	struct arena *a = arena_new(0);
+	struct setup_request r[N];
+	struct user_revision one[] = { { STR("a"), 1 }, { STR("b"), 2 }, { STR("c"), 3 } };
+	struct user_revision two[] = { { STR("a"), 1 }, { STR("b"), 2 }, { STR("c"), 1ull << 40 } };
+	struct str contents[N];
+	for (size_t i = 0; i < N; i++)
+		r[i] = make(i < 6 ? OPERATION_SETUP : i < 9 ? OPERATION_UPDATE : OPERATION_REMOVE);
+	r[1].has_validity = true;
+	r[2].has_validity = true, r[2].validity.not_before_ms = 1;
+	r[3].has_validity = true, r[3].validity.not_after_ms = 1;
+	r[4].dry_run = true;
+	r[5].best_effort = true;
+	for (size_t i = 6; i < 9; i++)
+		r[i].revisions = i == 8 ? two : one, r[i].n_revisions = 3;
+	r[7].has_validity = true;
+	for (size_t i = 10; i < 13; i++)
+		r[i].revisions = i == 12 ? two : one, r[i].n_revisions = i == 10 ? 1 : 3;
+	for (size_t i = 0; i < N; i++) {
+		contents[i] = content(a, &r[i]);
+		for (size_t j = 0; j < i; j++)
+			assert_false(str_eq(contents[i], contents[j]));
+	}
+	arena_free(a);
+}
+
+static void onward_to_a_partner(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct user_revision revisions[] = { { STR("c"), 3 }, { STR("a"), 1 } };
+	struct setup_request r = make(OPERATION_REMOVE), sent;
+	struct setup s, same;
+	r.revisions = revisions, r.n_revisions = 2;
+	r.expires_ms = 9, r.dry_run = r.best_effort = true, r.part = 1, r.parts = 2;
+	check(a, &r, &s);
+	assert_true(setup_to_request(a, &s, target, &sent));
+	assert_int_equal(sent.n_revisions, 2);
+	assert_int_equal(sent.expires_ms, 9);
+	assert_true(sent.part == 0 && sent.parts == 0);
+	assert_int_equal(check(a, &sent, &same).cause, CAUSE_NO_CAUSE);
+	assert_true(str_eq(setup_content(a, &s), setup_content(a, &same)));
+	r = make(OPERATION_SETUP), r.has_validity = true, r.validity.not_after_ms = 9;
+	check(a, &r, &s);
+	assert_true(setup_to_request(a, &s, target, &sent));
+	assert_true(sent.has_validity && sent.validity.not_after_ms == 9);
+	assert_int_equal(check(a, &sent, &same).cause, CAUSE_NO_CAUSE);
+	assert_true(str_eq(setup_content(a, &s), setup_content(a, &same)));
+	assert_true(setup_request_needs_version_2(&sent));
+	r = make(OPERATION_SETUP), r.part = 1, r.parts = 2;
+	check(a, &r, &s);
+	assert_true(setup_to_request(a, &s, target, &sent));
+	assert_false(setup_request_needs_version_2(&sent));
+	arena_free(a);
+}
+
+/* Revisions and named users, by position in a, b, c; a digit for each. */
+struct answer_case {
+	int operation;
+	bool best_effort, dry_run;
+	uint32_t version;
+	int cause;
+	const char *revisions, *named;
+	bool good;
+};
+
+static bool judged_good(const struct answer_case *c)
+{
+	struct arena *a = arena_new(0);
+	struct user_revision expected[] = { { STR("a"), 1 }, { STR("b"), 1 }, { STR("c"), 1 } }, revisions[4];
+	struct identity_cause named[4];
+	struct setup_request r = make(c->operation);
+	struct setup s;
+	struct setup_response answer;
+	struct verdict v = { .cause = (enum cause)c->cause, .identities = named };
+	if (c->operation == OPERATION_UPDATE)
+		r.revisions = expected, r.n_revisions = 3;
+	r.best_effort = c->best_effort, r.dry_run = c->dry_run;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_NO_CAUSE);
+	for (const char *p = c->named; *p; p++)
+		named[v.n_identities++] = (struct identity_cause){ { p, 1 }, STR_NONE, CAUSE_REVISION_MISMATCH };
+	assert_true(setup_to_response(a, &s, target, ORIGIN_PARTNER_ACMS, &v, &answer));
+	assert_int_equal(answer.n_service_ids, 0);
+	answer.revisions = revisions;
+	for (const char *p = c->revisions; *p; p++)
+		revisions[answer.n_revisions++] = (struct user_revision){ { p, 1 }, 7 };
+	const char *fault = setup_response_fault(&s, target, c->version, &answer);
+	assert_true(!fault || strncmp(fault, "a response ", 11) == 0);
+	if (answer.n_revisions > 0 && !fault) { /* no revision is 0 */
+		revisions[0].revision = 0;
+		assert_non_null(setup_response_fault(&s, target, c->version, &answer));
+	}
+	arena_free(a);
+	return !fault;
+}
+
+static void answers(void **state)
+{
+	(void)state;
+	enum { SETUP, UPDATE, REMOVE, PARTLY = CAUSE_PARTLY_DONE, MISMATCH = CAUSE_REVISION_MISMATCH };
+	static const struct answer_case cases[] = {
+		{ SETUP, false, false, 1, 0, "", "", true },
+		{ SETUP, false, false, 1, 0, "abc", "", false }, /* not in version 1 */
+		{ SETUP, false, false, 2, 0, "", "", false },
+		{ SETUP, false, false, 2, 0, "ab", "", false },
+		{ SETUP, false, false, 2, 0, "cab", "", true },
+		{ SETUP, false, false, 2, 0, "abb", "", false },
+		{ SETUP, false, false, 2, 0, "abz", "", false },
+		{ SETUP, false, false, 2, 0, "abca", "", false },
+		{ SETUP, false, true, 2, 0, "", "", true }, /* nothing was done */
+		{ SETUP, false, true, 2, 0, "abc", "", true },
+		{ UPDATE, false, false, 2, 0, "abc", "", true },
+		{ UPDATE, false, false, 2, 0, "", "", false },
+		{ REMOVE, false, false, 2, 0, "", "", true },
+		{ REMOVE, false, false, 2, 0, "abc", "", false }, /* they are gone */
+		{ UPDATE, false, false, 2, MISMATCH, "b", "b", true },
+		{ UPDATE, false, false, 2, MISMATCH, "z", "b", false },
+		{ UPDATE, false, false, 2, MISMATCH, "", "", true },
+		{ UPDATE, false, false, 2, PARTLY, "ac", "b", false }, /* was not to be done in part */
+		{ UPDATE, true, false, 2, PARTLY, "ac", "b", true },
+		{ UPDATE, true, false, 2, PARTLY, "ac", "bb", true },
+		{ UPDATE, true, false, 2, PARTLY, "abc", "b", false },
+		{ UPDATE, true, false, 2, PARTLY, "a", "b", false }, /* what of c? */
+		{ UPDATE, true, false, 2, PARTLY, "", "b", false },
+		{ UPDATE, true, true, 2, PARTLY, "", "b", true },
+		{ UPDATE, true, false, 2, PARTLY, "", "abc", false }, /* that is nobody */
+		{ UPDATE, true, false, 2, PARTLY, "abc", "", false }, /* that is everybody */
+		{ UPDATE, true, false, 2, MISMATCH, "", "abc", true },
+		{ SETUP, true, false, 2, PARTLY, "ab", "c", true },
+		{ REMOVE, true, false, 2, PARTLY, "", "c", true },
+		{ REMOVE, true, false, 2, PARTLY, "", "abc", false },
+		{ REMOVE, true, false, 2, PARTLY, "", "", false },
+		{ REMOVE, true, false, 2, CAUSE_APPROVAL_TIMEOUT, "", "", true },
+		{ REMOVE, true, false, 2, CAUSE_PARTNER_VERSION, "", "", false }, /* not the partner's to say */
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		if (judged_good(&cases[i]) != cases[i].good)
+			fail_msg("case %zu", i);
+	}
+}
+
+static void elements_that_version_1_has_not(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct setup_request r = make(OPERATION_SETUP);
+	struct setup s;
+	struct setup_response answer;
+	struct verdict v = { .cause = CAUSE_REJECTED };
+	check(a, &r, &s);
+	assert_true(setup_to_response(a, &s, target, ORIGIN_PARTNER_ACMS, &v, &answer));
+	answer.decided_by.acmc = STR("chief");
+	assert_null(setup_response_fault(&s, target, 2, &answer));
+	assert_non_null(setup_response_fault(&s, target, 1, &answer));
+	answer.decided_by.acmc = STR_NONE, answer.receipt = STR("x");
+	assert_non_null(setup_response_fault(&s, target, 1, &answer));
+	arena_free(a);
+}
+
+static void names(void **state)
+{
+	(void)state;
+	assert_string_equal(operation_name(OPERATION_SETUP), "setup");
+	assert_string_equal(operation_name(OPERATION_UPDATE), "update");
+	assert_string_equal(operation_name(OPERATION_REMOVE), "remove");
+	assert_null(operation_name(OPERATIONS));
+	assert_null(operation_name(-1));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(elements_go_with_their_operation),
+		cmocka_unit_test(expected_revisions),
+		cmocka_unit_test(windows),
+		cmocka_unit_test(times),
+		cmocka_unit_test(content_of_version_1_stays),
+		cmocka_unit_test(content_has_what_is_asked_for),
+		cmocka_unit_test(onward_to_a_partner),
+		cmocka_unit_test(answers),
+		cmocka_unit_test(elements_that_version_1_has_not),
+		cmocka_unit_test(names),
+	};
+	return cmocka_run_group_tests_name("setup_v2", tests, NULL, NULL);
+}
