@@ -89,8 +89,16 @@ struct verdict authorise_acmc(struct arena *a, const struct acmc_rule *acmc,
 		return (struct verdict){ .cause = CAUSE_ACMC_NOT_AUTHORISED };
 	if (setup->home_acmc_id.ptr && !listed(acmc->home_acmc_ids, setup->home_acmc_id))
 		return (struct verdict){ .cause = CAUSE_HOME_ACMC_ID_NOT_BOUND };
+	if (!acmc->may[setup->operation])
+		return (struct verdict){ .cause = CAUSE_OPERATION_NOT_PERMITTED };
 	return check_identities(a, setup, acmc->mc_ids, acmc->mc_service_id_domains,
 				CAUSE_IDENTITY_NOT_PERMITTED);
+}
+
+/* The list's "*" is every partner. */
+static bool covers(struct conf_str_list list, struct str system)
+{
+	return listed(list, system) || listed(list, STR("*"));
 }
 
 enum cause authorise_target(const struct config *config, const struct acmc_rule *acmc,
@@ -106,10 +114,21 @@ enum cause authorise_target(const struct config *config, const struct acmc_rule 
 	const struct partner_rule *found = config_partner(config, target);
 	if (!found || !found->host.ptr)
 		return CAUSE_UNKNOWN_TARGET;
-	if (!listed(acmc->partners, target) && !listed(acmc->partners, STR("*")))
+	if (!covers(acmc->partners, target))
 		return CAUSE_TARGET_NOT_PERMITTED;
 	*partner = found;
 	return CAUSE_NO_CAUSE;
+}
+
+enum cause authorise_query_target(const struct config *config, const struct acmc_rule *acmc,
+				  struct str target, const struct partner_rule **partner)
+{
+	return authorise_target(config, acmc, target, 1, partner);
+}
+
+bool authorise_approver(const struct acmc_rule *acmc, struct str home)
+{
+	return covers(acmc->approves, home);
 }
 
 struct verdict authorise_home_system(struct arena *a, const struct partner_rule *home,
@@ -119,6 +138,8 @@ struct verdict authorise_home_system(struct arena *a, const struct partner_rule 
 		return (struct verdict){ .cause = CAUSE_WRONG_TARGET };
 	if (!home->may_provision)
 		return (struct verdict){ .cause = CAUSE_HOME_SYSTEM_NOT_AUTHORISED };
+	if (home->approval[setup->operation] == APPROVAL_DENY)
+		return (struct verdict){ .cause = CAUSE_OPERATION_NOT_PERMITTED };
 	return check_identities(a, setup, home->mc_ids, home->mc_service_id_domains,
 				CAUSE_OUTSIDE_NAMESPACE);
 }

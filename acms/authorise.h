@@ -9,7 +9,7 @@
  * Who may do what: pure functions of rules, principal and request. What no rule allows is denied.
  */
 
-/* Step 2 of the source's procedure, for the request as a whole: 101, 102, 104. */
+/* Step 2 of the source's procedure, for the request as a whole: 101, 102, 107, 104. */
 struct verdict authorise_acmc(struct arena *a, const struct acmc_rule *acmc,
 			      const struct setup *setup);
 
@@ -20,7 +20,17 @@ struct verdict authorise_acmc(struct arena *a, const struct acmc_rule *acmc,
 enum cause authorise_target(const struct config *config, const struct acmc_rule *acmc,
 			    struct str target, size_t times, const struct partner_rule **partner);
 
-/* Step 4, at the partner: 305, 105, 106. own: our MC system ID. */
+/*
+ * Whether it may look at what a partner holds or is believed to hold, and reconcile: it must be one that it may address.
+ * 301, 303, 304, 103, or CAUSE_NO_CAUSE with *partner set.
+ */
+enum cause authorise_query_target(const struct config *config, const struct acmc_rule *acmc,
+				  struct str target, const struct partner_rule **partner);
+
+/* Whether it decides what waits for approval of this home system. */
+bool authorise_approver(const struct acmc_rule *acmc, struct str home);
+
+/* Step 4, at the partner: 305, 105, 107 (the operation's policy is deny), 106. own: our MC system ID. */
 struct verdict authorise_home_system(struct arena *a, const struct partner_rule *home,
 				     struct str own, const struct setup *setup);
 

@@ -9,6 +9,8 @@
  * across entries.
  */
 
+enum { DAY = 86400 }; /* in seconds */
+
 /* --- readers --- */
 
 static void read_log_level(struct conf *c, const struct conf_node *node, const struct conf_key *key,
@@ -21,6 +23,62 @@ static void read_log_level(struct conf *c, const struct conf_node *node, const s
 		conf_mistake(c, node, "must be error, warning, info or debug");
 	else if (s.ptr)
 		*(struct str *)field = s;
+}
+
+/* Which of the words a scalar is; -1: none, which was reported with their advice. */
+static int read_word(struct conf *c, const struct conf_node *node, const char *const *words, size_t n,
+		     const char *advice)
+{
+	struct str s = conf_scalar(c, node);
+	for (size_t i = 0; s.ptr && i < n; i++) {
+		if (str_eq(s, str_of(words[i])))
+			return (int)i;
+	}
+	if (s.ptr)
+		conf_mistake(c, node, "%s", advice);
+	return -1;
+}
+
+static void read_requests(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			  void *field)
+{
+	static const char *const words[] = { "own", "all" };
+	(void)key;
+	*(bool *)field = read_word(c, node, words, 2,
+				   "must be own (the requests that it asked for itself) or all") == 1;
+}
+
+static void read_operation(struct conf *c, const struct conf_node *item, size_t i, void *context)
+{
+	static const char *const words[OPERATIONS] = { "setup", "update", "remove" };
+	bool *may = context;
+	int operation = read_word(c, item, words, OPERATIONS, "must be setup, update or remove");
+	(void)i;
+	if (operation >= 0 && may[operation])
+		conf_mistake(c, item, "given twice");
+	else if (operation >= 0)
+		may[operation] = true;
+}
+
+static void read_operations(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			    void *field)
+{
+	(void)key;
+	memset(field, 0, OPERATIONS * sizeof(bool));
+	if (conf_each(c, node, read_operation, field) && conf_count(node) == 0)
+		conf_mistake(c, node, "must name setup, update or remove; an ACMC that may ask for none of "
+			     "them needs no partners");
+}
+
+static void read_policy(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			void *field)
+{
+	static const char *const words[] = { "automatic", "manual", "deny" };
+	(void)key;
+	int policy = read_word(c, node, words, 3,
+			       "must be automatic, manual (an ACMC that approves decides) or deny");
+	if (policy >= 0)
+		*(enum approval *)field = (enum approval)policy;
 }
 
 /* A list of scalars, each judged, and perhaps replaced, by check. */
@@ -180,17 +238,21 @@ static void read_listen(struct conf *c, const struct conf_node *node, const stru
 		conf_mistake(c, node, "must name an address at least");
 }
 
+static const struct acmc_rule acmc_defaults = { .may = { true, true, true } };
+
 static void read_clients(struct conf *c, const struct conf_node *node, const struct conf_key *key,
 			 void *field)
 {
 	struct config *config = field;
 	(void)key;
-	config->acmcs = read_items(c, node, client_keys, sizeof *config->acmcs, NULL,
+	config->acmcs = read_items(c, node, client_keys, sizeof *config->acmcs, &acmc_defaults,
 				   &config->n_acmcs);
 }
 
 static const struct partner_rule partner_defaults = { .max_users = 1000000,
-						      .max_requests_in_flight = 256 };
+						      .max_requests_in_flight = 256,
+						      .decide_within_s = 7 * DAY,
+						      .max_pending = 1000 };
 
 static void read_partners(struct conf *c, const struct conf_node *node, const struct conf_key *key,
 			  void *field)
@@ -236,6 +298,9 @@ static const struct conf_key client_keys[] = {
 	KEY("partners", read_targets, struct acmc_rule, partners),
 	KEY("mc_ids", read_mc_ids, struct acmc_rule, mc_ids),
 	KEY("mc_service_id_domains", read_domains, struct acmc_rule, mc_service_id_domains),
+	KEY("operations", read_operations, struct acmc_rule, may),
+	KEY("requests", read_requests, struct acmc_rule, sees_all_requests),
+	KEY("approves", read_targets, struct acmc_rule, approves),
 	END
 };
 
@@ -246,12 +311,22 @@ static const struct conf_key acmcs_keys[] = {
 	END
 };
 
+static const struct conf_key approval_keys[] = {
+	KEY("setup", read_policy, struct partner_rule, approval[OPERATION_SETUP]),
+	KEY("update", read_policy, struct partner_rule, approval[OPERATION_UPDATE]),
+	KEY("remove", read_policy, struct partner_rule, approval[OPERATION_REMOVE]),
+	END
+};
+
 static const struct conf_key provision_keys[] = {
 	MUST("mc_ids", read_mc_ids, struct partner_rule, mc_ids),
 	KEY("mc_service_id_domains", read_domains, struct partner_rule, mc_service_id_domains),
 	RANGE("max_users", conf_number, struct partner_rule, max_users, 0, UINT32_MAX),
 	RANGE("max_requests_in_flight", conf_number, struct partner_rule, max_requests_in_flight, 1,
 	      65536),
+	SECTION("approval", false, approval_keys),
+	RANGE("decide_within", conf_seconds, struct partner_rule, decide_within_s, 1, 30 * DAY),
+	RANGE("max_pending", conf_number, struct partner_rule, max_pending, 1, 1000000),
 	END
 };
 
@@ -283,6 +358,9 @@ static const struct conf_key limits_keys[] = {
 	RANGE("idle_timeout", conf_seconds, struct config, limits.idle_timeout_seconds, 3, 86400),
 	RANGE("partner_timeout", conf_seconds, struct config, partner_timeout_s, 1, 3600),
 	RANGE("shutdown_timeout", conf_seconds, struct config, shutdown_timeout_s, 1, 300),
+	RANGE("request_deadline", conf_seconds, struct config, request_deadline_s, 1, 30 * DAY),
+	RANGE("keep_answers", conf_seconds, struct config, keep_answers_s, 1, 3650 * DAY),
+	RANGE("max_unfinished_requests", conf_number, struct config, max_unfinished, 1, 10000000),
 	END
 };
 
@@ -318,6 +396,9 @@ static const struct config defaults = {
 	.frame_timeout_s = 30,
 	.partner_timeout_s = 30,
 	.shutdown_timeout_s = 10,
+	.request_deadline_s = 7 * DAY,
+	.keep_answers_s = 30 * DAY,
+	.max_unfinished = 100000,
 	.expiry_warning_days = 30,
 };
 
@@ -396,19 +477,51 @@ static void check_unique(struct conf *c, const struct conf_node *list, const cha
 	c->path[0] = '\0';
 }
 
+/* What a client has under key are partners that are configured. */
 static void check_partner_names(struct conf *c, const struct config *config,
-				const struct conf_node *clients)
+				const struct conf_node *clients, const char *key)
 {
 	const struct conf_node *client = clients && clients->kind == CONF_LIST ? clients->child : NULL;
-	snprintf(c->path, sizeof c->path, "acmcs.clients.partners");
+	snprintf(c->path, sizeof c->path, "acmcs.clients.%s", key);
 	for (; client; client = client->next) {
-		const struct conf_node *list = child(client, "partners");
+		const struct conf_node *list = child(client, key);
 		const struct conf_node *name = list && list->kind == CONF_LIST ? list->child : NULL;
 		for (; name; name = name->next) {
 			if (name->kind == CONF_SCALAR && mc_system_id_valid(name->scalar) &&
 			    !config_partner(config, name->scalar))
 				conf_mistake(c, name, "no such partner is configured");
 		}
+	}
+	c->path[0] = '\0';
+}
+
+static bool somebody_approves(const struct config *config, struct str home)
+{
+	for (size_t i = 0; i < config->n_acmcs; i++) {
+		const struct conf_str_list *list = &config->acmcs[i].approves;
+		for (size_t j = 0; j < list->n; j++) {
+			if (list->items[j].ptr &&
+			    (str_eq(list->items[j], STR("*")) || str_eq(list->items[j], home)))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* What waits for a decision that nobody may make is refused days later: that is never what was meant. */
+static void check_deciders(struct conf *c, const struct config *config, const struct conf_node *partners)
+{
+	const struct conf_node *node = partners && partners->kind == CONF_LIST ? partners->child : NULL;
+	snprintf(c->path, sizeof c->path, "partners.provision.approval");
+	for (size_t i = 0; node && i < config->n_partners; node = node->next, i++) {
+		const struct partner_rule *p = &config->partners[i];
+		bool manual = false;
+		for (int operation = 0; operation < OPERATIONS; operation++)
+			manual |= p->approval[operation] == APPROVAL_MANUAL;
+		if (manual && p->mc_system_id.ptr && !somebody_approves(config, p->mc_system_id))
+			conf_mistake(c, child(child(node, "provision"), "approval"),
+				     "manual, but no ACMC decides: name %.*s under approves of one of "
+				     "acmcs.clients", STR_ARG(p->mc_system_id));
 	}
 	c->path[0] = '\0';
 }
@@ -424,7 +537,9 @@ static void check_whole(struct conf *c, const struct config *config, const struc
 		     "another partner may provision the same");
 	check_unique(c, clients, NULL, "name", "another ACMC has this name");
 	check_unique(c, clients, NULL, "certificate", "another ACMC has this certificate name");
-	check_partner_names(c, config, clients);
+	check_partner_names(c, config, clients, "partners");
+	check_partner_names(c, config, clients, "approves");
+	check_deciders(c, config, partners);
 	for (size_t i = 0; i < config->n_partners; i++) {
 		if (config->mc_system_id.ptr &&
 		    str_eq(config->partners[i].mc_system_id, config->mc_system_id))

@@ -33,6 +33,19 @@ static void print_list(FILE *f, int indent, const char *key, struct conf_str_lis
 	fputs("]\n", f);
 }
 
+static void print_operations(const struct acmc_rule *a, FILE *f)
+{
+	static const char *const words[OPERATIONS] = { "setup", "update", "remove" };
+	const char *between = "      operations: [";
+	for (int i = 0; i < OPERATIONS; i++) {
+		if (!a->may[i])
+			continue;
+		fprintf(f, "%s%s", between, words[i]);
+		between = ", ";
+	}
+	fputs("]\n", f);
+}
+
 static void print_acmcs(const struct config *c, FILE *f)
 {
 	if (c->acmc_trust_anchors.n == 0)
@@ -51,7 +64,23 @@ static void print_acmcs(const struct config *c, FILE *f)
 		print_list(f, 6, "partners", a->partners);
 		print_list(f, 6, "mc_ids", a->mc_ids);
 		print_list(f, 6, "mc_service_id_domains", a->mc_service_id_domains);
+		print_operations(a, f);
+		fprintf(f, "      requests: %s\n", a->sees_all_requests ? "all" : "own");
+		print_list(f, 6, "approves", a->approves);
 	}
+}
+
+static const char *policy(enum approval a)
+{
+	switch (a) {
+	case APPROVAL_AUTOMATIC:
+		return "automatic";
+	case APPROVAL_MANUAL:
+		return "manual";
+	case APPROVAL_DENY:
+		break;
+	}
+	return "deny";
 }
 
 static void print_partner(const struct partner_rule *p, FILE *f)
@@ -74,6 +103,11 @@ static void print_partner(const struct partner_rule *p, FILE *f)
 	print_list(f, 6, "mc_service_id_domains", p->mc_service_id_domains);
 	fprintf(f, "      max_users: %u\n", p->max_users);
 	fprintf(f, "      max_requests_in_flight: %u\n", p->max_requests_in_flight);
+	fprintf(f, "      approval: {setup: %s, update: %s, remove: %s}\n",
+		policy(p->approval[OPERATION_SETUP]), policy(p->approval[OPERATION_UPDATE]),
+		policy(p->approval[OPERATION_REMOVE]));
+	fprintf(f, "      decide_within: %u s\n", p->decide_within_s);
+	fprintf(f, "      max_pending: %u\n", p->max_pending);
 }
 
 static void print_limits(const struct config *c, FILE *f)
@@ -93,9 +127,13 @@ static void print_limits(const struct config *c, FILE *f)
 		   "  frame_timeout: %u s\n"
 		   "  idle_timeout: %u s\n"
 		   "  partner_timeout: %u s\n"
-		   "  shutdown_timeout: %u s\n",
+		   "  shutdown_timeout: %u s\n"
+		   "  request_deadline: %u s\n"
+		   "  keep_answers: %u s\n"
+		   "  max_unfinished_requests: %u\n",
 		c->handshake_timeout_s, c->frame_timeout_s, c->limits.idle_timeout_seconds,
-		c->partner_timeout_s, c->shutdown_timeout_s);
+		c->partner_timeout_s, c->shutdown_timeout_s, c->request_deadline_s, c->keep_answers_s,
+		c->max_unfinished);
 }
 
 enum status config_print(const struct config *c, FILE *f)

@@ -2,7 +2,7 @@
 #include "acms/authorise.h"
 #include "unit.h"
 
-enum { RULES = 16, WORDS = 8, LIST = 8 };
+enum { RULES = 16, WORDS = 9, LIST = 8 };
 
 static struct named {
 	char name[32];
@@ -46,6 +46,27 @@ static struct setup parse_setup(char *users)
 	return s;
 }
 
+static const char *const operations[OPERATIONS] = { "setup", "update", "remove" };
+
+/* Setup, unless the word is another operation: lines that are about setup need not say so. */
+static enum operation operation_of(const char *word)
+{
+	for (int i = 0; word && i < OPERATIONS; i++) {
+		if (strcmp(word, operations[i]) == 0)
+			return (enum operation)i;
+	}
+	return OPERATION_SETUP;
+}
+
+static bool has_word(struct conf_str_list words, const char *word)
+{
+	for (size_t i = 0; i < words.n; i++) {
+		if (str_eq(words.items[i], str_of(word)))
+			return true;
+	}
+	return false;
+}
+
 static const char *verdict_on(char **w)
 {
 	static struct partner_rule partners[] = { { .mc_system_id = { "fire.example", 12 }, .host = { "h", 1 } },
@@ -60,7 +81,12 @@ static const char *verdict_on(char **w)
 		return mc_service_id_in_domain(str_of(w[1]), str_of(w[2])) ? "yes" : "no";
 	if (strcmp(w[0], "target") == 0)
 		return cause_name(authorise_target(&config, &find(w[1])->acmc, str_of(w[2]), (size_t)atoi(w[3]), &partner));
+	if (strcmp(w[0], "query") == 0)
+		return cause_name(authorise_query_target(&config, &find(w[1])->acmc, str_of(w[2]), &partner));
+	if (strcmp(w[0], "approver") == 0)
+		return authorise_approver(&find(w[1])->acmc, str_of(w[2])) ? "yes" : "no";
 	s = parse_setup(w[3]);
+	s.operation = operation_of(w[4]);
 	if (strcmp(w[0], "ask") == 0) {
 		s.home_acmc_id = strcmp(w[2], "-") ? str_of(w[2]) : STR_NONE;
 		return cause_name(authorise_acmc(arena, &find(w[1])->acmc, &s).cause);
@@ -76,10 +102,23 @@ static bool define(char **w)
 	struct named *r = &rules[n_rules];
 	if (strcmp(w[0], "acmc") == 0)
 		r->acmc = (struct acmc_rule){ .home_acmc_ids = list(w[2]), .partners = list(w[3]), .mc_ids = list(w[4]),
-					      .mc_service_id_domains = list(w[5]) };
+					      .mc_service_id_domains = list(w[5]), .may = { true, true, true } };
 	else if (strcmp(w[0], "system") == 0)
 		r->system = (struct partner_rule){ .may_provision = strcmp(w[2], "yes") == 0, .mc_ids = list(w[3]),
 						   .mc_service_id_domains = list(w[4]) };
+	else if (strcmp(w[0], "policy") == 0) {
+		enum approval *a = find(w[1])->system.approval;
+		a[operation_of(w[2])] = !strcmp(w[3], "deny") ? APPROVAL_DENY : !strcmp(w[3], "manual") ? APPROVAL_MANUAL : APPROVAL_AUTOMATIC;
+		return true;
+	} else if (strcmp(w[0], "may") == 0) {
+		struct conf_str_list words = list(w[2]);
+		for (int i = 0; i < OPERATIONS; i++)
+			find(w[1])->acmc.may[i] = has_word(words, operations[i]);
+		return true;
+	} else if (strcmp(w[0], "approves") == 0) {
+		find(w[1])->acmc.approves = list(w[2]);
+		return true;
+	}
 	else
 		return false;
 	snprintf(r->name, sizeof r->name, "%s", w[1]);
@@ -119,7 +158,7 @@ static void everyone_in_the_way_is_named_and_no_memory_still_denies(void **state
 	arena = arena_new(0);
 	char users[] = "a@x.example/sip:a@x.example,b@y.example/sip:b@x.example";
 	struct str mine = STR("*@x.example");
-	struct acmc_rule rule = { .partners = { &mine, 1 }, .mc_ids = { &mine, 1 } };
+	struct acmc_rule rule = { .partners = { &mine, 1 }, .mc_ids = { &mine, 1 }, .may = { true } };
 	struct setup s = parse_setup(users);
 	struct verdict v = authorise_acmc(arena, &rule, &s);
 	assert_int_equal(v.n_identities, 3);

@@ -109,12 +109,31 @@ static void default_deny(void **state)
 	free(text), free(mistakes);
 }
 
+static void what_is_left_out(void **state)
+{
+	(void)state;
+	char *text = slurp("deploy/examples/home.yaml"), *mistakes;
+	struct config *c = parse(text, "example", &mistakes);
+	const struct partner_rule *fire = config_partner(c, STR("fire.example"));
+	for (int i = 0; i < OPERATIONS; i++) {
+		assert_true(c->acmcs[0].may[i]);
+		assert_int_equal(fire->approval[i], APPROVAL_AUTOMATIC);
+	}
+	assert_false(c->acmcs[0].sees_all_requests);
+	assert_int_equal(c->acmcs[0].approves.n, 0);
+	assert_int_equal(fire->decide_within_s, 7 * 86400);
+	assert_int_equal(fire->max_pending, 1000);
+	config_free(c);
+	free(text), free(mistakes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(golden),
 		cmocka_unit_test(the_shipped_examples_are_good),
 		cmocka_unit_test(default_deny),
+		cmocka_unit_test(what_is_left_out),
 	};
 	return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }
