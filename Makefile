@@ -14,6 +14,10 @@ HARDEN   := -fPIE -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-fra
 LDSAN    := -fsanitize=$(SANITIZE)
 endif
 
+ifdef FAILPOINTS
+CFLAGS += -DACX_FAILPOINTS
+endif
+
 PACKAGES := libevent libevent_openssl libevent_pthreads openssl libprotobuf-c lmdb libcbor yaml-0.1 \
             yajl smartcols libsystemd
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(WARNINGS) $(HARDEN) -pthread -I. -I$(BUILD)/gen \
@@ -80,6 +84,12 @@ $(BUILD)/tests/$(1): $(call obj,tests/unit/$(1).c $(call needs,tests/unit/$(1).c
 	@$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS) -lcmocka
 endef
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
+
+# A tool of the black-box tests.
+$(BUILD)/tests/make_receipt: $(call obj,tests/blackbox/make_receipt.c $(call needs,tests/blackbox/make_receipt.c))
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
 define replay_rule
 $(BUILD)/tests/$(1): $(call obj,tests/fuzz/$(1).c tests/fuzz/replay.c $(call needs,tests/fuzz/$(1).c))

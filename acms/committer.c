@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include "common/failpoint.h"
 #include "common/log.h"
 
 enum { BATCH_JOBS = 512, BATCH_WEIGHT = 20000 };
@@ -59,7 +60,10 @@ static enum status commit_jobs(struct committer *c, struct job *first, size_t n,
 		return status;
 	for (struct job *job = first; n > 0 && store_status(t) == OK; job = job->next, n--)
 		run_job(c, job, t);
-	return store_commit(t, e);
+	fail_point("commit-before");
+	status = store_commit(t, e);
+	fail_point("commit-after");
+	return status;
 }
 
 static enum status commit_growing(struct committer *c, struct job *first, size_t n,

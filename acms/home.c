@@ -2,6 +2,7 @@
 #include "acms/authorise.h"
 #include "acms/server.h"
 #include "common/clock.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 
 /* A request of an ACMC between its checks and its commit. */
@@ -10,7 +11,8 @@ struct asking {
 	struct request *request;
 	struct arena *arena;        /* its own: outlives the request */
 	struct home_request what;
-	struct verdict verdict;     /* of a refusal */
+	struct verdict verdict;     /* of a refusal, */
+	struct verdict on_record;   /* and what the audit log says of it */
 	bool well_formed;
 	struct home_accepted out;
 };
@@ -41,7 +43,7 @@ static void respond_all(struct request *r, const struct route *routes, size_t n,
 static void run_refuse(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
 {
 	struct asking *g = (struct asking *)job;
-	home_refuse(t, work, &g->what, &g->verdict, now_ms);
+	home_refuse(t, work, &g->what, &g->on_record, now_ms);
 }
 
 static void refused(struct job *job, enum status status)
@@ -59,6 +61,7 @@ static void run_accept(struct job *job, struct store_txn *t, struct arena *work,
 {
 	struct asking *g = (struct asking *)job;
 	home_accept(t, work, &g->what, now_ms, &g->out);
+	fail_point("home-accept-written");
 }
 
 static void tell_accepted(struct peer *p, const struct asking *g)
@@ -114,6 +117,7 @@ static void accepted(struct job *job, enum status status)
 	struct request *r = g->request;
 	struct server *s = r->server;
 	struct peer *p = r->peer;
+	fail_point("home-accepted");
 	if (status != OK || g->out.reused) {
 		g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
 								       CAUSE_REQUEST_ID_REUSED };
@@ -134,6 +138,7 @@ static void accepted(struct job *job, enum status status)
 		else if (!counts || !a)
 			request_answered(r);
 	}
+	fail_point("home-accept-told");
 	if (fresh)
 		outbox_send(a); /* may free the arena, and g with it */
 	else
@@ -175,9 +180,13 @@ static void refuse(struct request *r, const struct acmc_rule *acmc, const struct
 		respond_all(r, routes, n, v, well_formed);
 		return;
 	}
-	if (!well_formed)
-		g->what.setup = (struct setup){ .request_id = r->received.request_id };
 	g->verdict = *v;
+	g->on_record = *v;
+	if (!well_formed) { /* what only looks like identities is no part of the audit log */
+		g->what.setup = (struct setup){ .request_id = r->received.request_id };
+		g->on_record.identities = NULL;
+		g->on_record.n_identities = 0;
+	}
 	g->well_formed = well_formed;
 	g->job.run = run_refuse;
 	g->job.done = refused;
@@ -269,6 +278,7 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 	const struct config *config = r->server->live->config;
 	struct route *own = arena_alloc(r->arena, sizeof *own);
 	size_t n = 0;
+	fail_point("home-received");
 	struct verdict v = setup_check(r->arena, &r->received, &config->limits, &r->setup);
 	bool well_formed = v.cause == CAUSE_NO_CAUSE;
 	struct route *routes = routes_of(r->arena, config, acmc, r->received.mc_system_ids,

@@ -259,7 +259,7 @@ static bool is_wanted(struct store_txn *t, struct arena *work, const struct home
 	struct answer_record before;
 	if (store_get_outbox(t, a->partner, a->request_id, &waits))
 		return true;
-	return a->response &&
+	return a->response && cause_kind(a->response->cause) != CAUSE_KIND_TRANSIENT &&
 	       store_get_answer(t, work, a->request_id, a->partner, &before) &&
 	       before.origin == ORIGIN_HOME_ACMS && cause_kind(before.cause) == CAUSE_KIND_UNKNOWN;
 }

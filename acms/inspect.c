@@ -116,6 +116,7 @@ struct entry {
 };
 
 struct page {
+	struct arena *arena;
 	struct entry *items;
 	size_t n;
 };
@@ -123,8 +124,8 @@ struct page {
 static bool keep(void *context, uint64_t number, struct str value)
 {
 	struct page *p = context;
-	p->items[p->n++] = (struct entry){ number, value };
-	return true;
+	p->items[p->n++] = (struct entry){ number, arena_str(p->arena, value) };
+	return p->n < PAGE_ENTRIES;
 }
 
 static void put_hex(struct json_writer *w, const char *key, const uint8_t *bytes, size_t n)
@@ -152,7 +153,7 @@ static void put_entry(struct json_writer *w, uint64_t number, const struct audit
 	json_number(w, (int64_t)number);
 	put_hex(w, "previous", r->previous, DIGEST_SIZE);
 	put_text(w, "at", str_of(when));
-	put_text(w, "action", STR("setup"));
+	put_text(w, "action", str_of(audit_action_name(r->action)));
 	put_text(w, "home", r->home);
 	put_text(w, "certificate", r->certificate);
 	put_text(w, "request_id", str_of(id));
@@ -178,13 +179,16 @@ static enum status read_page(struct store *s, struct arena *a, uint64_t *next, b
 			     struct page *p, struct error *e)
 {
 	struct store_txn *t;
+	p->arena = a;
 	p->items = a ? arena_array(a, PAGE_ENTRIES, sizeof *p->items) : NULL;
 	if (!p->items)
 		return error_set(e, ERR_MEMORY, "out of memory");
 	enum status status = store_begin_read(s, &t, e);
 	if (status != OK)
 		return status;
-	store_list_audit(t, a, next, PAGE_ENTRIES, more, keep, p);
+	*more = !store_list_audit(t, *next, keep, p);
+	if (p->n > 0)
+		*next = p->items[p->n - 1].number + 1;
 	return store_commit(t, e);
 }
 
@@ -195,7 +199,7 @@ static enum status export_audit(struct store *s, struct json_writer *w, struct e
 	enum status status = OK;
 	while (more && status == OK) {
 		struct arena *a = arena_new(0);
-		struct page p = { NULL, 0 };
+		struct page p = { NULL, NULL, 0 };
 		status = read_page(s, a, &next, &more, &p, e);
 		for (size_t i = 0; i < p.n && status == OK; i++) {
 			struct audit_record r;

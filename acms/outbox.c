@@ -3,6 +3,7 @@
 #include "acms/server.h"
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/receipt.h"
 #include "common/text.h"
@@ -196,6 +197,7 @@ static void run_answer(struct job *job, struct store_txn *t, struct arena *work,
 {
 	struct answer_job *j = (struct answer_job *)job;
 	home_answer(t, work, &j->what, now_ms, &j->out);
+	fail_point("home-answer-written");
 }
 
 static void answered(struct job *job, enum status status)
@@ -203,7 +205,9 @@ static void answered(struct job *job, enum status status)
 	struct answer_job *j = (struct answer_job *)job;
 	struct delivery *d = delivery_find(j->server, &j->what.request_id, j->what.partner);
 	struct partner_link *link = partner_link_find(j->server, j->what.partner);
+	fail_point("home-answered");
 	if (status != OK && d) {
+		d->by_ourselves = false;
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be written");
 	} else if (j->out.fault) {
 		if (d)
@@ -212,6 +216,7 @@ static void answered(struct job *job, enum status status)
 			partner_link_nonsense(link, j->out.fault);
 	} else if (d && j->out.recorded) {
 		publish(d, &j->out.setup, &j->out.answer);
+		fail_point("home-answer-told");
 		outbox_event(d, DELIVERY_EV_STORED, NULL);
 	} else if (!j->out.recorded) {
 		log_info("partner %s: a response that nobody waits for (late or repeated) is dropped",
@@ -270,6 +275,7 @@ static void answer_ourselves(struct delivery *d, enum cause cause)
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
 		return;
 	}
+	d->by_ourselves = true;
 	snprintf(j->detail, sizeof j->detail, "%s", d->detail);
 	j->what.cause = cause;
 	j->what.detail = j->detail;
@@ -302,10 +308,12 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		     const struct receipt *receipt)
 {
 	struct delivery *d = delivery_find(s, &response->request_id, partner);
-	if (d && d->phase == DELIVERY_PHASE_ANSWERING) { /* one is enough */
+	if (d && d->phase == DELIVERY_PHASE_ANSWERING && !d->by_ourselves) { /* one is enough */
 		arena_free(arena);
 		return;
 	}
+	if (d && d->phase == DELIVERY_PHASE_ANSWERING)
+		d = NULL; /* late by a hair: it takes the place of ours */
 	if (d && d->asked->kept && is_transient(response)) {
 		char why[160];
 		snprintf(why, sizeof why, "the partner says %s", cause_name(response->cause));

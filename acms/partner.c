@@ -242,3 +242,11 @@ void partner_setup(struct request *r, const struct partner_rule *home)
 	j->well_formed = true;
 	submit(j, r->setup.n_users);
 }
+
+void partner_held_query(struct query *q, const struct partner_rule *home)
+{
+	if (home->may_provision)
+		held_query(q, STORE_USERS, home->mc_system_id);
+	else
+		query_refuse(q, CAUSE_HOME_SYSTEM_NOT_AUTHORISED, NULL);
+}

@@ -7,6 +7,7 @@
 #include "common/crypto.h"
 #include "common/exchange.h"
 #include "common/frame.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/receipt_sign.h"
 #include "common/text.h"
@@ -122,6 +123,7 @@ static void send_one(struct partner_link *l, struct delivery *d, const struct se
 	} else if (over_limit(l, setup, message_size(&m) - FRAME_HEADER_SIZE)) {
 		unsendable(d, CAUSE_PARTNER_LIMIT);
 	} else {
+		fail_point("home-send");
 		exchange_send(l->conn, &m);
 		d->attempts++;
 		d->sent_mono_ms = clock_mono_ms();
@@ -443,6 +445,7 @@ static bool on_response(struct partner_link *l, struct arena *a, const struct se
 	struct receipt receipt;
 	bool has = l->version >= 2 && response->receipt.ptr;
 	struct delivery *d = delivery_of(l, &response->request_id);
+	fail_point("home-response");
 	if (has && !good_receipt(l, a, response, &receipt)) {
 		if (d)
 			outbox_nonsense(d, "a receipt that is not valid");

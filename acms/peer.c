@@ -190,6 +190,12 @@ uint32_t peer_version(const struct peer *p)
 	return p->version;
 }
 
+uint32_t peer_max_frame(const struct peer *p)
+{
+	return p->max_frame_bytes < p->limits.max_frame_bytes ? p->max_frame_bytes :
+								p->limits.max_frame_bytes;
+}
+
 const struct acmc_rule *peer_acmc(const struct peer *p)
 {
 	return p->principal.kind == PRINCIPAL_ACMC ? p->principal.acmc : NULL;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
+#include "acms/partner.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
@@ -221,10 +222,8 @@ static void on_tick(void *context)
 {
 	struct server *s = context;
 	partner_links_tick(s);
-	if (s->ticks++ % TICKS_A_SECOND == 0) {
+	if (s->ticks++ % TICKS_A_SECOND == 0)
 		outbox_tick(s);
-		sweep_tick(s);
-	}
 	loop_timer_set(s->tick, TICK_MS);
 }
 
@@ -275,6 +274,8 @@ static enum status start(struct server *s, struct error *e)
 	if (!s->expiry_timer || !s->stop_timer || !s->tick)
 		return error_set(e, ERR_MEMORY, "out of memory");
 	status = start_store(s, e);
+	if (status == OK && !(s->sweeper = sweeper_new(s)))
+		status = error_set(e, ERR_MEMORY, "out of memory");
 	if (status == OK)
 		status = loop_signal(s->loop, SIGHUP, on_reload, s, e);
 	if (status == OK)
@@ -311,6 +312,8 @@ static void finish(struct server *s)
 		}
 	}
 	outbox_free(s);
+	approval_free(s);
+	sweeper_free(s->sweeper);
 	committer_free(s->committer);
 	loop_wake_free(s->committed);
 	store_close(s->store);

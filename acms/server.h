@@ -103,7 +103,7 @@ void peers_kill(struct server *s, bool orderly);
 void peers_send_system(struct server *s, struct str mc_system_id, const struct message *m);
 void peer_send(struct peer *p, const struct message *m);
 uint32_t peer_version(const struct peer *p);
-/* The smaller of both ends' max_frame_bytes. */
+/* Bytes that a frame between us may have: the smaller of both ends' limits. */
 uint32_t peer_max_frame(const struct peer *p);
 /* The ACMC at its end, NULL if it is none (any more). */
 const struct acmc_rule *peer_acmc(const struct peer *p);
@@ -149,6 +149,7 @@ struct delivery {
 	unsigned attempts, nonsense;
 	bool told_delayed;
 	bool listed;                 /* by the link, under its phase */
+	bool by_ourselves;           /* what is being put on disk is not the partner's answer */
 	struct delivery_outlook outlook;
 	enum cause unsendable;       /* with DELIVERY_EV_UNSENDABLE: why */
 	uint64_t sent_mono_ms, due_mono_ms, pending_until_ms;
@@ -212,11 +213,6 @@ void partner_setup(struct request *r, const struct partner_rule *home);
 void partner_held_query(struct query *q, const struct partner_rule *home);
 /* Of a home system's users, or of what we believe about a partner. */
 void held_query(struct query *q, enum store_users which, struct str prefix);
-
-/* --- sweep.c: what ends by itself --- */
-
-/* Once a second. */
-void sweep_tick(struct server *s);
 
 /* --- approval.c: what waits for a decision --- */
 

@@ -48,6 +48,8 @@ enum status store_commit(struct store_txn *t, struct error *e);
 void store_abort(struct store_txn *t); /* NULL is fine */
 /* It cannot be used any more, until it is opened anew. */
 bool store_broken(const struct store *s);
+/* Makes it fail for want of memory: the caller could not make what it had to write. */
+void store_fail_memory(struct store_txn *t);
 /* The sticky status so far. */
 enum status store_status(const struct store_txn *t);
 /*

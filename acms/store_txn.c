@@ -50,6 +50,11 @@ bool txn_decoded(struct store_txn *t, enum status status, const struct error *e)
 	return status == OK;
 }
 
+void store_fail_memory(struct store_txn *t)
+{
+	txn_fail_status(t, ERR_MEMORY, "out of memory");
+}
+
 enum status store_status(const struct store_txn *t)
 {
 	return t->error.status;

@@ -16,6 +16,7 @@ struct sweeper {
 	struct loop_timer *timer;
 	struct commit_sweep what;
 	struct commit_swept swept;
+	struct request_id asked, asked_swept; /* where forgetting our ACMCs' requests goes on */
 	uint64_t pending_due_ms;  /* when to look through them */
 	uint64_t earliest_ms;     /* of those seen since the start of this look */
 };
@@ -34,6 +35,8 @@ static void run(struct job *job, struct store_txn *t, struct arena *work, uint64
 {
 	struct sweeper *w = (struct sweeper *)job;
 	commit_sweep(t, work, &w->what, now_ms, &w->swept);
+	w->asked_swept = w->asked;
+	home_prune(t, work, w->what.keep_ms, now_ms, &w->asked_swept);
 }
 
 static void submit(struct sweeper *w)
@@ -52,6 +55,7 @@ static void submit(struct sweeper *w)
 static void note_places(struct sweeper *w)
 {
 	w->what.requests = w->swept.requests;
+	w->asked = w->asked_swept;
 	if (!w->what.look_at_pending)
 		return;
 	w->what.pending = w->swept.pending;

@@ -148,16 +148,46 @@ struct found {
 	struct user_record record;
 };
 
+/* A page, copied: what the store shows is gone after the call. */
 struct page {
+	struct arena *arena;
 	struct found *items;
 	size_t n;
+	bool spent;
 };
+
+static bool copy_found(struct arena *a, struct str home, struct str mc_id,
+		       const struct user_record *r, struct found *out)
+{
+	struct user_service_id *ids = arena_array(a, r->n_service_ids, sizeof *ids);
+	*out = (struct found){ arena_str(a, home), arena_str(a, mc_id), *r };
+	out->record.service_ids = ids;
+	for (size_t i = 0; ids && i < r->n_service_ids; i++) {
+		ids[i].service = r->service_ids[i].service;
+		ids[i].mc_service_id = arena_str(a, r->service_ids[i].mc_service_id);
+	}
+	return ids && out->home.ptr && out->mc_id.ptr;
+}
 
 static bool keep(void *context, struct str home, struct str mc_id, const struct user_record *r)
 {
 	struct page *p = context;
-	p->items[p->n++] = (struct found){ home, mc_id, *r };
-	return true;
+	p->spent |= !copy_found(p->arena, home, mc_id, r, &p->items[p->n++]);
+	return !p->spent && p->n < PAGE_USERS;
+}
+
+static enum status read_page(struct store *s, struct str home, const struct user_key *after,
+			     struct page *p, bool *more, struct error *e)
+{
+	struct store_txn *t;
+	p->items = p->arena ? arena_array(p->arena, PAGE_USERS, sizeof *p->items) : NULL;
+	enum status status = p->items ? store_begin_read(s, &t, e) :
+					error_set(e, ERR_MEMORY, "out of memory");
+	if (status != OK)
+		return status;
+	*more = !store_list_users(t, STORE_USERS, home, after, keep, p);
+	status = end_read(t, e);
+	return status == OK && p->spent ? error_set(e, ERR_MEMORY, "out of memory") : status;
 }
 
 /*
@@ -166,26 +196,22 @@ static bool keep(void *context, struct str home, struct str mc_id, const struct 
  */
 static enum status each_page(struct store *s, struct str home, struct sink *to, struct error *e)
 {
-	struct arena *a = NULL;
-	struct user_key after = { STR_NONE, STR_NONE };
+	struct page before = { .arena = NULL };
 	enum status status = OK;
 	bool more = true;
 	while (more && status == OK && !to->bad) {
-		struct store_txn *t;
-		struct arena *next = arena_new(0);
-		struct page page = { next ? arena_array(next, PAGE_USERS, sizeof *page.items) : NULL, 0 };
-		status = page.items ? store_begin_read(s, &t, e) :
-				      error_set(e, ERR_MEMORY, "out of memory");
-		if (status == OK) {
-			store_list_users(t, next, home, &after, PAGE_USERS, &more, keep, &page);
-			status = end_read(t, e);
-		}
-		for (size_t i = 0; i < page.n && !to->bad; i++)
+		struct page page = { .arena = arena_new(0) };
+		struct user_key after = { STR_NONE, STR_NONE };
+		if (before.n > 0)
+			after = (struct user_key){ before.items[before.n - 1].home,
+						   before.items[before.n - 1].mc_id };
+		status = read_page(s, home, &after, &page, &more, e);
+		for (size_t i = 0; status == OK && i < page.n && !to->bad; i++)
 			take(to, page.items[i].home, page.items[i].mc_id, &page.items[i].record);
-		arena_free(a); /* after is in the page before until now */
-		a = next;
+		arena_free(before.arena);
+		before = page;
 	}
-	arena_free(a);
+	arena_free(before.arena);
 	return status;
 }
 
@@ -230,7 +256,7 @@ struct search {
 static bool look_in(struct search *s, struct str home)
 {
 	struct user_record record;
-	if (store_get_user(s->txn, s->arena, home, s->mc_id, &record))
+	if (store_get_user(s->txn, s->arena, STORE_USERS, home, s->mc_id, &record))
 		return take(s->to, home, s->mc_id, &record);
 	return true;
 }
@@ -248,7 +274,7 @@ static void find(struct search *s, const struct inspect *i)
 	if (i->n_arguments == 2 && i->home.ptr) {
 		look_in(s, i->home);
 	} else if (i->n_arguments == 2) {
-		store_list_systems(s->txn, s->arena, look_in_system, s);
+		store_list_systems(s->txn, look_in_system, s);
 	} else if (mc_service_id_canonical(s->arena, i->mc_service_id, &canonical, NULL) &&
 		   store_get_owner(s->txn, s->arena, canonical, &owner)) {
 		s->mc_id = owner.mc_id;

@@ -166,8 +166,13 @@ uint64_t cbor_get_negative(struct cbor_reader *r)
 	return next(r, TOKEN_NEGATIVE, TOKEN_NEGATIVE).value;
 }
 
+/* libcbor (0.8) takes the tags 6 to 20, COSE's among them, for no CBOR: those of one byte are read here. */
 uint64_t cbor_get_tag(struct cbor_reader *r)
 {
+	if (!r->bad && r->left > 0 && *r->at >= 0xC0 && *r->at < 0xC0 + 24) {
+		r->left--;
+		return *r->at++ - 0xC0;
+	}
 	return next(r, TOKEN_TAG, TOKEN_TAG).value;
 }
 

@@ -42,14 +42,18 @@ static struct peer_state *state_of(SSL *ssl)
 	return SSL_get_ex_data(ssl, state_index);
 }
 
+const struct judge *judge_of(SSL *ssl)
+{
+	return SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), judge_index);
+}
+
 /* --- contexts --- */
 
 static int verify(X509_STORE_CTX *c, void *unused)
 {
 	SSL *ssl = X509_STORE_CTX_get_ex_data(c, SSL_get_ex_data_X509_STORE_CTX_idx());
-	const struct judge *j = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), judge_index);
 	(void)unused;
-	int code = judge_chain(j, X509_STORE_CTX_get0_cert(c), X509_STORE_CTX_get0_untrusted(c),
+	int code = judge_chain(judge_of(ssl), X509_STORE_CTX_get0_cert(c), X509_STORE_CTX_get0_untrusted(c),
 			       state_of(ssl));
 	X509_STORE_CTX_set_error(c, code);
 	return code == X509_V_OK;
@@ -219,6 +223,7 @@ const void *tls_recheck(SSL *ssl, struct tls_context *c, struct error *e)
 	if (judge_chain(SSL_CTX_get_ex_data(c->ctx, judge_index), leaf, SSL_get_peer_cert_chain(ssl),
 			state) != X509_V_OK)
 		error_set(e, ERR_TLS, "%s", state->why);
+	ERR_clear_error();
 	return state->owner;
 }
 

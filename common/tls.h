@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "common/arena.h"
 #include "common/error.h"
 #include "common/str.h"
 
@@ -20,6 +21,18 @@ enum status tls_identity_load(const char *certificate_file, const char *key_file
 void tls_identity_free(struct tls_identity *i); /* NULL is fine */
 /* Seconds until it expires (negative: since), from now (Unix seconds). */
 int64_t tls_identity_expires_in(const struct tls_identity *i, int64_t now);
+
+/*
+ * Signatures by the key of a certificate, in COSE's algorithms and formats (RFC 9053: COSE_ES256 for P-256, COSE_ES384 for
+ * P-384, COSE_PS256 for RSA). From any thread. Which algorithm the identity's key has; ERR_TLS if it has none of them.
+ */
+enum status tls_identity_algorithm(const struct tls_identity *i, int *algorithm, struct error *e);
+/* From the arena. */
+enum status tls_identity_sign(const struct tls_identity *i, struct arena *a, struct str data,
+			      struct str *signature, struct error *e);
+/* Its certificate and intermediates (no self-signed ones), DER, from the arena. */
+enum status tls_identity_chain(const struct tls_identity *i, struct arena *a,
+			       const struct str **chain, size_t *n, struct error *e);
 
 /* Trust anchors and CRLs of one party. With CRLs, a certificate whose issuer has no valid CRL is refused. */
 struct tls_trust;
@@ -67,6 +80,35 @@ const void *tls_recheck(struct ssl_st *ssl, struct tls_context *c, struct error 
 void tls_peer_describe(struct ssl_st *ssl, char *out, size_t size);
 /* Seconds until the peer's certificate expires. */
 int64_t tls_peer_expires_in(struct ssl_st *ssl, int64_t now);
+
+/* Something signed, with the certificates that came along (DER, the signer's first). Borrowed. */
+struct tls_signed {
+	int algorithm; /* COSE's number */
+	struct str data, signature;
+	const struct str *chain;
+	size_t n_chain;
+};
+
+/*
+ * At a client: whether the party at the other end signed it. With the certificate of the connection, or with another that
+ * would be admitted in its place now: a server's certificate may be renewed while the connection lives.
+ */
+enum status tls_peer_verify(struct ssl_st *ssl, const struct tls_signed *what, struct error *e);
+
+/* Who signed. */
+struct tls_signer {
+	char certificate[300]; /* "URI:..." or "DNS:...", the first name in it, escaped */
+	char note[400];        /* what speaks against it now but did not when it signed; "": nothing */
+};
+
+/*
+ * Away from any connection: whether a server with this name ("URI:...", "DNS:..."; STR_NONE: any) under these anchors
+ * signed it. The chain must have been valid at signed_at (Unix seconds), which is the signer's own word. That certificates
+ * or CRLs have expired until now is noted, since an old signature is none the worse for it; revocation refuses it, whenever
+ * it was, since who holds a stolen key may say any time.
+ */
+enum status tls_trust_verify(const struct tls_trust *t, const struct tls_signed *what, struct str name,
+			     int64_t signed_at, int64_t now, struct tls_signer *signer, struct error *e);
 
 /* "acx/1" was agreed on; for after the handshake. */
 bool tls_protocol_agreed(struct ssl_st *ssl);

@@ -5,7 +5,7 @@
 #include <openssl/x509.h>
 #include "common/tls.h"
 
-/* Shared by tls.c (contexts and connections), tls_files.c (loading) and tls_verify.c (judging). */
+/* Shared by tls.c (contexts and connections), tls_files.c (loading), tls_verify.c (judging) and tls_sign.c (signatures). */
 
 struct tls_identity {
 	X509 *leaf;
@@ -46,8 +46,17 @@ struct peer_state {
 /* Judges a chain; fills in *state, and returns an X509_V_ code. */
 int judge_chain(const struct judge *j, X509 *leaf, STACK_OF(X509) *untrusted,
 		struct peer_state *state);
-/* "URI:...", "DNS:..." of the first name in the certificate, escaped. */
+/* "URI:...", "DNS:..." of the first name in the certificate, or "(no name; subject CN=...)", escaped. */
 void certificate_name(X509 *x, char *out, size_t size);
+/* Whether one of its names is this one. */
+bool certificate_has_name(X509 *x, const char *expected);
+/* What OpenSSL found wrong, in a person's words. party: whose trust anchors. */
+void explain_verification(X509_STORE_CTX *c, const char *party, char *why, size_t size);
+/* "2026-01-31 12:00:00 UTC" */
+void format_time(const ASN1_TIME *t, char out[32]);
+enum { AUTH_LEVEL = 2 }; /* at least 112 bits: RSA 2048, SHA-2 */
+/* The judge of a connection's context. */
+const struct judge *judge_of(SSL *ssl);
 /* Unix seconds. */
 int64_t unix_time(const ASN1_TIME *t);
 

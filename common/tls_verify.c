@@ -7,8 +7,6 @@
 #include <time.h>
 #include "common/text.h"
 
-enum { AUTH_LEVEL = 2 }; /* at least 112 bits: RSA 2048, SHA-2 */
-
 struct judge *judge_new(const struct tls_party *parties, size_t n, X509 *self, int purpose)
 {
 	struct judge *j = calloc(1, sizeof *j);
@@ -86,10 +84,31 @@ static bool has_name(const GENERAL_NAMES *names, const char *expected)
 	return false;
 }
 
+bool certificate_has_name(X509 *x, const char *expected)
+{
+	GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
+	bool has = names && has_name(names, expected);
+	GENERAL_NAMES_free(names);
+	return has;
+}
+
+/* For certificates that have no other name: most authorities'. */
+static void subject(X509 *x, char *out, size_t size)
+{
+	BIO *text = BIO_new(BIO_s_mem());
+	char *line = NULL, escaped[256];
+	long n = 0;
+	if (text && X509_NAME_print_ex(text, X509_get_subject_name(x), 0, XN_FLAG_RFC2253) > 0)
+		n = BIO_get_mem_data(text, &line);
+	snprintf(out, size, "(no name; subject %s)",
+		 n > 0 ? text_escape((struct str){ line, (size_t)n }, escaped, sizeof escaped) : "none");
+	BIO_free(text);
+}
+
 void certificate_name(X509 *x, char *out, size_t size)
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-	snprintf(out, size, "(no name)");
+	subject(x, out, size);
 	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
 		const char *prefix;
 		struct str value = name_value(sk_GENERAL_NAME_value(names, i), &prefix);
@@ -104,7 +123,7 @@ void certificate_name(X509 *x, char *out, size_t size)
 
 /* --- chains --- */
 
-static void format_time(const ASN1_TIME *t, char out[32])
+void format_time(const ASN1_TIME *t, char out[32])
 {
 	struct tm tm = { 0 };
 	if (!ASN1_TIME_to_tm(t, &tm) || !strftime(out, 32, "%Y-%m-%d %H:%M:%S UTC", &tm))
@@ -112,7 +131,7 @@ static void format_time(const ASN1_TIME *t, char out[32])
 }
 
 /* What went wrong, and with which certificate of the chain. */
-static void explain(X509_STORE_CTX *c, const char *party, char *why, size_t size)
+void explain_verification(X509_STORE_CTX *c, const char *party, char *why, size_t size)
 {
 	int code = X509_STORE_CTX_get_error(c);
 	X509 *at = X509_STORE_CTX_get_current_cert(c);
@@ -178,7 +197,7 @@ static int verify_with(const struct judged_party *p, int purpose, X509 *leaf,
 	code = X509_STORE_CTX_get_error(c);
 	if (code == X509_V_OK)
 		code = X509_V_ERR_UNSPECIFIED;
-	explain(c, p->certificate, why, size);
+	explain_verification(c, p->certificate, why, size);
 out:
 	X509_STORE_CTX_free(c);
 	return code;

@@ -10,7 +10,7 @@ test: deps-test
 test-golden: all
 	@tests/golden/cli/run $(BUILD)
 
-test-blackbox: all
+test-blackbox: all $(BUILD)/tests/make_receipt
 	@BUILD=$(BUILD) $(PYTEST) tests/blackbox
 
 # README's first command is an example that must work; its configurations are checked, too.

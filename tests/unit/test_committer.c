@@ -1,4 +1,4 @@
-// needs: acms/committer.c acms/commit.c acms/plan.c acms/store.c acms/record.c common/cbor.c common/setup.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c common/log.c common/clock.c common/cause.c
+// needs: acms/committer.c acms/commit.c acms/plan.c acms/store.c acms/record.c common/cbor.c common/setup.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c common/log.c common/failpoint.c common/clock.c common/cause.c
 #include <stdatomic.h>
 #include <unistd.h>
 #include "acms/committer.h"

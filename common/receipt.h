@@ -1,0 +1,69 @@
+#ifndef ACX_RECEIPT_H
+#define ACX_RECEIPT_H
+
+#include <stdint.h>
+#include "common/arena.h"
+#include "common/error.h"
+#include "common/identity.h"
+#include "common/setup.h"
+#include "common/str.h"
+
+/*
+ * What a partner ACMS certifies that it has done (PROTOCOL.md 11): the payload, unsigned. Signing and verifying are in
+ * receipt_sign.h. Pure.
+ */
+
+/* Of the COSE_Sign1 that it comes in. */
+#define RECEIPT_CONTENT_TYPE STR("application/acx-receipt+cbor")
+
+struct receipt_user {
+	struct str mc_id;
+	uint64_t revision; /* that it has since; 0: removed */
+	const struct user_service_id *service_ids; /* of the request, sorted by service, then bytewise */
+	size_t n_service_ids;
+	struct validity validity; /* of the request; zeros: none was given */
+};
+
+struct receipt {
+	struct str partner, home; /* MC system IDs; the partner signs */
+	struct request_id request_id;
+	enum operation operation;
+	uint64_t done_ms;         /* Unix, by the partner's clock */
+	struct receipt_user *users; /* those done, at least one; sorted bytewise by MC ID */
+	size_t n_users;
+	struct str decided_by;    /* what the partner calls the ACMC that approved; STR_NONE: it was automatic */
+};
+
+/* What became of a request, as a partner knows it and as its response says it to home. Borrowed. */
+struct receipt_outcome {
+	struct str partner, home;
+	uint64_t done_ms;         /* at home: not known, not looked at */
+	enum cause cause;         /* NO_CAUSE: all users were done; PARTLY_DONE: those that identities do not name */
+	const struct identity_cause *identities;
+	size_t n_identities;
+	const struct user_revision *revisions; /* of all users done, in any order; of removed ones none, or 0 */
+	size_t n_revisions;
+	struct str decided_by;
+};
+
+/*
+ * The receipt for a setup's outcome. Lists from the arena, the rest borrowed. ERR_MEMORY; ERR_INPUT: there is nothing to
+ * certify, since the cause is another, nobody was done, or a user who was done has no revision.
+ */
+enum status receipt_from_setup(struct arena *a, const struct setup *setup,
+			       const struct receipt_outcome *outcome, struct receipt *out,
+			       struct error *e);
+
+/*
+ * Whether a partner's receipt is the one for this setup and response (all but done_ms, which only the partner knows).
+ * NULL: yes; otherwise what is wrong (static).
+ */
+const char *receipt_fits(struct arena *a, const struct receipt *receipt, const struct setup *setup,
+			 const struct receipt_outcome *outcome);
+
+/* The payload; ptr == NULL: the arena is spent. */
+struct str receipt_encode(struct arena *a, const struct receipt *receipt);
+/* Takes nothing but what receipt_encode makes of a valid receipt. Borrows from payload; lists from the arena. */
+enum status receipt_decode(struct arena *a, struct str payload, struct receipt *out, struct error *e);
+
+#endif

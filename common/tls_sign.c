@@ -1,0 +1,403 @@
+#include "common/tls_internal.h"
+
+#include <openssl/ecdsa.h>
+#include <openssl/err.h>
+#include <openssl/rsa.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <string.h>
+#include "common/cose.h"
+
+/*
+ * Signatures: OpenSSL's ECDSA ones are DER, COSE's are two numbers of the curve's size (RFC 9053 2.1).
+ */
+
+struct algorithm {
+	int cose;
+	const char *group; /* NULL: RSA with PSS */
+	size_t half;       /* bytes of each number */
+	const EVP_MD *(*digest)(void);
+};
+
+static const struct algorithm algorithms[] = {
+	{ COSE_ES256, "prime256v1", 32, EVP_sha256 },
+	{ COSE_ES384, "secp384r1", 48, EVP_sha384 },
+	{ COSE_PS256, NULL, 0, EVP_sha256 },
+};
+
+/* NULL: the key is of another kind. */
+static const struct algorithm *algorithm_of(const EVP_PKEY *key)
+{
+	char group[32] = "";
+	if (!key)
+		return NULL;
+	if (EVP_PKEY_is_a(key, "EC"))
+		EVP_PKEY_get_group_name(key, group, sizeof group, NULL);
+	else if (!EVP_PKEY_is_a(key, "RSA"))
+		return NULL;
+	for (size_t i = 0; i < sizeof algorithms / sizeof *algorithms; i++) {
+		const char *wanted = algorithms[i].group;
+		if (group[0] ? wanted && strcmp(wanted, group) == 0 : !wanted)
+			return &algorithms[i];
+	}
+	return NULL;
+}
+
+static enum status fail(struct error *e, const char *what)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+	error_set(e, ERR_TLS, "%s%s%s", what, reason ? ": " : "", reason ? reason : "");
+	ERR_clear_error();
+	return ERR_TLS;
+}
+
+/* --- signing --- */
+
+enum status tls_identity_algorithm(const struct tls_identity *i, int *algorithm, struct error *e)
+{
+	const struct algorithm *a = algorithm_of(i->key);
+	if (!a)
+		return error_set(e, ERR_TLS, "the certificate's key can sign no receipts: it must be EC on "
+				 "P-256 or P-384, or RSA");
+	*algorithm = a->cose;
+	return OK;
+}
+
+static bool use_pss(const struct algorithm *a, EVP_PKEY_CTX *c)
+{
+	return a->group || (EVP_PKEY_CTX_set_rsa_padding(c, RSA_PKCS1_PSS_PADDING) > 0 &&
+			    EVP_PKEY_CTX_set_rsa_pss_saltlen(c, RSA_PSS_SALTLEN_DIGEST) > 0);
+}
+
+/* DER to two numbers; 0: it is none. */
+static size_t to_raw(const struct algorithm *a, const unsigned char *der, size_t n, unsigned char *raw)
+{
+	ECDSA_SIG *s = d2i_ECDSA_SIG(NULL, &der, (long)n);
+	bool good = s && BN_bn2binpad(ECDSA_SIG_get0_r(s), raw, (int)a->half) > 0 &&
+		    BN_bn2binpad(ECDSA_SIG_get0_s(s), raw + a->half, (int)a->half) > 0;
+	ECDSA_SIG_free(s);
+	return good ? 2 * a->half : 0;
+}
+
+/* Two numbers to DER, from OPENSSL_malloc; 0: it cannot be. */
+static int to_der(const struct algorithm *a, struct str raw, unsigned char **der)
+{
+	const unsigned char *p = (const unsigned char *)raw.ptr;
+	ECDSA_SIG *s = ECDSA_SIG_new();
+	BIGNUM *x = NULL, *y = NULL;
+	int n = 0;
+	if (s && raw.len == 2 * a->half && (x = BN_bin2bn(p, (int)a->half, NULL)) &&
+	    (y = BN_bin2bn(p + a->half, (int)a->half, NULL)) && ECDSA_SIG_set0(s, x, y)) {
+		x = y = NULL; /* the signature's now */
+		n = i2d_ECDSA_SIG(s, der);
+	}
+	BN_free(x);
+	BN_free(y);
+	ECDSA_SIG_free(s);
+	return n > 0 ? n : 0;
+}
+
+enum status tls_identity_sign(const struct tls_identity *i, struct arena *arena, struct str data,
+			      struct str *signature, struct error *e)
+{
+	unsigned char made[COSE_SIGNATURE_MAX], raw[2 * 48];
+	size_t n = sizeof made;
+	const struct algorithm *a;
+	EVP_PKEY_CTX *key;
+	int unused;
+	enum status status = tls_identity_algorithm(i, &unused, e);
+	if (status != OK)
+		return status;
+	a = algorithm_of(i->key);
+	EVP_MD_CTX *c = EVP_MD_CTX_new();
+	bool good = c && EVP_DigestSignInit(c, &key, a->digest(), NULL, i->key) == 1 && use_pss(a, key) &&
+		    EVP_DigestSign(c, made, &n, (const unsigned char *)data.ptr, data.len) == 1 &&
+		    (!a->group || (n = to_raw(a, made, n, raw)) > 0);
+	EVP_MD_CTX_free(c);
+	if (!good)
+		return fail(e, "our certificate's key does not sign");
+	*signature = arena_str(arena, (struct str){ (const char *)(a->group ? raw : made), n });
+	return signature->ptr ? OK : error_set(e, ERR_MEMORY, "out of memory");
+}
+
+static bool put_der(struct arena *a, X509 *x, struct str *out)
+{
+	int n = i2d_X509(x, NULL);
+	unsigned char *at = n > 0 ? arena_alloc(a, (size_t)n) : NULL;
+	*out = (struct str){ (const char *)at, n > 0 ? (size_t)n : 0 };
+	return at && i2d_X509(x, &at) == n;
+}
+
+enum status tls_identity_chain(const struct tls_identity *i, struct arena *a, const struct str **chain,
+			       size_t *n, struct error *e)
+{
+	int behind = sk_X509_num(i->chain);
+	struct str *ders = arena_array(a, (size_t)behind + 1, sizeof *ders);
+	*n = 0;
+	if (!ders || !put_der(a, i->leaf, &ders[(*n)++]))
+		return error_set(e, ERR_MEMORY, "out of memory");
+	for (int k = 0; k < behind; k++) {
+		X509 *x = sk_X509_value(i->chain, k);
+		if (X509_self_signed(x, 0) == 1)
+			continue; /* an anchor is of no use to who must not trust it */
+		if (*n == COSE_CHAIN_MAX)
+			return error_set(e, ERR_TLS, "the certificate's chain is longer than %d",
+					 COSE_CHAIN_MAX);
+		if (!put_der(a, x, &ders[(*n)++]))
+			return error_set(e, ERR_MEMORY, "out of memory");
+	}
+	*chain = ders;
+	return OK;
+}
+
+/* --- verifying --- */
+
+/* The certificates that came along. */
+struct signer {
+	X509 *leaf;
+	STACK_OF(X509) *behind;
+};
+
+static X509 *parse_certificate(struct str der)
+{
+	const unsigned char *at = (const unsigned char *)der.ptr;
+	X509 *x = d2i_X509(NULL, &at, (long)der.len);
+	if (x && at == (const unsigned char *)der.ptr + der.len)
+		return x;
+	X509_free(x);
+	return NULL;
+}
+
+static bool signer_parse(struct signer *s, const struct tls_signed *what)
+{
+	*s = (struct signer){ NULL, sk_X509_new_null() };
+	for (size_t i = 0; i < what->n_chain && s->behind; i++) {
+		X509 *x = parse_certificate(what->chain[i]);
+		if (!x)
+			return false;
+		if (i == 0) {
+			s->leaf = x;
+		} else if (!sk_X509_push(s->behind, x)) {
+			X509_free(x);
+			return false;
+		}
+	}
+	return s->leaf && s->behind;
+}
+
+static void signer_free(struct signer *s)
+{
+	X509_free(s->leaf);
+	sk_X509_pop_free(s->behind, X509_free);
+}
+
+static bool signature_good(EVP_PKEY *key, const struct algorithm *a, const struct tls_signed *what)
+{
+	unsigned char *der = NULL;
+	const unsigned char *signature = (const unsigned char *)what->signature.ptr;
+	int n = (int)what->signature.len;
+	EVP_PKEY_CTX *parameters;
+	if (a->group) {
+		n = to_der(a, what->signature, &der);
+		signature = der;
+	}
+	EVP_MD_CTX *c = EVP_MD_CTX_new();
+	bool good = n > 0 && c && EVP_DigestVerifyInit(c, &parameters, a->digest(), NULL, key) == 1 &&
+		    use_pss(a, parameters) &&
+		    EVP_DigestVerify(c, signature, (size_t)n, (const unsigned char *)what->data.ptr,
+				     what->data.len) == 1;
+	EVP_MD_CTX_free(c);
+	OPENSSL_free(der);
+	return good;
+}
+
+/* That the certificate's key, which may sign, made this signature. Not whose it is. */
+static enum status check_signature(const struct signer *s, const struct tls_signed *what,
+				   struct error *e)
+{
+	EVP_PKEY *key = X509_get0_pubkey(s->leaf);
+	const struct algorithm *a = algorithm_of(key);
+	if (!a || a->cose != what->algorithm)
+		return error_set(e, ERR_TLS, "the signature's algorithm does not fit the certificate's key");
+	if (!(X509_get_key_usage(s->leaf) & KU_DIGITAL_SIGNATURE))
+		return error_set(e, ERR_TLS, "the certificate's key may not sign (key usage)");
+	if (!signature_good(key, a, what))
+		return error_set(e, ERR_TLS, "the signature is not by the certificate's key, or what it "
+				 "signed was changed");
+	return OK;
+}
+
+static bool among(const STACK_OF(X509) *chain, X509 *x)
+{
+	for (int i = 0; i < sk_X509_num(chain); i++) {
+		if (X509_cmp(sk_X509_value(chain, i), x) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* All of it was shown in the handshake, the signer's as the peer's own. */
+static bool shown_by_peer(SSL *ssl, const struct signer *s)
+{
+	X509 *leaf = SSL_get0_peer_certificate(ssl);
+	if (!leaf || X509_cmp(leaf, s->leaf) != 0)
+		return false;
+	for (int i = 0; i < sk_X509_num(s->behind); i++) {
+		if (!among(SSL_get_peer_cert_chain(ssl), sk_X509_value(s->behind, i)))
+			return false;
+	}
+	return true;
+}
+
+static enum status check_admitted(SSL *ssl, const struct signer *s, struct error *e)
+{
+	const struct judge *j = judge_of(ssl);
+	struct peer_state state;
+	if (shown_by_peer(ssl, s))
+		return OK;
+	if (j->n_parties != 1)
+		return error_set(e, ERR_TLS, "signed with another certificate than the connection's");
+	int code = judge_chain(j, s->leaf, s->behind, &state);
+	return code == X509_V_OK ? OK : error_set(e, ERR_TLS, "the signer's certificate: %s", state.why);
+}
+
+enum status tls_peer_verify(SSL *ssl, const struct tls_signed *what, struct error *e)
+{
+	struct signer s;
+	enum status status = OK;
+	if (!signer_parse(&s, what))
+		status = fail(e, "the signer's certificate cannot be read");
+	if (status == OK)
+		status = check_signature(&s, what, e);
+	if (status == OK)
+		status = check_admitted(ssl, &s, e);
+	signer_free(&s);
+	ERR_clear_error(); /* it is this thread's, and so other connections' */
+	return status;
+}
+
+/* --- away from a connection --- */
+
+/* What a verification at the present time finds, going on after each thing. */
+struct finding {
+	bool revoked, other;
+	char *note;
+	size_t note_size;
+	char why[400]; /* if revoked or other */
+};
+
+static void find_revoked(X509_STORE_CTX *c, struct finding *f)
+{
+	X509 *x = X509_STORE_CTX_get_current_cert(c);
+	X509_REVOKED *entry = NULL;
+	char name[200] = "?", when[32] = "an unknown time";
+	if (x)
+		certificate_name(x, name, sizeof name);
+	if (x && X509_STORE_CTX_get0_current_crl(c) &&
+	    X509_CRL_get0_by_cert(X509_STORE_CTX_get0_current_crl(c), &entry, x) && entry)
+		format_time(X509_REVOKED_get0_revocationDate(entry), when);
+	f->revoked = true;
+	snprintf(f->why, sizeof f->why, "certificate %s has been revoked on %s: what it signed, even before, "
+		 "cannot be relied on", name, when);
+}
+
+static int on_finding(int good, X509_STORE_CTX *c)
+{
+	struct finding *f = X509_STORE_CTX_get_app_data(c);
+	int code = X509_STORE_CTX_get_error(c);
+	if (good)
+		return 1;
+	if (code == X509_V_ERR_CERT_REVOKED) {
+		find_revoked(c, f);
+	} else if (code == X509_V_ERR_CERT_HAS_EXPIRED || code == X509_V_ERR_CRL_HAS_EXPIRED) {
+		if (!f->note[0])
+			explain_verification(c, "the signer", f->note, f->note_size);
+	} else if (!f->revoked && !f->other) {
+		f->other = true;
+		explain_verification(c, "the signer", f->why, sizeof f->why);
+	}
+	return 1;
+}
+
+static X509_STORE_CTX *verification(const struct tls_trust *t, const struct signer *s, int64_t at)
+{
+	X509_STORE_CTX *c = X509_STORE_CTX_new();
+	if (!c || !X509_STORE_CTX_init(c, t->store, s->leaf, s->behind)) {
+		X509_STORE_CTX_free(c);
+		return NULL;
+	}
+	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(c);
+	X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
+	X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
+	X509_VERIFY_PARAM_set_time(param, (time_t)at);
+	return c;
+}
+
+static enum status check_then(const struct tls_trust *t, const struct signer *s, int64_t at,
+			      struct error *e)
+{
+	X509_STORE_CTX *c = verification(t, s, at);
+	char why[400];
+	if (!c)
+		return error_set(e, ERR_MEMORY, "out of memory");
+	bool good = X509_verify_cert(c) == 1;
+	if (!good)
+		explain_verification(c, "the signer", why, sizeof why);
+	X509_STORE_CTX_free(c);
+	return good ? OK : error_set(e, ERR_TLS, "at the time of the signature, as it says: %s", why);
+}
+
+/* The CRLs are today's, so that they can be asked about today only. */
+static enum status check_now(const struct tls_trust *t, const struct signer *s, int64_t now, char *note,
+			     size_t note_size, struct error *e)
+{
+	X509_STORE_CTX *c = verification(t, s, now);
+	struct finding f = { .note = note, .note_size = note_size };
+	if (!c)
+		return error_set(e, ERR_MEMORY, "out of memory");
+	if (t->has_crls)
+		X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(c),
+					    X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+	X509_STORE_CTX_set_app_data(c, &f);
+	X509_STORE_CTX_set_verify_cb(c, on_finding);
+	bool ran = X509_verify_cert(c) == 1;
+	X509_STORE_CTX_free(c);
+	if (!ran)
+		return fail(e, "the certificate cannot be verified");
+	return f.revoked || f.other ? error_set(e, ERR_TLS, "%s", f.why) : OK;
+}
+
+static enum status check_name(const struct signer *s, struct str name, const struct tls_signer *signer,
+			      struct error *e)
+{
+	char expected[512];
+	if (!name.ptr)
+		return OK;
+	snprintf(expected, sizeof expected, "%.*s", STR_ARG(name));
+	if (name.len > 4 && name.len < sizeof expected && certificate_has_name(s->leaf, expected))
+		return OK;
+	return error_set(e, ERR_TLS, "signed by %s, not by %s", signer->certificate, expected);
+}
+
+enum status tls_trust_verify(const struct tls_trust *t, const struct tls_signed *what, struct str name,
+			     int64_t signed_at, int64_t now, struct tls_signer *signer, struct error *e)
+{
+	struct signer s;
+	enum status status = OK;
+	*signer = (struct tls_signer){ .certificate = "" };
+	if (!signer_parse(&s, what))
+		status = fail(e, "the signer's certificate cannot be read");
+	else
+		certificate_name(s.leaf, signer->certificate, sizeof signer->certificate);
+	if (status == OK)
+		status = check_signature(&s, what, e);
+	if (status == OK)
+		status = check_name(&s, name, signer, e);
+	if (status == OK)
+		status = check_then(t, &s, signed_at, e);
+	if (status == OK)
+		status = check_now(t, &s, now, signer->note, sizeof signer->note, e);
+	signer_free(&s);
+	ERR_clear_error(); /* it is this thread's, and so other connections' */
+	return status;
+}

@@ -1,0 +1,423 @@
+// needs: common/receipt_sign.c common/receipt.c common/cose.c common/cbor.c common/tls.c common/tls_files.c common/tls_verify.c
+// needs: common/tls_sign.c common/identity.c common/text.c common/arena.c common/error.c
+#include "unit.h"
+#include "certificates.h"
+#include "common/cose.h"
+#include "common/receipt_sign.h"
+
+#define FIRE "DNS:acms.fire.example"
+
+static struct arena *arena;
+static struct issuer ca, intermediate, other_ca;
+static int64_t now;
+static int unlabelled;
+
+static int begin(void **state)
+{
+	(void)state;
+	arena = arena_new(0);
+	now = time(NULL);
+	ca = make_issuer(NULL, &(struct wanted){ .name = "DNS:ca.example", .ca = true, .from = -1000, .to = 1000 });
+	intermediate = make_issuer(&ca, &(struct wanted){ .name = "DNS:inter.example", .ca = true, .from = -1000, .to = 1000 });
+	other_ca = make_issuer(NULL, &(struct wanted){ .name = "DNS:ca.example", .ca = true, .from = -1000, .to = 1000 });
+	/* The same name, another key; its file took the place of the first one's. */
+	FILE *f = fopen(ca.file, "w");
+	PEM_write_X509(f, ca.certificate);
+	fclose(f);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	issuer_free(&ca), issuer_free(&intermediate), issuer_free(&other_ca);
+	arena_free(arena);
+	certificates_remove();
+	return 0;
+}
+
+static struct tls_identity *identity(const struct issuer *by, const struct issuer *chain, const struct wanted *w)
+{
+	struct tls_identity *i;
+	struct error e;
+	char label[16];
+	snprintf(label, sizeof label, "leaf%d", ++unlabelled);
+	make_leaf_files(by, chain, w, label);
+	if (tls_identity_load(certificates_path(label, "crt"), certificates_path(label, "key"), &i, &e) != OK)
+		fail_msg("%s", e.text);
+	return i;
+}
+
+static struct tls_identity *fire(const char *key)
+{
+	return identity(&ca, NULL, &(struct wanted){ .name = FIRE, .key = key });
+}
+
+static struct tls_trust *trust(const char *crl)
+{
+	struct tls_trust *t;
+	struct str anchor = str_of(ca.file), crl_file = str_of(crl);
+	assert_int_equal(tls_trust_load(&anchor, 1, &crl_file, crl != NULL, &t, NULL), OK);
+	return t;
+}
+
+static X509 *leaf_of(const struct tls_identity *i)
+{
+	const struct str *chain;
+	size_t n;
+	assert_int_equal(tls_identity_chain(i, arena, &chain, &n, NULL), OK);
+	const unsigned char *at = (const unsigned char *)chain[0].ptr;
+	return d2i_X509(NULL, &at, (long)chain[0].len);
+}
+
+static struct receipt a_receipt(int64_t done)
+{
+	static struct receipt_user user = { .mc_id = { "a", 1 }, .revision = 1 };
+	return (struct receipt){ .partner = STR("fire.example"), .home = STR("police.example"), .done_ms = (uint64_t)done * 1000,
+				 .users = &user, .n_users = 1 };
+}
+
+static struct str signed_by(const struct tls_identity *i, int64_t done)
+{
+	struct receipt r = a_receipt(done);
+	struct str bytes;
+	struct error e;
+	if (receipt_sign(arena, i, &r, &bytes, &e) != OK)
+		fail_msg("%s", e.text);
+	return bytes;
+}
+
+/* --- connections in memory --- */
+
+struct pair {
+	struct tls_identity *own;
+	struct tls_trust *trust;
+	struct tls_context *client_context, *server_context;
+	SSL *client, *server;
+};
+
+/* Home and partner, whose server shows this certificate. */
+static struct pair connect_to(const struct tls_identity *partner)
+{
+	struct pair p = { .own = identity(&ca, NULL, &(struct wanted){ .name = "DNS:acms.police.example" }), .trust = trust(NULL) };
+	struct tls_party home = { STR("DNS:acms.police.example"), p.trust, "home" }, fire_party = { STR(FIRE), p.trust, "fire" };
+	BIO *a, *b;
+	assert_int_equal(tls_server_new(partner, &home, 1, &p.server_context, NULL), OK);
+	assert_int_equal(tls_client_new(p.own, &fire_party, &p.client_context, NULL), OK);
+	p.server = tls_new(p.server_context, NULL);
+	p.client = tls_new(p.client_context, "acms.fire.example");
+	assert_int_equal(BIO_new_bio_pair(&a, 1 << 16, &b, 1 << 16), 1);
+	SSL_set_bio(p.server, a, a);
+	SSL_set_bio(p.client, b, b);
+	SSL_set_accept_state(p.server);
+	SSL_set_connect_state(p.client);
+	for (int i = 0; i < 10 && !(SSL_is_init_finished(p.client) && SSL_is_init_finished(p.server)); i++)
+		SSL_do_handshake(i % 2 ? p.server : p.client);
+	assert_string_equal(tls_peer(p.client), "fire");
+	return p;
+}
+
+static void pair_free(struct pair *p)
+{
+	SSL_free(p->client), SSL_free(p->server);
+	tls_context_free(p->client_context), tls_context_free(p->server_context);
+	tls_trust_free(p->trust);
+	tls_identity_free(p->own);
+}
+
+static enum status by_peer(const struct pair *p, struct str bytes, char **text)
+{
+	struct receipt r;
+	static struct error e;
+	enum status status = receipt_verify_peer(arena, p->client, bytes, &r, &e);
+	if (status == OK)
+		assert_str(r.partner, "fire.example");
+	*text = e.text;
+	return status;
+}
+
+struct offline {
+	enum status status;
+	struct tls_signer signer;
+	char text[512];
+};
+
+static struct offline offline(struct str bytes, const struct tls_trust *t, const char *name)
+{
+	struct offline o = { 0 };
+	struct receipt r;
+	struct error e = { 0 };
+	o.status = receipt_verify_offline(arena, bytes, t, str_of(name), now, &r, &o.signer, &e);
+	snprintf(o.text, sizeof o.text, "%s", e.text);
+	assert_int_equal(ERR_peek_error(), 0);
+	return o;
+}
+
+/* --- tests --- */
+
+static void each_kind_of_key_signs(void **state)
+{
+	(void)state;
+	static const char *const kinds[] = { "P-256", "P-384", "RSA" };
+	static const int algorithms[] = { COSE_ES256, COSE_ES384, COSE_PS256 };
+	struct tls_trust *t = trust(NULL);
+	for (size_t k = 0; k < 3; k++) {
+		struct tls_identity *i = fire(kinds[k]);
+		struct pair p = connect_to(i);
+		int algorithm;
+		char *text;
+		struct str bytes = signed_by(i, now);
+		assert_int_equal(tls_identity_algorithm(i, &algorithm, NULL), OK);
+		assert_int_equal(algorithm, algorithms[k]);
+		assert_int_equal(by_peer(&p, bytes, &text), OK);
+		struct offline o = offline(bytes, t, FIRE);
+		assert_int_equal(o.status, OK);
+		assert_string_equal(o.signer.certificate, FIRE);
+		assert_string_equal(o.signer.note, "");
+		pair_free(&p);
+		tls_identity_free(i);
+	}
+	tls_trust_free(t);
+}
+
+static void other_keys_are_told_apart_early(void **state)
+{
+	(void)state;
+	static const char *const kinds[] = { "P-521", "ED25519" };
+	for (size_t k = 0; k < 2; k++) {
+		struct tls_identity *i = fire(kinds[k]);
+		struct receipt r = a_receipt(now);
+		struct str bytes;
+		int algorithm;
+		assert_int_equal(tls_identity_algorithm(i, &algorithm, NULL), ERR_TLS);
+		assert_int_equal(receipt_sign(arena, i, &r, &bytes, NULL), ERR_TLS);
+		tls_identity_free(i);
+	}
+}
+
+/* In a receipt with a chain: the payload, the signature, the header, and the certificates too. */
+static void every_byte_counts(void **state)
+{
+	(void)state;
+	struct tls_identity *i = identity(&intermediate, &intermediate, &(struct wanted){ .name = FIRE });
+	struct pair p = connect_to(i);
+	struct str bytes = signed_by(i, now);
+	char *copy = malloc(bytes.len + 1), *text;
+	assert_int_equal(by_peer(&p, bytes, &text), OK);
+	assert_int_equal(offline(bytes, p.trust, FIRE).status, OK);
+	for (size_t n = 0; n < bytes.len; n++) {
+		memcpy(copy, bytes.ptr, bytes.len);
+		copy[n] ^= (char)(1 << n % 8);
+		if (by_peer(&p, (struct str){ copy, bytes.len }, &text) == OK)
+			fail_msg("byte %zu changed, and the home system took it", n);
+		if (offline((struct str){ copy, bytes.len }, p.trust, FIRE).status == OK)
+			fail_msg("byte %zu changed, and it verifies offline", n);
+	}
+	memcpy(copy, bytes.ptr, bytes.len);
+	copy[bytes.len] = 0;
+	for (size_t n = 0; n <= bytes.len + 1; n++) {
+		if (n != bytes.len)
+			assert_int_equal(by_peer(&p, (struct str){ copy, n }, &text), ERR_INPUT);
+	}
+	free(copy);
+	pair_free(&p);
+	tls_identity_free(i);
+}
+
+static void nobody_else_signs_for_the_partner(void **state)
+{
+	(void)state;
+	struct tls_identity *i = fire(NULL);
+	struct tls_identity *rail = identity(&ca, NULL, &(struct wanted){ .name = "DNS:acms.rail.example" });
+	struct tls_identity *impostor = identity(&other_ca, NULL, &(struct wanted){ .name = FIRE });
+	struct tls_identity *chained = identity(&other_ca, &other_ca, &(struct wanted){ .name = FIRE });
+	struct tls_identity *client = identity(&ca, NULL, &(struct wanted){ .name = FIRE, .extended_usage = "clientAuth" });
+	struct tls_identity *agreeing = identity(&ca, NULL, &(struct wanted){ .name = FIRE, .usage = "keyAgreement" });
+	struct tls_identity *const wrong[] = { rail, impostor, chained, client, agreeing };
+	struct pair p = connect_to(i);
+	char *text;
+	for (size_t k = 0; k < 5; k++) {
+		struct str bytes = signed_by(wrong[k], now);
+		assert_int_equal(by_peer(&p, bytes, &text), ERR_TLS);
+		assert_int_equal(offline(bytes, p.trust, FIRE).status, ERR_TLS);
+		tls_identity_free(wrong[k]);
+	}
+	pair_free(&p);
+	tls_identity_free(i);
+}
+
+static void the_signers_name_is_told(void **state)
+{
+	(void)state;
+	struct tls_identity *i = identity(&ca, NULL, &(struct wanted){ .name = "DNS:acms.rail.example", .more = ",URI:sip:rail@x" });
+	struct tls_trust *t = trust(NULL);
+	struct str bytes = signed_by(i, now);
+	struct offline o = offline(bytes, t, FIRE);
+	assert_int_equal(o.status, ERR_TLS);
+	assert_string_equal(o.text, "signed by DNS:acms.rail.example, not by " FIRE);
+	assert_string_equal(o.signer.certificate, "DNS:acms.rail.example");
+	assert_int_equal(offline(bytes, t, NULL).status, OK);
+	assert_int_equal(offline(bytes, t, "DNS:ACMS.rail.example").status, OK);
+	assert_int_equal(offline(bytes, t, "URI:sip:rail@x").status, OK);
+	assert_int_equal(offline(bytes, t, "URI:sip:RAIL@x").status, ERR_TLS);
+	assert_int_equal(offline(bytes, t, "").status, ERR_TLS);
+	tls_trust_free(t);
+	tls_identity_free(i);
+}
+
+/* A certificate of the right name with the right key, but the signature by another. */
+static void the_certificate_and_the_key_belong_together(void **state)
+{
+	(void)state;
+	struct tls_identity *i = fire(NULL), *renewed = fire(NULL), *larger = fire("P-384");
+	struct pair p = connect_to(i);
+	struct cose_sign1 c, d;
+	char *text;
+	struct str bytes = signed_by(i, now), by_renewed = signed_by(renewed, now), by_larger = signed_by(larger, now);
+	assert_int_equal(cose_parse(arena, bytes, RECEIPT_CONTENT_TYPE, &c, NULL), OK);
+	assert_int_equal(cose_parse(arena, by_renewed, RECEIPT_CONTENT_TYPE, &d, NULL), OK);
+	assert_int_equal(by_peer(&p, by_renewed, &text), OK);
+	c.chain = d.chain;
+	assert_int_equal(by_peer(&p, cose_encode(arena, &c), &text), ERR_TLS);
+	assert_int_equal(offline(cose_encode(arena, &c), p.trust, FIRE).status, ERR_TLS);
+	assert_int_equal(cose_parse(arena, by_larger, RECEIPT_CONTENT_TYPE, &d, NULL), OK);
+	c.chain = d.chain;
+	assert_int_equal(by_peer(&p, cose_encode(arena, &c), &text), ERR_TLS);
+	assert_string_equal(text, "the signature's algorithm does not fit the certificate's key");
+	tls_identity_free(i), tls_identity_free(renewed), tls_identity_free(larger);
+	pair_free(&p);
+}
+
+static void an_old_receipt_is_good_and_expiry_is_noted(void **state)
+{
+	(void)state;
+	struct tls_identity *i = identity(&ca, NULL, &(struct wanted){ .name = FIRE, .from = -400, .to = -35 });
+	struct tls_trust *t = trust(NULL);
+	struct offline o = offline(signed_by(i, now - 100 * DAYS), t, FIRE);
+	assert_int_equal(o.status, OK);
+	assert_non_null(strstr(o.signer.note, FIRE " has expired on "));
+	o = offline(signed_by(i, now), t, FIRE);
+	assert_int_equal(o.status, ERR_TLS);
+	assert_non_null(strstr(o.text, "at the time of the signature, as it says: "));
+	o = offline(signed_by(i, now - 500 * DAYS), t, FIRE);
+	assert_int_equal(o.status, ERR_TLS);
+	assert_non_null(strstr(o.text, "is not valid before"));
+	tls_trust_free(t);
+	tls_identity_free(i);
+}
+
+static void on_the_connection_it_must_be_valid_now(void **state)
+{
+	(void)state;
+	struct tls_identity *i = fire(NULL);
+	struct tls_identity *old = identity(&ca, NULL, &(struct wanted){ .name = FIRE, .from = -400, .to = -35 });
+	struct pair p = connect_to(i);
+	char *text;
+	assert_int_equal(by_peer(&p, signed_by(old, now - 100 * DAYS), &text), ERR_TLS);
+	assert_non_null(strstr(text, "has expired"));
+	assert_int_equal(by_peer(&p, signed_by(i, now - 1000 * DAYS), &text), OK); /* the partner's clock is its own affair */
+	pair_free(&p);
+	tls_identity_free(i), tls_identity_free(old);
+}
+
+static void revocation_refuses_and_old_crls_are_noted(void **state)
+{
+	(void)state;
+	struct tls_identity *i = fire(NULL), *via = identity(&intermediate, &intermediate, &(struct wanted){ .name = FIRE });
+	X509 *leaf = leaf_of(i);
+	struct str bytes = signed_by(i, now - 100 * DAYS);
+	make_crl_file(&ca, NULL, -1, 30, "good");
+	make_crl_file(&ca, leaf, -1, 30, "revoked");
+	make_crl_file(&ca, NULL, -60, -30, "old");
+	make_crl_file(&ca, leaf, -60, -30, "old-revoked");
+	struct tls_trust *good = trust(certificates_path("good", "crl")), *revoked = trust(certificates_path("revoked", "crl"));
+	struct tls_trust *old = trust(certificates_path("old", "crl"));
+	struct tls_trust *old_revoked = trust(certificates_path("old-revoked", "crl"));
+	struct offline o = offline(bytes, good, FIRE);
+	assert_int_equal(o.status, OK);
+	assert_string_equal(o.signer.note, "");
+	o = offline(bytes, revoked, FIRE);
+	assert_int_equal(o.status, ERR_TLS);
+	assert_non_null(strstr(o.text, "certificate " FIRE " has been revoked on 20"));
+	o = offline(bytes, old, FIRE);
+	assert_int_equal(o.status, OK);
+	assert_non_null(strstr(o.signer.note, "CRL"));
+	assert_int_equal(offline(bytes, old_revoked, FIRE).status, ERR_TLS);
+	o = offline(signed_by(via, now), good, FIRE); /* none of the intermediate's */
+	assert_int_equal(o.status, ERR_TLS);
+	assert_non_null(strstr(o.text, "no CRL"));
+	tls_trust_free(good), tls_trust_free(revoked), tls_trust_free(old), tls_trust_free(old_revoked);
+	tls_identity_free(i), tls_identity_free(via);
+	X509_free(leaf);
+}
+
+static void an_anchor_in_the_chain_file_is_not_sent(void **state)
+{
+	(void)state;
+	struct tls_identity *i = identity(&ca, &ca, &(struct wanted){ .name = FIRE });
+	const struct str *chain;
+	size_t n;
+	assert_int_equal(tls_identity_chain(i, arena, &chain, &n, NULL), OK);
+	assert_int_equal(n, 1);
+	tls_identity_free(i);
+}
+
+static struct str unhex(const char *hex)
+{
+	char *out = arena_alloc(arena, strlen(hex) / 2);
+	for (size_t i = 0; hex[2 * i]; i++) {
+		unsigned byte;
+		sscanf(hex + 2 * i, "%2x", &byte);
+		out[i] = (char)byte;
+	}
+	return (struct str){ out, strlen(hex) / 2 };
+}
+
+/* RFC 9052 C.2.1 signs with the key "11" of its C.7.1: a signature that others have made. */
+static void the_signature_of_the_rfc_is_good(void **state)
+{
+	(void)state;
+	struct str point = unhex("04bac5b11cad8f99f9c72b05cf4b9e26d244dc189f745228255a219a86d6a09eff"
+				 "20138bf82dc1b6d562be0fa54ab7804a3a64b6d72ccfed6b6fb6ed28bbfc117e");
+	struct str signature = unhex("8eb33e4ca31d1c465ab05aac34cc6b23d58fef5c083106c4d25a91aef0b0117e"
+				     "2af9a291aa32e14ab834dc56ed2a223444547e01f11d3b0916e5a4c345cacb36");
+	EVP_PKEY *key = EVP_PKEY_new();
+	EVP_PKEY *of_curve = EVP_EC_gen("P-256");
+	assert_int_equal(EVP_PKEY_copy_parameters(key, of_curve), 1);
+	assert_int_equal(EVP_PKEY_set1_encoded_public_key(key, (const unsigned char *)point.ptr, point.len), 1);
+	X509 *x = make_certificate(&ca, &(struct wanted){ .name = FIRE, .public_key = key }, NULL);
+	unsigned char *der = NULL;
+	struct str chain = { NULL, (size_t)i2d_X509(x, &der) };
+	chain.ptr = (const char *)der;
+	struct tls_signed what = { COSE_ES256, cose_to_be_signed(arena, STR("\xa1\x01\x26"), STR("This is the content.")),
+				   signature, &chain, 1 };
+	struct tls_trust *t = trust(NULL);
+	struct tls_signer signer;
+	struct error e = { 0 };
+	if (tls_trust_verify(t, &what, STR(FIRE), now, now, &signer, &e) != OK)
+		fail_msg("%s", e.text);
+	what.data = cose_to_be_signed(arena, STR("\xa1\x01\x26"), STR("This is the Content."));
+	assert_int_equal(tls_trust_verify(t, &what, STR(FIRE), now, now, &signer, &e), ERR_TLS);
+	tls_trust_free(t);
+	OPENSSL_free(der);
+	X509_free(x);
+	EVP_PKEY_free(key), EVP_PKEY_free(of_curve);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_kind_of_key_signs),
+		cmocka_unit_test(other_keys_are_told_apart_early),
+		cmocka_unit_test(every_byte_counts),
+		cmocka_unit_test(nobody_else_signs_for_the_partner),
+		cmocka_unit_test(the_signers_name_is_told),
+		cmocka_unit_test(the_certificate_and_the_key_belong_together),
+		cmocka_unit_test(an_old_receipt_is_good_and_expiry_is_noted),
+		cmocka_unit_test(on_the_connection_it_must_be_valid_now),
+		cmocka_unit_test(revocation_refuses_and_old_crls_are_noted),
+		cmocka_unit_test(an_anchor_in_the_chain_file_is_not_sent),
+		cmocka_unit_test(the_signature_of_the_rfc_is_good),
+	};
+	return cmocka_run_group_tests_name("receipt_sign", tests, begin, end);
+}
