@@ -250,7 +250,7 @@ static int fetch(const struct options *o)
 	struct desk d;
 	bool saved = true;
 	int code = EXIT_ALL_TRUE;
-	if (!query_begin(&q, &o->common, "this command"))
+	if (!query_begin(&q, &o->common))
 		return query_end(&q, true, code);
 	track_init(&t, q.arena, o->id, home_system(q.home));
 	bool loaded = load_track(&q, &t, false);

@@ -63,7 +63,7 @@ int status_of(const struct common_options *options, struct request_id id)
 	struct track t;
 	bool shown = true;
 	int code = EXIT_ALL_TRUE;
-	if (!query_begin(&q, options, "this command"))
+	if (!query_begin(&q, options))
 		return query_end(&q, true, code);
 	track_init(&t, q.arena, id, home_system(q.home));
 	if (load_track(&q, &t, false))
@@ -153,7 +153,7 @@ int wait_command(int argc, char **argv)
 	struct query q;
 	struct track t;
 	options_parse(&argp, argc, argv, &o);
-	if (!query_begin(&q, &o.common, "this command"))
+	if (!query_begin(&q, &o.common))
 		return query_end(&q, true, EXIT_ALL_TRUE);
 	track_init(&t, q.arena, o.id, home_system(q.home));
 	if (load_track(&q, &t, true))
@@ -303,7 +303,7 @@ static int list(struct list_options *o)
 	struct query q;
 	struct newest kept = { .room = o->limit };
 	bool shown = true;
-	if (query_begin(&q, &o->common, "this command")) {
+	if (query_begin(&q, &o->common)) {
 		kept.ring = arena_array(q.arena, kept.room, sizeof *kept.ring);
 		if (kept.ring)
 			collect(&q, o, &kept);
