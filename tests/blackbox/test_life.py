@@ -40,6 +40,10 @@ def fire(tmp_path_factory):
     w.end()
 
 
+def as_home_of(fire, home):
+    return fire.client(home.leaf, system=HOME)
+
+
 def as_home(fire):
     return fire.client(fire.home.leaf, system=HOME)
 
@@ -105,6 +109,22 @@ def test_validity_ends(fire):
     assert not client.users("fire.example", mc_id_list=[name("v1")]).users
     assert client.setup(FIRE, {name("v3"): [(1, uri("v1"))]}).result
     assert client.setup(FIRE, user("v4"), validity=(0, now_ms(-1))).cause == pb.INVALID_VALIDITY
+
+
+def test_the_response_must_fit(world):
+    """Whatever is done can be told: a request that would take a longer response than a frame is not done."""
+    home, fire = world.system(HOME), world.system("fire.example")
+    fire.partner(home, address=False)
+    fire.config["limits"]["max_frame"] = "64 KiB"
+    fire.start()
+    client = as_home_of(fire, home)
+    users = {f"{i:05}@police.example": [] for i in range(650)}
+    assert client.setup(FIRE, users, validity=(now_ms(), now_ms(86400))).cause == pb.TOO_MANY_IDENTITIES
+    assert fire.users() == {}
+    fewer = dict(list(users.items())[:400])
+    assert client.setup(FIRE, fewer, validity=(now_ms(), now_ms(86400))).result
+    refused = client.update(FIRE, {u: [] for u in list(fewer)[:300]}, {u: 7 for u in list(fewer)[:300]})
+    assert len(refused.identity_causes) == len(refused.revision) == 300
 
 
 def test_expires(fire):
