@@ -176,12 +176,22 @@ static void believe(struct store_txn *t, struct arena *work, const struct home_a
 	store_put_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, known ? &had : NULL, &has);
 }
 
-static void believe_removed(struct store_txn *t, struct arena *work, struct str partner,
-			    struct str mc_id, uint64_t done_ms)
+/*
+ * Removed: a record whose validity has ended, which look-ups pass over. It stays for as long as an answer may still come of
+ * what was done to the user before.
+ */
+static void believe_removed(struct store_txn *t, struct arena *work, const struct home_answer *a,
+			    struct str mc_id, uint64_t done_ms, uint64_t now_ms)
 {
 	struct user_record had;
-	if (store_get_user(t, work, STORE_BELIEVED, partner, mc_id, &had) && had.changed_ms <= done_ms)
-		store_delete_user(t, STORE_BELIEVED, partner, mc_id, &had);
+	bool known = store_get_user(t, work, STORE_BELIEVED, a->partner, mc_id, &had);
+	struct user_record gone = { .revision = known ? had.revision : 1,
+				    .created_ms = done_ms,
+				    .changed_ms = done_ms,
+				    .by = a->request_id,
+				    .validity = { 0, done_ms < now_ms ? done_ms : now_ms } };
+	if (!known || had.changed_ms <= done_ms)
+		store_put_user(t, work, STORE_BELIEVED, a->partner, mc_id, known ? &had : NULL, &gone);
 }
 
 static bool among(const struct identity_cause *causes, size_t n, struct str mc_id)
@@ -203,8 +213,7 @@ static void update_believed(struct store_txn *t, struct arena *work, const struc
 	if (s->operation == OPERATION_REMOVE) {
 		for (size_t i = 0; i < s->n_users; i++) {
 			if (!among(r->identities, r->n_identities, s->users[i].mc_id))
-				believe_removed(t, work, a->partner, s->users[i].mc_id,
-						done_ms);
+				believe_removed(t, work, a, s->users[i].mc_id, done_ms, now_ms);
 		}
 	} else if (a->version < 2) { /* which says no revisions */
 		for (size_t i = 0; i < s->n_users; i++)
@@ -263,16 +272,24 @@ static void audit_answer(struct store_txn *t, struct arena *work, const struct h
 		store_append_audit(t, work, &entry);
 }
 
-/* Waited for; or it comes after we had to answer that we do not know. */
+/*
+ * What comes after we had to answer that we do not know may take that answer's place, but not by telling that nothing
+ * can be told: by then the partner may have forgotten what it did.
+ */
+static bool supersedes(const struct home_answer *a, const struct answer_record *before)
+{
+	enum cause cause = a->response ? a->response->cause : CAUSE_REQUEST_EXPIRED;
+	return cause != CAUSE_REQUEST_EXPIRED && cause_kind(cause) != CAUSE_KIND_TRANSIENT &&
+	       before->origin == ORIGIN_HOME_ACMS && cause_kind(before->cause) == CAUSE_KIND_UNKNOWN;
+}
+
 static bool is_wanted(struct store_txn *t, struct arena *work, const struct home_answer *a)
 {
 	struct outbox_record waits;
 	struct answer_record before;
-	if (store_get_outbox(t, a->partner, a->request_id, &waits))
-		return true;
-	return a->response && cause_kind(a->response->cause) != CAUSE_KIND_TRANSIENT &&
-	       store_get_answer(t, work, a->request_id, a->partner, &before) &&
-	       before.origin == ORIGIN_HOME_ACMS && cause_kind(before.cause) == CAUSE_KIND_UNKNOWN;
+	return store_get_outbox(t, a->partner, a->request_id, &waits) ||
+	       (store_get_answer(t, work, a->request_id, a->partner, &before) &&
+		supersedes(a, &before));
 }
 
 static const char *fault_of(struct arena *work, const struct home_answer *a, const struct setup *s)

@@ -365,7 +365,7 @@ void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail)
 	d->pending_until_ms = until_ms;
 	d->attempts = 0;
 	tell(d->asked, d->target, PROCESS_PENDING, until_ms, detail);
-	outbox_event(d, DELIVERY_EV_PENDING, "it waits for the partner's approval");
+	outbox_event(d, DELIVERY_EV_PENDING, "");
 }
 
 static void rest(struct delivery *d)
