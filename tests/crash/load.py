@@ -57,7 +57,7 @@ class Worker(threading.Thread):
         self.ending = True
         if self.client:
             try:
-                self.client.sock.shutdown(socket.SHUT_RDWR)
+                socket.socket.shutdown(self.client.sock, socket.SHUT_RDWR)  # SSLSocket's would go on in clear
             except OSError:
                 pass
         self.join(30)
