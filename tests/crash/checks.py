@@ -1,7 +1,7 @@
 """What must hold once everything has settled."""
 
 from acx_peer import pb
-from load import LOST, connect
+from load import CARELESS, LOST, connect, now_ms
 from model import DONE, Partner, require
 from stores import ANSWER, ASK, Store
 from systems import wait_for
@@ -42,11 +42,16 @@ def requests_of_home(game, **filters) -> list:
 
 def digest(game, believed: bool):
     answer = ask(game.home, game.admin_leaf, pb.Message(digest_query=pb.DigestQuery(
-        token=6, mc_system_id=game.partner.name, believed=believed, ranges=[pb.McIdRange()])))
+        token=6, mc_system_id=game.partner.name, believed=believed, ranges=[pb.McIdRange(to=CARELESS)])))
     if answer is None or answer.digest_page.cause != pb.NO_CAUSE:
         return None
     d = answer.digest_page.digests[0]
     return d.users, d.digest
+
+
+def ended_users(game) -> list:
+    users = Store(game.partner.store, whole=False).users
+    return [m for m, u in users.items() if 0 < u[3] < now_ms() + 10_000]
 
 
 def settle(game) -> None:
@@ -55,17 +60,19 @@ def settle(game) -> None:
     game.entries = requests_of_home(game)
     game.lost_sight = {m for e in game.entries for d in e.deliveries if d.response.cause in UNKNOWN
                        for m in game.asked[e.request_id].request.mc_id_list}
+    for a in game.admins:
+        game.lost_sight |= a.overlapped
 
     def equal() -> bool:
         believed = digest(game, True)
         return believed is not None and believed == digest(game, False)
-    if not game.lost_sight:
-        wait_for(equal, "both ends agree by their digests", 15)
+    wait_for(equal, "both ends agree by their digests", 15)
+    wait_for(lambda: not ended_users(game), "the partner removes users whose time is over", 15)
 
 
 # --- one by one ---
 
-def check_final(game, model: Partner) -> None:
+def check_final(game, home: Store, model: Partner) -> None:
     """Home's answers: there for all that was acknowledged, and what the partner's log says."""
     final = {}
     for e in game.entries:
@@ -83,18 +90,20 @@ def check_final(game, model: Partner) -> None:
         if not response:
             require(request_id not in model.verdicts, "done, and not known at home:", request_id.hex())
             continue
-        check_answer(request_id, response, model)
+        check_answer(request_id, response, home.answers[request_id, game.partner.name], model)
 
 
-def check_answer(request_id: bytes, response, model: Partner) -> None:
+def check_answer(request_id: bytes, response, stored: dict, model: Partner) -> None:
     verdict = model.verdicts.get(request_id)
+    require(stored[3] == response.cause, "stored", stored, "and told", response)
     if response.origin == pb.PARTNER_ACMS:
         unrecorded = pb.MISSING_ELEMENT <= response.cause < 300
         require(unrecorded or response.cause == verdict, "told", response, "where the partner's log says", verdict)
     elif response.cause not in UNKNOWN:
         require(verdict not in DONE, "told that it is not done, and it is:", response)
     if response.origin == pb.PARTNER_ACMS and response.cause in DONE:
-        told = {r.mc_id: r.revision for r in response.revision}
+        told = dict(stored.get(6, []))
+        require(stored[7], "done without a receipt:", response)
         require(told == model.revisions[request_id], "told revisions", told, "and not", model.revisions[request_id])
         require(response.result == (response.cause == pb.NO_CAUSE), response)
 
@@ -120,10 +129,12 @@ def check_home_log(game, audit: list) -> None:
 
 def check_stores(game, home: Store, partner: Store, model: Partner) -> None:
     held = {m: u for (_, m), u in partner.users.items()}
+    now = now_ms()
     require(held == model.users, "the partner's users are not what its log says:",
             {m: (held.get(m), model.users.get(m)) for m in held.keys() | model.users.keys()
              if held.get(m) != model.users.get(m)})
-    believed = {m: u for (_, m), u in home.believed.items()}
+    believed = {m: u for (_, m), u in home.believed.items() if not 0 < u[3] <= now}  # kept past their end
+    held = {m: u for m, u in held.items() if not 0 < u[3] <= now}
     different = {m: (believed.get(m), held.get(m)) for m in believed.keys() | held.keys()
                  if believed.get(m) != held.get(m) and m not in game.lost_sight}
     require(not different, "home believes other users than the partner has (believed, held):", different)
@@ -135,11 +146,11 @@ def check_stores(game, home: Store, partner: Store, model: Partner) -> None:
 def check_round(game) -> dict:
     for system in (game.home, game.partner):
         verified = system.run("audit", "verify")
-        require(verified.returncode == 0, system.name, verified.stdout, verified.stderr)
+        require(verified.returncode == 0 or "export?" in verified.stderr, system.name, verified.stdout, verified.stderr)
     home, partner = Store(game.home.store), Store(game.partner.store)
     model = Partner({i: a.request for i, a in game.asked.items()})
     model.replay(partner.audit, game.home.name)
-    check_final(game, model)
+    check_final(game, home, model)
     check_decisions(game, model)
     check_home_log(game, home.audit)
     check_stores(game, home, partner, model)

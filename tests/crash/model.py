@@ -99,9 +99,11 @@ class Partner:
         self.verdicts[request_id] = cause
         left_out = {mc_id for mc_id, _, _ in entry.get(25, [])} if cause == pb.PARTLY_DONE else set()
         if cause in BY_STORE and not r.best_effort:
-            obstacles = {self.obstacle(r, m) for m in r.mc_id_list} - {pb.NO_CAUSE}
-            if not obstacles and r.operation != pb.REMOVE and self.in_use(r):
-                obstacles = {pb.MC_SERVICE_ID_IN_USE}
+            now = Partner(self.asked)  # who has ended is in nobody's way, removed yet or not
+            now.users = {m: u for m, u in self.users.items() if not 0 < u[3] <= entry[11]}
+            obstacles = {now.obstacle(r, m) for m in r.mc_id_list} - {pb.NO_CAUSE}
+            if r.operation != pb.REMOVE and now.in_use(r):
+                obstacles.add(pb.MC_SERVICE_ID_IN_USE)
             require(cause in obstacles or cause == pb.NO_CAUSE and not obstacles, "another verdict was due:", entry,
                     obstacles, r)
         due = self.apply(r, left_out) if cause in DONE else [0, 0, 0, 0]

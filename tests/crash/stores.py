@@ -14,7 +14,7 @@ SETUP, UPDATE, REMOVE, EXPIRE, HOLD, APPROVE, REJECT, ASK, ANSWER = range(1, 10)
 class Store:
     """All of it, read in one transaction."""
 
-    def __init__(self, path):
+    def __init__(self, path, whole=True):
         with lmdb.open(str(path), readonly=True, max_dbs=len(NAMES) + 1) as env:
             dbs = {n: env.open_db(n.encode(), create=False, dupsort=n.endswith("expiries")) for n in NAMES}
             with env.begin() as txn:
@@ -23,7 +23,9 @@ class Store:
         assert self.meta[b"schema"] == 2
         self.audit = self.read_audit()
         self.users, self.believed = self.read_users("users"), self.read_users("believed")
-        self.check()
+        self.answers = self.read_answers()
+        if whole:
+            self.check()
 
     def read_audit(self) -> list:
         """The entries; their chain and its head are verified here, not by what wrote them."""
@@ -50,7 +52,7 @@ class Store:
         """By (system, request ID)."""
         return {(k[:-17].decode(), k[-16:]): decode(v) for k, v in self.db[db]}
 
-    def answers(self) -> dict:
+    def read_answers(self) -> dict:
         """By (request ID, target)."""
         return {(k[:16], k[16:].decode()): decode(v) for k, v in self.db["answers"]}
 
