@@ -154,7 +154,7 @@ def test_a_late_answer_is_not_taken_for_another_request_with_the_same_id(world):
     client.send(request([FAKE], {"li@police.example": [(1, "sip:other@police.example")]}, request_id=request_id))
     wait_for(lambda: len(asked_of_us) == 2, "the second request")
     agree(*asked_of_us[0])
-    answer = client.receive().mc_service_user_setup_response
+    answer = client.response()
     assert not answer.result and answer.cause in (pb.PARTNER_PROTOCOL_ERROR, pb.PARTNER_TIMEOUT)
 
 
@@ -174,7 +174,7 @@ def test_a_late_answer_is_not_taken_for_the_repetition(world):
     refusal(pb.STORE_UNAVAILABLE)(link, asked)
     wait_for(lambda: len(held) == 2, "the repetition")
     agree(*held[1])
-    assert client.receive().mc_service_user_setup_response.result
+    assert client.response().result
 
 
 @FORGOTTEN
@@ -207,17 +207,17 @@ def test_close_from_the_partner_drains(world):
     link, asked = held[0]
     link.send(pb.Message(close=pb.Close(cause=pb.GOING_AWAY, detail="restarting")))
     agree(link, asked)
-    answer = client.receive().mc_service_user_setup_response
+    answer = client.response()
     assert answer.result and list(answer.mc_id_list) == list(asked.mc_id_list)
     link.sock.unwrap()
     link.close()
-    lost = client.receive().mc_service_user_setup_response
+    lost = client.response()
     assert lost.cause == pb.PARTNER_CONNECTION_LOST and list(lost.mc_id_list) == list(held[1][1].mc_id_list)
     client.send(request([FAKE], {"c3@police.example": []}))
     wait_for(lambda: len(held) == 3, "a new link, and the request on it")
     assert len(fake.links) == 2
     agree(*held[2])
-    assert client.receive().mc_service_user_setup_response.result
+    assert client.response().result
 
 
 def test_a_partner_that_sends_what_only_clients_send(world):
@@ -318,8 +318,8 @@ def test_a_partner_taken_out_of_the_configuration_while_it_owes_an_answer(world)
     home.reload()
     assert client.setup([FAKE], USER).cause == pb.UNKNOWN_TARGET
     agree(*held[0])
-    assert client.receive().mc_service_user_setup_response.result
-    assert client.receive().mc_service_user_setup_response.cause in (pb.PARTNER_TIMEOUT, pb.PARTNER_CONNECTION_LOST)
+    assert client.response().result
+    assert client.response().cause in (pb.PARTNER_TIMEOUT, pb.PARTNER_CONNECTION_LOST)
     wait_for(lambda: fake.closes, "an orderly end")
     assert fake.closes[0].cause == pb.GOING_AWAY
 
