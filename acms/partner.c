@@ -37,7 +37,7 @@ static bool sign(struct server *s, struct arena *a, const struct setup *setup, s
 	};
 	enum status status = receipt_from_setup(a, setup, &outcome, &receipt, &e);
 	if (status == OK)
-		status = receipt_sign(a, &receipt, s->live->identity, &out->receipt, &e);
+		status = receipt_sign(a, s->live->identity, &receipt, &out->receipt, &e);
 	if (status != OK)
 		log_error("no receipt can be made for what was done: %s", e.text);
 	return status == OK;
@@ -241,4 +241,12 @@ void partner_setup(struct request *r, const struct partner_rule *home)
 	j->setup.must_expire = version >= 2;
 	j->well_formed = true;
 	submit(j, r->setup.n_users);
+}
+
+void partner_held_query(struct query *q, const struct partner_rule *home)
+{
+	if (home->may_provision)
+		held_query(q, STORE_USERS, home->mc_system_id);
+	else
+		query_refuse(q, CAUSE_HOME_SYSTEM_NOT_AUTHORISED, NULL);
 }

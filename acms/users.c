@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "acms/commands.h"
-#include "acms/committer.h"
+#include "acms/commit.h"
 #include "acms/inspect.h"
 #include "common/clock.h"
 #include "common/crypto.h"
@@ -323,14 +323,18 @@ static void report_verdict(const struct verdict *v)
 				    id, sizeof id));
 }
 
-static enum status commit_growing(struct store *s, struct commit_job *job, struct error *e)
+/* Out lives in the work arena, which is a new one for each attempt. */
+static enum status commit_growing(struct store *s, const struct commit_setup *what, struct arena **work,
+				  struct commit_answer *out, struct error *e)
 {
 	enum status status;
 	do {
 		struct store_txn *t;
-		status = store_begin_write(s, &t, e);
+		arena_free(*work);
+		*work = arena_new(0);
+		status = *work ? store_begin_write(s, &t, e) : error_set(e, ERR_MEMORY, "out of memory");
 		if (status == OK) {
-			commit_setup(t, job, clock_wall_ms());
+			commit_setup(t, *work, what, clock_wall_ms(), out);
 			status = store_commit(t, e);
 		}
 	} while (status == ERR_STORE_FULL && store_grow(s, e) == OK);
@@ -341,17 +345,18 @@ static enum status commit_growing(struct store *s, struct commit_job *job, struc
 static bool import_batch(struct store *s, const struct users *u, size_t from, size_t to)
 {
 	struct error e = { ERR_MEMORY, "out of memory" };
-	struct arena *a = arena_new(0);
-	struct commit_job job = { .home = store_mc_system_id(s), .certificate = STR("local import"),
-				  .most_users = UINT64_MAX };
-	bool good = a && make_setup(a, u, from, to, job.home, &job.setup) &&
-		    commit_growing(s, &job, &e) == OK;
+	struct arena *a = arena_new(0), *work = NULL;
+	struct commit_answer answer = { .verdict = { .cause = CAUSE_NO_CAUSE } };
+	struct commit_setup what = { .home = store_mc_system_id(s), .certificate = STR("local import"),
+				     .most_users = UINT64_MAX, .action = AUDIT_IMPORT };
+	bool good = a && make_setup(a, u, from, to, what.home, &what.setup) &&
+		    commit_growing(s, &what, &work, &answer, &e) == OK;
 	if (!good)
 		fprintf(stderr, "acms: %s\n", e.text);
-	else if (job.verdict.cause != CAUSE_NO_CAUSE)
-		report_verdict(&job.verdict);
-	good = good && job.verdict.cause == CAUSE_NO_CAUSE;
-	arena_free(job.work);
+	else if (answer.verdict.cause != CAUSE_NO_CAUSE)
+		report_verdict(&answer.verdict);
+	good = good && answer.verdict.cause == CAUSE_NO_CAUSE;
+	arena_free(work);
 	arena_free(a);
 	return good;
 }

@@ -102,7 +102,7 @@ static int pass(void *context, enum json_kind kind, const unsigned char *text, s
 
 static int on_null(void *c) { return pass(c, JSON_OTHER, NULL, 0); }
 static int on_bool(void *c, int value) { (void)value; return pass(c, JSON_OTHER, NULL, 0); }
-static int on_number(void *c, const char *p, size_t n) { (void)p, (void)n; return pass(c, JSON_OTHER, NULL, 0); }
+static int on_number(void *c, const char *p, size_t n) { return pass(c, JSON_OTHER, (const unsigned char *)p, n); }
 static int on_text(void *c, const unsigned char *p, size_t n) { return pass(c, JSON_TEXT, p, n); }
 static int on_map(void *c) { return pass(c, JSON_MAP, NULL, 0); }
 static int on_key(void *c, const unsigned char *p, size_t n) { return pass(c, JSON_KEY, p, n); }

@@ -28,7 +28,7 @@ void json_null(struct json_writer *w);
 
 enum json_kind { JSON_MAP, JSON_END_MAP, JSON_ARRAY, JSON_END_ARRAY, JSON_KEY, JSON_TEXT, JSON_OTHER };
 
-/* False stops reading. text: for JSON_KEY and JSON_TEXT. line: from 1. */
+/* False stops reading. text: for JSON_KEY and JSON_TEXT, and for JSON_OTHER the digits of a number. line: from 1. */
 typedef bool json_each(void *context, enum json_kind kind, struct str text, unsigned line);
 
 /* What read() reports as wrong with the syntax gets here. */

@@ -3,9 +3,19 @@
 #include "common/text.h"
 #include "common/users_file.h"
 
-/* CSV (RFC 4180) with a header line: mc_id, and mcptt, mcvideo, mcdata, in any order. */
+/*
+ * CSV (RFC 4180) with a header line: mc_id, and mcptt, mcvideo, mcdata, revision, not_before, not_after, in any
+ * order.
+ */
 
-enum { COLUMNS_MAX = 16, COLUMN_MC_ID = -1, COLUMN_UNKNOWN = 0 }; /* others: enum mc_service */
+enum {
+	COLUMNS_MAX = 16,
+	COLUMN_UNKNOWN = 0, /* above: enum mc_service */
+	COLUMN_MC_ID = -1,
+	COLUMN_REVISION = -2,
+	COLUMN_NOT_BEFORE = -3,
+	COLUMN_NOT_AFTER = -4,
+};
 
 struct reader {
 	struct users *users;
@@ -31,7 +41,20 @@ static void on_field(void *data, size_t n, void *context)
 
 static int column_of(struct str title)
 {
-	return str_eq(title, STR("mc_id")) ? COLUMN_MC_ID : mc_service_from_name(title);
+	static const struct {
+		struct str title;
+		int column;
+	} columns[] = {
+		{ STR("mc_id"), COLUMN_MC_ID },
+		{ STR("revision"), COLUMN_REVISION },
+		{ STR("not_before"), COLUMN_NOT_BEFORE },
+		{ STR("not_after"), COLUMN_NOT_AFTER },
+	};
+	for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+		if (str_eq(title, columns[i].title))
+			return columns[i].column;
+	}
+	return mc_service_from_name(title);
 }
 
 static bool has_column(const struct reader *r, int column)
@@ -53,7 +76,8 @@ static void take_header(struct reader *r)
 		int column = column_of(r->fields[i]);
 		if (column == COLUMN_UNKNOWN)
 			users_mistake(r->users, r->row_line,
-				      "%s: unknown column; known are mc_id, mcptt, mcvideo, mcdata",
+				      "%s: unknown column; known are mc_id, mcptt, mcvideo, mcdata, revision, not_before, "
+				      "not_after",
 				      text_escape(r->fields[i], shown, sizeof shown));
 		else if (has_column(r, column))
 			users_mistake(r->users, r->row_line, "%s: this column is there twice",
@@ -78,6 +102,18 @@ static void take_ids(struct reader *r, int service, struct str cell)
 	}
 }
 
+static void take_cell(struct reader *r, int column, struct str cell)
+{
+	if (column > 0)
+		take_ids(r, column, cell);
+	else if (column == COLUMN_REVISION)
+		users_set_revision(r->users, r->row_line, cell);
+	else if (column == COLUMN_NOT_BEFORE)
+		users_set_bound(r->users, r->row_line, USERS_NOT_BEFORE, cell);
+	else if (column == COLUMN_NOT_AFTER)
+		users_set_bound(r->users, r->row_line, USERS_NOT_AFTER, cell);
+}
+
 static void take_row(struct reader *r)
 {
 	struct str mc_id = STR("");
@@ -95,10 +131,8 @@ static void take_row(struct reader *r)
 			mc_id = r->fields[i];
 	}
 	users_add(r->users, r->row_line, mc_id);
-	for (size_t i = 0; i < r->n_fields; i++) {
-		if (r->columns[i] > 0)
-			take_ids(r, r->columns[i], r->fields[i]);
-	}
+	for (size_t i = 0; i < r->n_fields; i++)
+		take_cell(r, r->columns[i], r->fields[i]);
 }
 
 static void on_row(int c, void *context)

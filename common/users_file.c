@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include "common/text.h"
+#include "common/when.h"
 
 void users_init(struct users *u, struct arena *arena, const char *name, FILE *mistakes)
 {
@@ -46,7 +47,7 @@ void users_add(struct users *u, unsigned line, struct str mc_id)
 	struct str copy = arena_str(u->arena, mc_id.ptr ? mc_id : STR(""));
 	if (!make_room(u, (void **)&u->items, u->n, &u->room, sizeof *u->items))
 		return;
-	u->items[u->n++] = (struct users_user){ copy, line, u->n_ids, 0 };
+	u->items[u->n++] = (struct users_user){ .mc_id = copy, .line = line, .first = u->n_ids };
 }
 
 void users_add_id(struct users *u, unsigned line, int service, struct str mc_service_id)
@@ -57,6 +58,36 @@ void users_add_id(struct users *u, unsigned line, int service, struct str mc_ser
 	struct users_user *user = &u->items[u->n - 1];
 	u->ids[u->n_ids++] = (struct users_id){ { user->mc_id, service, copy }, line };
 	user->n++;
+}
+
+void users_set_revision(struct users *u, unsigned line, struct str text)
+{
+	char shown[80];
+	uint64_t value = 0;
+	size_t i = 0;
+	for (; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9' && value < UINT64_MAX / 10; i++)
+		value = value * 10 + (uint64_t)(text.ptr[i] - '0');
+	if (i < text.len || (text.len && value == 0))
+		users_mistake(u, line, "%s: no revision: must be a whole number from 1",
+			      text_escape(text, shown, sizeof shown));
+	else if (u->n > 0)
+		u->items[u->n - 1].revision = value;
+}
+
+void users_set_bound(struct users *u, unsigned line, enum users_bound bound, struct str text)
+{
+	char shown[80];
+	uint64_t ms = 0;
+	if (text.len == 0 || u->n == 0)
+		return;
+	struct validity *v = &u->items[u->n - 1].validity;
+	if (!when_parse(text, u->now_ms, &ms) || ms == 0)
+		users_mistake(u, line, "%s: no time: must be like 2026-12-31T18:00:00+01:00, 2026-12-31 or +8h",
+			      text_escape(text, shown, sizeof shown));
+	else if (bound == USERS_NOT_BEFORE)
+		v->not_before_ms = ms;
+	else
+		v->not_after_ms = ms;
 }
 
 /* The first character that is no blank; nothing is taken from the stream, so that lines are counted right. */
@@ -173,6 +204,8 @@ static void check_mc_id(struct users *u, const struct users_user *user)
 		users_mistake(u, user->line,
 			      "%s: no MC ID: 1 to 255 bytes of UTF-8 without control characters",
 			      text_escape(user->mc_id, shown, sizeof shown));
+	if (user->validity.not_after_ms && user->validity.not_after_ms <= user->validity.not_before_ms)
+		users_mistake(u, user->line, "not_after is not after not_before");
 }
 
 static void check_id(struct users *u, struct users_id *id)

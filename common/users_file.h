@@ -17,12 +17,15 @@ struct users_user {
 	struct str mc_id;
 	unsigned line;
 	size_t first, n; /* its MC service IDs, in struct users */
+	uint64_t revision; /* 0: not given */
+	struct validity validity;
 };
 
 struct users {
 	struct arena *arena;    /* that texts live in */
 	const char *name;       /* of the file, for mistakes */
 	FILE *mistakes;
+	uint64_t now_ms;        /* that relative times count from */
 	size_t n_mistakes;
 	struct users_user *items;
 	size_t n, room;
@@ -40,12 +43,16 @@ void users_free(struct users *u);
 void users_read(struct users *u, FILE *in, enum users_format format);
 /* "MC_ID[,mcptt=URI][,mcvideo=URI][,mcdata=URI]..." */
 void users_add_argument(struct users *u, const char *argument, unsigned position);
-/* Validity, canonical forms, duplicates; call it once, at the end. True: there was no mistake at all. */
+/* Canonical forms, duplicates, empty validities; call it once, at the end. True: there was no mistake at all. */
 bool users_check(struct users *u);
 
 /* For the readers of the formats. */
 void users_add(struct users *u, unsigned line, struct str mc_id);
 void users_add_id(struct users *u, unsigned line, int service, struct str mc_service_id);
+/* Of the last user: from 1. Empty texts: not given. */
+void users_set_revision(struct users *u, unsigned line, struct str text);
+enum users_bound { USERS_NOT_BEFORE, USERS_NOT_AFTER };
+void users_set_bound(struct users *u, unsigned line, enum users_bound bound, struct str text);
 void users_mistake(struct users *u, unsigned line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void users_read_csv(struct users *u, FILE *in);

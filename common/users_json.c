@@ -3,8 +3,9 @@
 #include "common/users_file.h"
 
 /*
- * {"users": [{"mc_id": "...", "mc_service_ids": [{"service": "mcptt", "mc_service_id": "sip:..."}]}]}
- * or the bare list.
+ * {"users": [{"mc_id": "...", "mc_service_ids": [{"service": "mcptt", "mc_service_id": "sip:..."}],
+ *             "revision": 3, "not_before": "...", "not_after": "..."}]}
+ * or the bare list. What else acmc users prints is skipped.
  */
 
 enum place { AT_TOP, IN_TOP_MAP, IN_USERS, IN_USER, IN_IDS, IN_ID, AT_END, PLACES };
@@ -18,6 +19,10 @@ struct reader {
 	size_t skip_depth;
 	unsigned user_line;
 	struct str mc_id; /* ptr NULL: not given yet */
+	struct {
+		struct str text; /* ptr NULL: not given */
+		unsigned line;
+	} revision, not_before, not_after;
 	struct pending {
 		unsigned line;
 		int service;
@@ -44,7 +49,7 @@ static bool open_map(struct reader *r, unsigned line)
 	} else if (r->place == IN_USERS) {
 		r->place = IN_USER;
 		r->user_line = line;
-		r->mc_id = STR_NONE;
+		r->mc_id = r->revision.text = r->not_before.text = r->not_after.text = STR_NONE;
 		r->n_ids = 0;
 	} else if (r->place == IN_IDS) {
 		r->place = IN_ID;
@@ -72,6 +77,9 @@ static void end_user(struct reader *r)
 	users_add(r->users, r->user_line, r->mc_id);
 	for (size_t i = 0; i < r->n_ids; i++)
 		users_add_id(r->users, r->ids[i].line, r->ids[i].service, r->ids[i].mc_service_id);
+	users_set_revision(r->users, r->revision.line, r->revision.text);
+	users_set_bound(r->users, r->not_before.line, USERS_NOT_BEFORE, r->not_before.text);
+	users_set_bound(r->users, r->not_after.line, USERS_NOT_AFTER, r->not_after.text);
 	r->place = IN_USERS;
 }
 
@@ -109,10 +117,14 @@ static bool end_map(struct reader *r, unsigned line)
 
 static bool take_key(struct reader *r, struct str key, unsigned line)
 {
-	static const char *const known[PLACES][3] = {
+	static const char *const known[PLACES][6] = {
 		[IN_TOP_MAP] = { "users" },
-		[IN_USER] = { "mc_id", "mc_service_ids" },
+		[IN_USER] = { "mc_id", "mc_service_ids", "revision", "not_before", "not_after" },
 		[IN_ID] = { "service", "mc_service_id" },
+	};
+	static const char *const skipped[PLACES][6] = {
+		[IN_TOP_MAP] = { "mc_system_id", "believed", "exit_code", "failure" },
+		[IN_USER] = { "vouched", "changed", "by" },
 	};
 	char shown[80];
 	for (size_t i = 0; known[r->place][i]; i++) {
@@ -121,8 +133,12 @@ static bool take_key(struct reader *r, struct str key, unsigned line)
 			return true;
 		}
 	}
-	users_mistake(r->users, line, "%s: unknown key", text_escape(key, shown, sizeof shown));
 	r->skipping = true;
+	for (size_t i = 0; skipped[r->place][i]; i++) {
+		if (str_eq(key, str_of(skipped[r->place][i])))
+			return true;
+	}
+	users_mistake(r->users, line, "%s: unknown key", text_escape(key, shown, sizeof shown));
 	return true;
 }
 
@@ -158,9 +174,30 @@ static bool take_text(struct reader *r, struct str text, unsigned line)
 		if (!r->id.service)
 			users_mistake(r->users, line, "%s: unknown service; known are mcptt, mcvideo, mcdata",
 				      text_escape(text, shown, sizeof shown));
+	} else if (r->place == IN_USER && key_is(r, "not_before")) {
+		r->not_before.text = copy;
+		r->not_before.line = line;
+	} else if (r->place == IN_USER && key_is(r, "not_after")) {
+		r->not_after.text = copy;
+		r->not_after.line = line;
 	} else {
 		return wrong(r, line, "a text is out of place here");
 	}
+	return true;
+}
+
+/* A number where one may be; null where something is left out. */
+static bool take_other(struct reader *r, struct str number, unsigned line)
+{
+	bool optional = key_is(r, "revision") || key_is(r, "not_before") || key_is(r, "not_after");
+	if (r->place != IN_USER || !optional)
+		return wrong(r, line, "must be a text, a list or an object");
+	if (!number.len)
+		return true;
+	if (!key_is(r, "revision"))
+		return wrong(r, line, "must be a text");
+	r->revision.text = arena_str(r->users->arena, number);
+	r->revision.line = line;
 	return true;
 }
 
@@ -178,7 +215,7 @@ static bool on_each(void *context, enum json_kind kind, struct str text, unsigne
 		return true;
 	case JSON_KEY: return take_key(r, text, line);
 	case JSON_TEXT: return take_text(r, text, line);
-	case JSON_OTHER: return wrong(r, line, "must be a text, a list or an object");
+	case JSON_OTHER: return take_other(r, text, line);
 	}
 	return false;
 }

@@ -145,7 +145,7 @@ static void reads_with_lines(void **state)
 	struct trace t = PARSE("{\n\"a\": [1, true,\n null, \"x\\u00e9\"],\n\"b\":{}}\n\n");
 	(void)state;
 	assert_int_equal(t.mistakes, 0);
-	assert_string_equal(t.text, "{@1 key:a@2 [@2 other@2 other@2 other@3 text:x\xC3\xA9@3 ]@3 "
+	assert_string_equal(t.text, "{@1 key:a@2 [@2 other:1@2 other@2 other@3 text:x\xC3\xA9@3 ]@3 "
 				    "key:b@4 {@4 }@4 }@4 ");
 }
 

@@ -1,4 +1,4 @@
-// needs: common/users_file.c common/users_csv.c common/users_json.c common/json.c
+// needs: common/users_file.c common/when.c common/users_csv.c common/users_json.c common/json.c
 // needs: common/identity.c common/text.c common/arena.c
 /* Lists of users from CSV, JSON and arguments: what is read, and that every mistake is told with its line. */
 #include <stdarg.h>
@@ -54,6 +54,11 @@ static char *describe(const struct users *u)
 		for (size_t j = user->first; j < user->first + user->n; j++)
 			fprintf(out, " %s=%.*s", mc_service_name(u->ids[j].entry.service),
 				STR_ARG(u->ids[j].entry.mc_service_id));
+		if (user->revision)
+			fprintf(out, " r%llu", (unsigned long long)user->revision);
+		if (user->validity.not_before_ms || user->validity.not_after_ms)
+			fprintf(out, " %llu-%llu", (unsigned long long)user->validity.not_before_ms,
+				(unsigned long long)user->validity.not_after_ms);
 		fputs("; ", out);
 	}
 	fclose(out);
@@ -130,10 +135,10 @@ static void csv_headers_are_checked(void **state)
 {
 	(void)state;
 	BAD(USERS_CSV, "mc_id,mail,mc_id\nalice,x,y\n",
-	    "F:1: mail: unknown column; known are mc_id, mcptt, mcvideo, mcdata\n"
+	    "F:1: mail: unknown column; known are mc_id, mcptt, mcvideo, mcdata, revision, not_before, not_after\n"
 	    "F:1: mc_id: this column is there twice\n");
 	BAD(USERS_CSV, "mc_id,\x1B[31m\nalice,x\n",
-	    "F:1: \\x1B[31m: unknown column; known are mc_id, mcptt, mcvideo, mcdata\n");
+	    "F:1: \\x1B[31m: unknown column; known are mc_id, mcptt, mcvideo, mcdata, revision, not_before, not_after\n");
 	/* a file without a header line: said once, not for each line */
 	BAD(USERS_CSV, "mcptt\ntel:+1\ntel:+2,\n", "F:1: the header line has no column mc_id\n");
 }
@@ -189,6 +194,33 @@ static void an_empty_file_is_a_mistake(void **state)
 	BAD(USERS_CSV, "mc_id,mcptt\n", "F:1: no users in it\n");
 	BAD(USERS_JSON, "{\"users\": []}", "F:1: no users in it\n");
 	BAD(USERS_GUESS, "[]", "F:1: no users in it\n");
+}
+
+/* --- revisions and validities --- */
+
+static void revisions_and_validities(void **state)
+{
+	(void)state;
+	GOOD(USERS_CSV, "revision,mc_id,not_before,not_after\n3,alice,1970-01-01T00:00:01Z,1970-01-02\n,bob,,\n",
+	     "alice r3 1000-86400000; bob; ");
+	GOOD(USERS_JSON, "[{\"revision\": 18446744073709551608, \"mc_id\": \"alice\"}, {\"mc_id\": \"bob\",\n"
+	     "\"revision\": 7, \"not_after\": \"1970-01-01T01:00:01+01:00\", \"not_before\": null}]",
+	     "alice r18446744073709551608; bob r7 0-1000; ");
+	GOOD(USERS_CSV, "mc_id,not_after\nalice,+2s\n", "alice 0-2000; ");
+	/* what acmc users prints besides */
+	GOOD(USERS_JSON, "{\"mc_system_id\": \"fire.example\", \"believed\": false, \"users\": [{\"mc_id\": \"a\",\n"
+	     "\"vouched\": true, \"changed\": \"x\", \"by\": \"y\"}], \"exit_code\": 0, \"failure\": null}", "a; ");
+	BAD(USERS_CSV, "mc_id,revision,not_after\na,0,\nb,x,\nc,1.5,\nd,-1,tomorrow\ne,99999999999999999999,\n",
+	    "F:2: 0: no revision: must be a whole number from 1\n"
+	    "F:3: x: no revision: must be a whole number from 1\n"
+	    "F:4: 1.5: no revision: must be a whole number from 1\n"
+	    "F:5: -1: no revision: must be a whole number from 1\n"
+	    "F:5: tomorrow: no time: must be like 2026-12-31T18:00:00+01:00, 2026-12-31 or +8h\n"
+	    "F:6: 99999999999999999999: no revision: must be a whole number from 1\n");
+	BAD(USERS_JSON, "[{\"mc_id\": \"a\",\n\"revision\": 1e3},\n{\"not_before\": \"2026-01-02\",\n\"not_after\":"
+	    "\"2026-01-02\", \"mc_id\": \"b\"}]", "F:2: 1e3: no revision: must be a whole number from 1\n"
+	    "F:3: not_after is not after not_before\n");
+	BAD(USERS_JSON, "[{\"mc_id\": \"a\", \"not_after\":\n5}]", "F:2: must be a text\n");
 }
 
 /* --- duplicates --- */
@@ -403,6 +435,7 @@ int main(void)
 		cmocka_unit_test(csv_syntax),
 		cmocka_unit_test(more_columns_than_there_can_be),
 		cmocka_unit_test(an_empty_file_is_a_mistake),
+		cmocka_unit_test(revisions_and_validities),
 		cmocka_unit_test(duplicates_name_the_earlier_line),
 		cmocka_unit_test(json_with_and_without_the_map),
 		cmocka_unit_test(json_shape_is_checked),
