@@ -85,6 +85,12 @@ $(BUILD)/tests/$(1): $(call obj,tests/unit/$(1).c $(call needs,tests/unit/$(1).c
 endef
 $(foreach t,$(UNIT),$(eval $(call unit_rule,$(t))))
 
+# A tool of the black-box tests.
+$(BUILD)/tests/make_receipt: $(call obj,tests/blackbox/make_receipt.c $(call needs,tests/blackbox/make_receipt.c))
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 define replay_rule
 $(BUILD)/tests/$(1): $(call obj,tests/fuzz/$(1).c tests/fuzz/replay.c $(call needs,tests/fuzz/$(1).c))
 	@mkdir -p $$(@D)

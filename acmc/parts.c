@@ -1,5 +1,6 @@
 #include "acmc/parts.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include "common/frame.h"
 #include "common/message.h"
@@ -9,22 +10,83 @@ static const struct users_user *user_at(const struct parts *p, size_t i)
 	return &p->users->items[i];
 }
 
+static struct validity validity_of(const struct parts *p, const struct users_user *u)
+{
+	return p->has_validity ? p->validity : u->validity;
+}
+
+static bool is_bounded(struct validity v)
+{
+	return v.not_before_ms || v.not_after_ms;
+}
+
+/* What an update or a removal expects; 0: nothing. */
+static uint64_t revision_of(const struct parts *p, const struct users_user *u)
+{
+	if (p->operation == OPERATION_SETUP)
+		return 0;
+	return u->revision ? u->revision : p->revision;
+}
+
+static size_t ids_of(const struct parts *p, const struct users_user *u)
+{
+	return p->operation == OPERATION_REMOVE ? 0 : u->n;
+}
+
+bool parts_need_version_2(const struct parts *p)
+{
+	bool needs = p->operation != OPERATION_SETUP || p->expires_ms || p->dry_run || p->best_effort;
+	for (size_t i = 0; !needs && i < p->users->n; i++)
+		needs = is_bounded(validity_of(p, user_at(p, i)));
+	return needs;
+}
+
+static int by_validity(const void *a, const void *b)
+{
+	const struct users_user *x = a, *y = b;
+	if (x->validity.not_before_ms != y->validity.not_before_ms)
+		return x->validity.not_before_ms < y->validity.not_before_ms ? -1 : 1;
+	if (x->validity.not_after_ms != y->validity.not_after_ms)
+		return x->validity.not_after_ms < y->validity.not_after_ms ? -1 : 1;
+	/* as they were: a command that is repeated gives the same requests */
+	return (x->line > y->line) - (x->line < y->line);
+}
+
+void parts_group(struct users *users)
+{
+	bool differ = false;
+	for (size_t i = 1; i < users->n; i++)
+		differ |= memcmp(&users->items[i].validity, &users->items[0].validity,
+				 sizeof users->items[i].validity) != 0;
+	if (differ)
+		qsort(users->items, users->n, sizeof *users->items, by_validity);
+}
+
 /* At most what a user adds to the encoded request: every field has a tag and a length of at most 3 bytes. */
 static size_t user_bytes(const struct parts *p, size_t i)
 {
 	const struct users_user *u = user_at(p, i);
-	size_t n = u->mc_id.len + 4;
-	for (size_t j = u->first; j < u->first + u->n; j++)
+	size_t n = u->mc_id.len + 4, ids = ids_of(p, u);
+	if (revision_of(p, u))
+		n += u->mc_id.len + 20;
+	for (size_t j = u->first; j < u->first + ids; j++)
 		n += 16 + u->mc_id.len + p->users->ids[j].entry.mc_service_id.len;
 	return n;
 }
 
 static size_t fixed_bytes(const struct parts *p)
 {
-	size_t n = 64 + p->home_acmc_id.len;
+	size_t n = 160 + p->home_acmc_id.len;
 	for (size_t i = 0; i < p->n_targets; i++)
 		n += p->targets[i].len + 4;
 	return n;
+}
+
+static bool fits(const struct parts *p, const struct part *part, size_t user, const struct limits *server)
+{
+	struct validity v = validity_of(p, user_at(p, user));
+	return part && part->n_users < server->max_mc_ids &&
+	       part->validity.not_before_ms == v.not_before_ms && part->validity.not_after_ms == v.not_after_ms;
 }
 
 bool parts_split(struct parts *p, struct request_id base, const struct limits *server,
@@ -41,14 +103,15 @@ bool parts_split(struct parts *p, struct request_id base, const struct limits *s
 	for (size_t i = 0; i < n; i++) {
 		size_t more = user_bytes(p, i);
 		if (fixed + more > frame / 4 ||
-		    user_at(p, i)->n > server->max_mc_service_ids_per_mc_id) {
+		    ids_of(p, user_at(p, i)) > server->max_mc_service_ids_per_mc_id) {
 			*too_large = i;
 			return false;
 		}
 		struct part *last = p->n ? &p->items[p->n - 1] : NULL;
-		if (!last || last->n_users >= server->max_mc_ids || bytes + more > frame / 4) {
+		if (!fits(p, last, i, server) || bytes + more > frame / 4) {
 			last = &p->items[p->n];
-			*last = (struct part){ request_id_part(base, (uint32_t)p->n), i, 0 };
+			*last = (struct part){ request_id_part(base, (uint32_t)p->n), i, 0,
+					       validity_of(p, user_at(p, i)) };
 			p->n++;
 			bytes = fixed;
 		}
@@ -58,71 +121,52 @@ bool parts_split(struct parts *p, struct request_id base, const struct limits *s
 	return true;
 }
 
+static bool fill_lists(const struct parts *p, const struct part *part, struct arena *a,
+		       struct setup_request *out)
+{
+	size_t n_ids = 0;
+	for (size_t i = 0; i < part->n_users; i++)
+		n_ids += ids_of(p, user_at(p, part->first_user + i));
+	out->mc_ids = arena_array(a, part->n_users, sizeof *out->mc_ids);
+	out->service_ids = arena_array(a, n_ids, sizeof *out->service_ids);
+	out->revisions = arena_array(a, part->n_users, sizeof *out->revisions);
+	if (!out->mc_ids || !out->service_ids || !out->revisions)
+		return false;
+	for (size_t i = 0; i < part->n_users; i++) {
+		const struct users_user *u = user_at(p, part->first_user + i);
+		uint64_t revision = revision_of(p, u);
+		out->mc_ids[out->n_mc_ids++] = u->mc_id;
+		for (size_t j = 0; j < ids_of(p, u); j++)
+			out->service_ids[out->n_service_ids++] = p->users->ids[u->first + j].entry;
+		if (revision)
+			out->revisions[out->n_revisions++] = (struct user_revision){ u->mc_id, revision };
+	}
+	return true;
+}
+
 bool parts_request(const struct parts *p, size_t i, struct arena *a, struct setup_request *out)
 {
 	const struct part *part = &p->items[i];
-	const struct users_user *first = user_at(p, part->first_user);
-	const struct users_user *last = first + part->n_users - 1;
-	size_t n_ids = last->first + last->n - first->first;
 	*out = (struct setup_request){ .request_id = part->id,
 				       .home_acmc_id = p->home_acmc_id,
 				       .mc_system_ids = (struct str *)p->targets,
 				       .n_mc_system_ids = p->n_targets,
-				       .n_mc_ids = part->n_users,
-				       .n_service_ids = n_ids };
-	out->mc_ids = arena_array(a, part->n_users, sizeof *out->mc_ids);
-	out->service_ids = arena_array(a, n_ids, sizeof *out->service_ids);
-	if (!out->mc_ids || !out->service_ids)
-		return false;
-	for (size_t j = 0; j < part->n_users; j++)
-		out->mc_ids[j] = first[j].mc_id;
-	for (size_t j = 0; j < n_ids; j++)
-		out->service_ids[j] = p->users->ids[first->first + j].entry;
-	return true;
-}
-
-/* --- answers --- */
-
-bool answers_init(struct answers *a, struct arena *arena, const struct parts *parts, struct str home)
-{
-	*a = (struct answers){ .arena = arena, .parts = parts, .missing = parts->n * parts->n_targets,
-			       .home = arena_str(arena, home) };
-	a->items = arena_array(arena, a->missing, sizeof *a->items);
-	return a->items && a->home.ptr;
-}
-
-struct answer *answers_at(const struct answers *a, size_t part, size_t target)
-{
-	return &a->items[part * a->parts->n_targets + target];
-}
-
-static bool fill(struct answers *a, struct answer *to, const struct setup_response *r)
-{
-	if (to->given)
-		return false;
-	*to = (struct answer){ .given = true, .result = r->result, .origin = r->origin,
-			       .cause = r->cause, .detail = arena_str(a->arena, r->detail) };
-	to->identities = arena_array(a->arena, r->n_identities, sizeof *to->identities);
-	for (size_t i = 0; to->identities && i < r->n_identities; i++) {
-		const struct identity_cause *c = &r->identities[i];
-		to->identities[to->n_identities++] = (struct identity_cause){
-			arena_str(a->arena, c->mc_id), arena_str(a->arena, c->mc_service_id), c->cause
-		};
+				       .operation = p->operation,
+				       .expires_ms = p->expires_ms,
+				       .dry_run = p->dry_run,
+				       .best_effort = p->best_effort };
+	if (p->operation != OPERATION_REMOVE && is_bounded(part->validity)) {
+		out->has_validity = true;
+		out->validity = part->validity;
 	}
-	a->missing--;
-	return true;
-}
-
-static bool part_complete(const struct answers *a, size_t part)
-{
-	for (size_t t = 0; t < a->parts->n_targets; t++) {
-		if (!answers_at(a, part, t)->given)
-			return false;
+	if (p->version >= 2 && p->n > 1) {
+		out->part = (uint32_t)i;
+		out->parts = (uint32_t)p->n;
 	}
-	return true;
+	return fill_lists(p, part, a, out);
 }
 
-static size_t find_part(const struct parts *p, const struct request_id *id)
+size_t parts_find(const struct parts *p, const struct request_id *id)
 {
 	size_t i = 0;
 	while (i < p->n && memcmp(&p->items[i].id, id, sizeof *id) != 0)
@@ -130,88 +174,10 @@ static size_t find_part(const struct parts *p, const struct request_id *id)
 	return i;
 }
 
-/* Which answers a response could be: targets from *first to before *end. */
-struct addressed {
-	size_t part, first, end;
-	bool whole; /* for the whole request */
-};
-
-static struct addressed address_of(const struct answers *a, const struct setup_response *r)
+size_t parts_users(const struct parts *p)
 {
-	const struct parts *p = a->parts;
-	struct addressed none = { .part = find_part(p, &r->request_id) };
-	if (none.part == p->n)
-		return none;
-	for (size_t t = 0; t < p->n_targets; t++) {
-		if (str_eq(p->targets[t], r->mc_system_id))
-			return (struct addressed){ none.part, t, t + 1, false };
-	}
-	if (r->origin == ORIGIN_HOME_ACMS && !r->result && str_eq(r->mc_system_id, a->home))
-		return (struct addressed){ none.part, 0, p->n_targets, true };
-	return none;
-}
-
-bool answers_take(struct answers *a, const struct setup_response *r, size_t *part, bool *complete)
-{
-	struct addressed to = address_of(a, r);
-	bool taken = false;
-	*part = to.part;
-	for (size_t t = to.first; t < to.end; t++)
-		taken |= fill(a, answers_at(a, to.part, t), r);
-	*complete = taken && part_complete(a, to.part);
-	return taken;
-}
-
-static const char *fault_in(const struct answers *a, const struct addressed *to,
-			    const struct setup_response *r)
-{
-	/* The server's own limits have been kept (parts_split). */
-	static const struct limits any = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
-					   UINT32_MAX };
-	struct arena *work = arena_new(0);
-	struct setup_request request;
-	struct setup setup;
-	const char *fault = "a response that there is not enough memory to check";
-	if (work && parts_request(a->parts, to->part, work, &request) &&
-	    setup_check(work, &request, &any, &setup).cause == CAUSE_NO_CAUSE)
-		fault = setup_home_response_fault(&setup, to->whole, r);
-	arena_free(work);
-	return fault;
-}
-
-const char *answers_fault(const struct answers *a, const struct setup_response *r)
-{
-	struct addressed to = address_of(a, r);
-	for (size_t t = to.first; t < to.end; t++) {
-		if (!answers_at(a, to.part, t)->given)
-			return fault_in(a, &to, r);
-	}
-	return NULL;
-}
-
-/* --- exit codes --- */
-
-bool answers_refused(const struct answers *a)
-{
-	size_t n = a->parts->n * a->parts->n_targets;
-	for (size_t i = 0; i < n; i++) {
-		int class = (int)a->items[i].cause / 100;
-		if (!a->items[i].given || a->items[i].origin != ORIGIN_HOME_ACMS ||
-		    (class != 1 && class != 2))
-			return false;
-	}
-	return n > 0;
-}
-
-int answers_exit_code(const struct answers *a)
-{
-	size_t n = a->parts->n * a->parts->n_targets;
-	bool all = true;
-	for (size_t i = 0; i < n; i++)
-		all &= a->items[i].given && a->items[i].result;
-	if (a->missing > 0)
-		return EXIT_UNREACHABLE;
-	if (answers_refused(a))
-		return EXIT_REFUSED;
-	return all ? EXIT_ALL_TRUE : EXIT_SOME_FALSE;
+	size_t n = 0;
+	for (size_t i = 0; i < p->n; i++)
+		n += p->items[i].n_users;
+	return n;
 }

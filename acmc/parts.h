@@ -4,25 +4,38 @@
 #include "common/setup.h"
 #include "common/users_file.h"
 
-/*
- * One command's users, split into requests that the server takes (PROTOCOL.md 5.5), and what came back. Pure.
- */
+/* One command's users, split into requests that the server takes (PROTOCOL.md 5.5). Pure. */
 
 struct part {
 	struct request_id id;
 	size_t first_user, n_users; /* of the command's users */
+	struct validity validity;   /* of all of them */
 };
 
 struct parts {
 	struct arena *arena;
+	/* NULL: a command of which only the number of users is known, as when asking what became of it. */
 	const struct users *users;
 	const struct str *targets;
 	size_t n_targets;
 	struct str home_acmc_id; /* STR_NONE: left out */
+	uint32_t version;        /* of the protocol, that the server speaks */
+	/* Version 2 only. */
+	enum operation operation;
+	bool has_validity;         /* in place of the users' own */
+	struct validity validity;
+	uint64_t revision;         /* of users without their own; 0: none */
+	uint64_t expires_ms;       /* 0: left out */
+	bool dry_run, best_effort;
+
 	struct part *items;
 	size_t n;
 };
 
+/* Whether the command cannot be said in version 1. */
+bool parts_need_version_2(const struct parts *p);
+/* Users of the same validity side by side, so that they share requests. Call it before parts_split, if at all. */
+void parts_group(struct users *users);
 /*
  * Splits by both ends' limits. base: the ID of the first part. False: a user alone is more than the server takes
  * (*too_large says which, from 0), or out of memory (*too_large is the number of users).
@@ -31,54 +44,9 @@ bool parts_split(struct parts *p, struct request_id base, const struct limits *s
 		 const struct limits *own, size_t *too_large);
 /* The request of a part; lists from the arena given. False: out of memory. */
 bool parts_request(const struct parts *p, size_t i, struct arena *a, struct setup_request *out);
-
-/* The answer of one target to one part. */
-struct answer {
-	bool given;
-	bool result;
-	enum origin origin;
-	enum cause cause;
-	struct str detail;
-	struct identity_cause *identities;
-	size_t n_identities;
-};
-
-struct answers {
-	struct arena *arena; /* that answers are copied to */
-	const struct parts *parts;
-	struct answer *items; /* parts x targets */
-	size_t missing;
-	struct str home; /* MC system ID */
-};
-
-/* home is copied. */
-bool answers_init(struct answers *a, struct arena *arena, const struct parts *parts, struct str home);
-struct answer *answers_at(const struct answers *a, size_t part, size_t target);
-/*
- * Takes a response. One for the whole request (mc_system_id is the home's own, and no target's) counts for every
- * target. False: it belongs to nothing that is missing an answer. *part and *complete: which part, and whether nothing
- * is missing of it now.
- */
-bool answers_take(struct answers *a, const struct setup_response *response, size_t *part,
-		  bool *complete);
-/*
- * What is wrong (static) with a response that answers_take would take but PROTOCOL.md 6 does not allow, so that it must
- * not be believed. NULL: nothing, or nobody waits for it.
- */
-const char *answers_fault(const struct answers *a, const struct setup_response *response);
-
-/* --- exit codes, in ascending order of precedence where several apply --- */
-enum {
-	EXIT_ALL_TRUE = 0,
-	EXIT_SOME_FALSE = 1,
-	EXIT_USAGE = 2,
-	EXIT_REFUSED = 3,
-	EXIT_UNREACHABLE = 4,
-	EXIT_SYSTEM = 5,
-};
-/* From the answers alone. */
-int answers_exit_code(const struct answers *a);
-/* The home system refused: every answer is its own, with a 1xx or 2xx cause. */
-bool answers_refused(const struct answers *a);
+/* The part with this ID; the number of parts: none. */
+size_t parts_find(const struct parts *p, const struct request_id *id);
+/* How many users the command has. */
+size_t parts_users(const struct parts *p);
 
 #endif

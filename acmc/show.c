@@ -1,24 +1,25 @@
 #include "acmc/show.h"
 
-#include "common/json.h"
+#include "acmc/put.h"
 #include "common/table.h"
 #include "common/text.h"
+#include "common/when.h"
 
-enum { IDENTITIES_SHOWN = 50 };
+enum { IDENTITIES_SHOWN = 50, TEXT_MAX = 700 };
 
 static const char *result_word(const struct answer *a)
 {
 	return !a->given ? "no answer" : a->result ? "TRUE" : "FALSE";
 }
 
-static struct str detail_of(const struct answer *a)
-{
-	if (!a->given)
-		return STR("");
-	return a->detail.len ? a->detail : a->result ? STR("") : str_of(cause_text(a->cause));
-}
-
 /* --- as they come --- */
+
+static void end_line(FILE *out, const struct answers *a, size_t part)
+{
+	if (a->parts->n > 1)
+		fprintf(out, " (part %zu of %zu)", part + 1, a->parts->n);
+	putc('\n', out);
+}
 
 void show_answer(FILE *out, const struct answers *a, size_t part,
 		 const struct setup_response *r, bool colours)
@@ -29,26 +30,99 @@ void show_answer(FILE *out, const struct answers *a, size_t part,
 	fprintf(out, "%s: %s%s%s", system, colour, r->result ? "TRUE" : "FALSE", colours ? "\033[m" : "");
 	if (!r->result)
 		fprintf(out, " %s", cause_label(r->cause, label));
-	if (a->parts->n > 1)
-		fprintf(out, " (part %zu of %zu)", part + 1, a->parts->n);
+	end_line(out, a, part);
+}
+
+/* "not reached yet: connection refused; tried until 2026-12-31T17:00:00Z" */
+static const char *delay_text(enum delivery_state state, uint64_t until_ms, struct str detail, char text[TEXT_MAX])
+{
+	static const struct {
+		const char *what, *until;
+	} words[] = {
+		[DELIVERY_QUEUED] = { "not reached yet", "tried until" },
+		[DELIVERY_SENT] = { "sent, no answer yet", "until" },
+		[DELIVERY_APPROVAL] = { "waits for approval", "until" },
+		[DELIVERY_ANSWERED] = { "answered", "until" },
+	};
+	char why[540], when[WHEN_TEXT_SIZE];
+	int n = snprintf(text, TEXT_MAX, "%s", words[state].what);
+	if (detail.len)
+		n += snprintf(text + n, (size_t)(TEXT_MAX - n), ": %s", text_escape(detail, why, sizeof why));
+	if (until_ms)
+		snprintf(text + n, (size_t)(TEXT_MAX - n), "%s %s %s", state == DELIVERY_APPROVAL && !detail.len ? "" : ";",
+			 words[state].until, when_format_seconds(until_ms, when));
+	return text;
+}
+
+static void show_accepted(FILE *out, const struct answers *a)
+{
+	char when[WHEN_TEXT_SIZE];
+	uint64_t deadline = 0;
+	for (size_t i = 0; i < a->parts->n; i++) {
+		if (!a->accepted[i].yes)
+			return; /* said once, of all */
+		if (a->accepted[i].deadline_ms > deadline)
+			deadline = a->accepted[i].deadline_ms;
+	}
+	fprintf(out, "accepted by %.*s", STR_ARG(a->home));
+	if (deadline)
+		fprintf(out, "; answered by %s at the latest", when_format_seconds(deadline, when));
 	putc('\n', out);
+}
+
+void show_indication(FILE *out, const struct answers *a, size_t part, const struct process_indication *m)
+{
+	char system[300], why[540], when[WHEN_TEXT_SIZE];
+	text_escape(m->mc_system_id, system, sizeof system);
+	text_escape(m->detail, why, sizeof why);
+	if (m->until_ms)
+		when_format_seconds(m->until_ms, when);
+	switch (m->state) {
+	case PROCESS_ACCEPTED:
+		show_accepted(out, a);
+		return;
+	case PROCESS_PENDING:
+		fprintf(out, "waits for approval at %s", system);
+		if (m->until_ms)
+			fprintf(out, " until %s", when);
+		if (m->detail.len)
+			fprintf(out, ": %s", why);
+		break;
+	case PROCESS_DELAYED:
+		fprintf(out, "%s: not reached yet", system);
+		if (m->detail.len)
+			fprintf(out, ": %s", why);
+		if (m->until_ms)
+			fprintf(out, "; tried until %s", when);
+		break;
+	}
+	end_line(out, a, part);
 }
 
 /* --- table --- */
 
+static struct str detail_of(const struct answer *x, char text[TEXT_MAX])
+{
+	if (x->given)
+		return x->detail.len ? x->detail : x->result ? STR("") : str_of(cause_text(x->cause));
+	if (x->delay.state)
+		return str_of(delay_text(x->delay.state, x->delay.until_ms, x->delay.detail, text));
+	return STR("");
+}
+
 static bool add_row(struct table *t, const struct answers *a, size_t part, size_t target)
 {
 	const struct answer *x = answers_at(a, part, target);
-	char users[24], part_text[48], label[CAUSE_LABEL_SIZE];
+	char users[24], part_text[48], label[CAUSE_LABEL_SIZE], text[TEXT_MAX];
 	snprintf(users, sizeof users, "%zu", a->parts->items[part].n_users);
 	snprintf(part_text, sizeof part_text, "%zu/%zu", part + 1, a->parts->n);
 	struct str cells[] = { a->parts->targets[target], str_of(part_text), str_of(users),
 			       str_of(result_word(x)),
 			       !x->given || x->result ? STR("") : str_of(cause_label(x->cause, label)),
-			       detail_of(x) };
+			       detail_of(x, text) };
 	if (!table_row(t, cells))
 		return false;
-	table_colour(t, 3, x->given && x->result ? "green" : "red");
+	table_colour(t, 3, x->given && x->result ? "green" : x->given ? "red" : "yellow");
 	return true;
 }
 
@@ -104,6 +178,30 @@ static bool show_identities(FILE *out, const struct answers *a, bool colours)
 	return good;
 }
 
+static void show_decision(FILE *out, const struct answers *a, size_t part, size_t target)
+{
+	const struct answer *x = answers_at(a, part, target);
+	const struct decided_by *d = &x->decided_by;
+	char system[300], who[540], why[540], when[WHEN_TEXT_SIZE];
+	if (!x->given || !d->acmc.ptr)
+		return;
+	fprintf(out, "%s: %s by %s", text_escape(a->parts->targets[target], system, sizeof system),
+		x->cause == CAUSE_REJECTED ? "rejected" : "approved", text_escape(d->acmc, who, sizeof who));
+	if (d->at_ms)
+		fprintf(out, " at %s", when_format_seconds(d->at_ms, when));
+	if (d->reason.len)
+		fprintf(out, ": %s", text_escape(d->reason, why, sizeof why));
+	end_line(out, a, part);
+}
+
+static void show_decisions(FILE *out, const struct answers *a)
+{
+	for (size_t target = 0; target < a->parts->n_targets; target++) {
+		for (size_t part = 0; part < a->parts->n; part++)
+			show_decision(out, a, part, target);
+	}
+}
+
 static size_t true_count(const struct answers *a)
 {
 	size_t n = 0;
@@ -117,62 +215,38 @@ bool show_table(FILE *out, const struct answers *a, const char *failure, bool co
 	if (!a->items)
 		return true; /* nothing was ever asked */
 	bool good = show_answers(out, a, colours) && show_identities(out, a, colours);
-	fprintf(out, "\n%zu of %zu answers TRUE", true_count(a), a->parts->n * a->parts->n_targets);
-	fprintf(out, failure ? ", %zu missing\n" : "\n", a->missing);
+	putc('\n', out);
+	show_decisions(out, a);
+	fprintf(out, "%zu of %zu answers TRUE", true_count(a), a->parts->n * a->parts->n_targets);
+	if (a->parts->dry_run)
+		fputs(", in a dry run: nothing was done", out);
+	if (failure || a->missing > 0)
+		fprintf(out, ", %zu missing", a->missing);
+	putc('\n', out);
 	return good && fflush(out) == 0 && !ferror(out);
 }
 
 /* --- JSON --- */
 
-static void put_id(struct json_writer *w, const char *key, struct request_id id)
+static void put_mc_ids(struct json_writer *w, const struct answers *a, const struct part *p,
+		       const struct answer *x)
 {
-	char text[REQUEST_ID_TEXT_SIZE];
-	request_id_format(id, text);
-	json_key(w, key);
-	json_text(w, str_of(text));
-}
-
-static void put_identities(struct json_writer *w, const struct answer *x)
-{
-	json_key(w, "identity_causes");
+	json_key(w, "mc_id_list");
 	json_array(w);
-	for (size_t i = 0; i < x->n_identities; i++) {
-		const struct identity_cause *c = &x->identities[i];
-		json_map(w);
-		json_key(w, "mc_id");
-		json_text(w, c->mc_id);
-		json_key(w, "mc_service_id");
-		if (c->mc_service_id.ptr)
-			json_text(w, c->mc_service_id);
-		else
-			json_null(w);
-		json_key(w, "cause");
-		json_number(w, (int)c->cause);
-		json_key(w, "cause_name");
-		json_text(w, str_of(cause_name(c->cause)));
-		json_end_map(w);
-	}
+	for (size_t i = 0; a->parts->users && i < p->n_users; i++)
+		json_text(w, a->parts->users->items[p->first_user + i].mc_id);
+	for (size_t i = 0; !a->parts->users && i < x->n_mc_ids; i++)
+		json_text(w, x->mc_ids[i]);
 	json_end_array(w);
 }
 
-static void put_given(struct json_writer *w, const struct answer *x)
+static struct str state_of(const struct answers *a, size_t part, const struct answer *x)
 {
-	json_key(w, "result");
-	json_bool(w, x->result);
-	json_key(w, "origin");
-	json_text(w, x->origin == ORIGIN_HOME_ACMS ? STR("home") : STR("partner"));
-	json_key(w, "cause");
-	json_number(w, (int)x->cause);
-	json_key(w, "cause_name");
-	json_text(w, str_of(cause_name(x->cause)));
-	json_key(w, "kind");
-	if (x->result)
-		json_null(w);
-	else
-		json_text(w, str_of(cause_kind_name(cause_kind(x->cause))));
-	json_key(w, "detail");
-	json_text(w, detail_of(x));
-	put_identities(w, x);
+	if (x->given)
+		return STR("answered");
+	if (x->delay.state)
+		return delivery_state_name(x->delay.state);
+	return a->accepted[part].yes ? STR("accepted") : STR_NONE;
 }
 
 static void put_answer(struct json_writer *w, const struct answers *a, size_t part, size_t target)
@@ -181,35 +255,30 @@ static void put_answer(struct json_writer *w, const struct answers *a, size_t pa
 	const struct part *p = &a->parts->items[part];
 	json_map(w);
 	put_id(w, "request_id", p->id);
-	json_key(w, "mc_system_id");
-	json_text(w, a->parts->targets[target]);
-	json_key(w, "mc_id_list");
-	json_array(w);
-	for (size_t i = 0; i < p->n_users; i++)
-		json_text(w, a->parts->users->items[p->first_user + i].mc_id);
-	json_end_array(w);
+	put_text(w, "mc_system_id", a->parts->targets[target]);
+	put_mc_ids(w, a, p, x);
+	put_text(w, "state", state_of(a, part, x));
+	put_time(w, "deadline", a->accepted[part].deadline_ms);
 	if (x->given) {
 		put_given(w, x);
 	} else {
-		json_key(w, "result");
-		json_null(w);
+		put_text(w, "result", STR_NONE);
+		put_number(w, "attempts", x->delay.attempts);
+		put_time(w, "until", x->delay.until_ms);
+		put_text(w, "detail", x->delay.detail);
 	}
 	json_end_map(w);
 }
 
-bool show_json(FILE *out, const struct answers *a, const char *failure, int exit_code)
+bool show_json(FILE *out, const struct answers *a, struct request_id base, const char *failure, int exit_code)
 {
 	struct json_writer *w = json_writer_new(out);
 	if (!w)
 		return false;
 	json_map(w);
-	json_key(w, "exit_code");
-	json_number(w, exit_code);
-	json_key(w, "failure");
-	if (failure)
-		json_text(w, str_of(failure));
-	else
-		json_null(w);
+	put_end(w, exit_code, failure);
+	put_id(w, "request_id", base);
+	put_text(w, "operation", a->items ? str_of(operation_name((int)a->parts->operation)) : STR_NONE);
 	json_key(w, "responses");
 	json_array(w);
 	for (size_t part = 0; a->items && part < a->parts->n; part++) {
@@ -223,19 +292,44 @@ bool show_json(FILE *out, const struct answers *a, const char *failure, int exit
 
 /* --- advice --- */
 
-void show_advice(FILE *out, const struct answers *a, struct request_id base)
+bool show_goes_on(const struct answers *a)
 {
-	bool unknown = a->items && a->missing > 0, transient = false;
-	char id[REQUEST_ID_TEXT_SIZE];
+	for (size_t i = 0; a->items && i < a->parts->n; i++) {
+		if (!a->accepted[i].yes && !answers_part_complete(a, i))
+			return false;
+	}
+	return a->items && a->missing > 0 && a->n_accepted > 0;
+}
+
+static bool any_of_kind(const struct answers *a, enum cause_kind kind)
+{
 	for (size_t i = 0; a->items && i < a->parts->n * a->parts->n_targets; i++) {
 		const struct answer *x = &a->items[i];
-		unknown |= x->given && !x->result && cause_kind(x->cause) == CAUSE_KIND_UNKNOWN;
-		transient |= x->given && !x->result && cause_kind(x->cause) == CAUSE_KIND_TRANSIENT;
+		if (x->given && !x->result && cause_kind(x->cause) == kind)
+			return true;
 	}
+	return false;
+}
+
+void show_advice(FILE *out, const struct answers *a, struct request_id base)
+{
+	bool unknown = any_of_kind(a, CAUSE_KIND_UNKNOWN);
+	bool transient = any_of_kind(a, CAUSE_KIND_TRANSIENT);
+	char id[REQUEST_ID_TEXT_SIZE];
 	request_id_format(base, id);
-	if (unknown)
+	if (show_goes_on(a))
+		fprintf(out, "acmc: request %s goes on; acmc wait %s\n", id, id);
+	else if (a->items && a->missing > 0 && !a->parts->dry_run)
 		fprintf(out, "acmc: some outcome is not known; to find out, repeat the command with "
 			     "--request-id %s\n", id);
+	else if (unknown && a->n_accepted > 0)
+		fprintf(out, "acmc: some outcome is not known; a late answer shows in acmc status %s, what the "
+			     "partner has in acmc reconcile\n", id);
+	else if (unknown)
+		fprintf(out, "acmc: some outcome is not known; to find out, repeat the command with "
+			     "--request-id %s\n", id);
+	else if (transient && a->n_accepted > 0)
+		fputs("acmc: some partner could not do it in time; repeat the command later\n", out);
 	else if (transient)
 		fprintf(out, "acmc: some partner could not do it now; repeat the command later, with "
 			     "--request-id %s\n", id);

@@ -251,6 +251,26 @@ void work_answer_recorded(struct work *w, const struct request_record *r)
 	};
 }
 
+/* Version 1 recorded no revisions, and version 2 cannot tell TRUE without: those of now, or what there was at least. */
+static void complete_revisions(struct work *w)
+{
+	const struct setup *s = &w->what->setup;
+	struct commit_answer *out = w->out;
+	bool lacks = out->verdict.cause == CAUSE_NO_CAUSE && out->n_revisions == 0 &&
+		     s->operation != OPERATION_REMOVE;
+	struct user_revision *all = lacks ? arena_array(w->arena, s->n_users, sizeof *all) : NULL;
+	for (size_t i = 0; all && i < s->n_users; i++) {
+		struct user_record r;
+		bool there = store_get_user(w->txn, w->arena, STORE_USERS, w->what->home,
+					    s->users[i].mc_id, &r);
+		all[i] = (struct user_revision){ s->users[i].mc_id, there ? r.revision : 1 };
+	}
+	if (all) {
+		out->revisions = all;
+		out->n_revisions = s->n_users;
+	}
+}
+
 /* A refusal that is not recorded, since the request ID is not this request's to take, or is too late. */
 static void refuse(struct work *w, enum cause cause, const char *detail)
 {
@@ -271,6 +291,7 @@ static bool came_before(struct work *w)
 			work_answer_recorded(w, &before);
 		else
 			refuse(w, CAUSE_REQUEST_ID_REUSED, NULL);
+		complete_revisions(w);
 		return true;
 	}
 	if (!store_get_pending(w->txn, w->arena, home, id, &pending))

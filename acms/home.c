@@ -11,7 +11,8 @@ struct asking {
 	struct request *request;
 	struct arena *arena;        /* its own: outlives the request */
 	struct home_request what;
-	struct verdict verdict;     /* of a refusal */
+	struct verdict verdict;     /* of a refusal, */
+	struct verdict on_record;   /* and what the audit log says of it */
 	bool well_formed;
 	struct home_accepted out;
 };
@@ -42,7 +43,7 @@ static void respond_all(struct request *r, const struct route *routes, size_t n,
 static void run_refuse(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
 {
 	struct asking *g = (struct asking *)job;
-	home_refuse(t, work, &g->what, &g->verdict, now_ms);
+	home_refuse(t, work, &g->what, &g->on_record, now_ms);
 }
 
 static void refused(struct job *job, enum status status)
@@ -179,9 +180,13 @@ static void refuse(struct request *r, const struct acmc_rule *acmc, const struct
 		respond_all(r, routes, n, v, well_formed);
 		return;
 	}
-	if (!well_formed)
-		g->what.setup = (struct setup){ .request_id = r->received.request_id };
 	g->verdict = *v;
+	g->on_record = *v;
+	if (!well_formed) { /* what only looks like identities is no part of the audit log */
+		g->what.setup = (struct setup){ .request_id = r->received.request_id };
+		g->on_record.identities = NULL;
+		g->on_record.n_identities = 0;
+	}
 	g->well_formed = well_formed;
 	g->job.run = run_refuse;
 	g->job.done = refused;

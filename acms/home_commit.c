@@ -252,16 +252,24 @@ static void audit_answer(struct store_txn *t, struct arena *work, const struct h
 		store_append_audit(t, work, &entry);
 }
 
-/* Waited for; or it comes after we had to answer that we do not know. */
+/*
+ * What comes after we had to answer that we do not know may take that answer's place, but not by telling that nothing
+ * can be told: by then the partner may have forgotten what it did.
+ */
+static bool supersedes(const struct home_answer *a, const struct answer_record *before)
+{
+	enum cause cause = a->response ? a->response->cause : CAUSE_REQUEST_EXPIRED;
+	return cause != CAUSE_REQUEST_EXPIRED && cause_kind(cause) != CAUSE_KIND_TRANSIENT &&
+	       before->origin == ORIGIN_HOME_ACMS && cause_kind(before->cause) == CAUSE_KIND_UNKNOWN;
+}
+
 static bool is_wanted(struct store_txn *t, struct arena *work, const struct home_answer *a)
 {
 	struct outbox_record waits;
 	struct answer_record before;
-	if (store_get_outbox(t, a->partner, a->request_id, &waits))
-		return true;
-	return a->response &&
-	       store_get_answer(t, work, a->request_id, a->partner, &before) &&
-	       before.origin == ORIGIN_HOME_ACMS && cause_kind(before.cause) == CAUSE_KIND_UNKNOWN;
+	return store_get_outbox(t, a->partner, a->request_id, &waits) ||
+	       (store_get_answer(t, work, a->request_id, a->partner, &before) &&
+		supersedes(a, &before));
 }
 
 static const char *fault_of(struct arena *work, const struct home_answer *a, const struct setup *s)

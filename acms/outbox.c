@@ -207,6 +207,7 @@ static void answered(struct job *job, enum status status)
 	struct partner_link *link = partner_link_find(j->server, j->what.partner);
 	fail_point("home-answered");
 	if (status != OK && d) {
+		d->by_ourselves = false;
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be written");
 	} else if (j->out.fault) {
 		if (link)
@@ -274,6 +275,7 @@ static void answer_ourselves(struct delivery *d, enum cause cause)
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
 		return;
 	}
+	d->by_ourselves = true;
 	snprintf(j->detail, sizeof j->detail, "%s", d->detail);
 	j->what.cause = cause;
 	j->what.detail = j->detail;
@@ -305,10 +307,12 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		     const struct receipt *receipt)
 {
 	struct delivery *d = delivery_find(s, &response->request_id, partner);
-	if (d && d->phase == DELIVERY_PHASE_ANSWERING) { /* one is enough */
+	if (d && d->phase == DELIVERY_PHASE_ANSWERING && !d->by_ourselves) { /* one is enough */
 		arena_free(arena);
 		return;
 	}
+	if (d && d->phase == DELIVERY_PHASE_ANSWERING)
+		d = NULL; /* late by a hair: it takes the place of ours */
 	if (d && d->asked->kept && is_transient(response)) {
 		char why[160];
 		snprintf(why, sizeof why, "the partner says %s", cause_name(response->cause));
@@ -360,7 +364,7 @@ void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail)
 	d->pending_until_ms = until_ms;
 	d->attempts = 0;
 	tell(d->asked, d->target, PROCESS_PENDING, until_ms, detail);
-	outbox_event(d, DELIVERY_EV_PENDING, "it waits for the partner's approval");
+	outbox_event(d, DELIVERY_EV_PENDING, "");
 }
 
 static void rest(struct delivery *d)

@@ -149,6 +149,7 @@ struct delivery {
 	unsigned attempts, nonsense;
 	bool told_delayed;
 	bool listed;                 /* by the link, under its phase */
+	bool by_ourselves;           /* what is being put on disk is not the partner's answer */
 	struct delivery_outlook outlook;
 	enum cause unsendable;       /* with DELIVERY_EV_UNSENDABLE: why */
 	uint64_t sent_mono_ms, due_mono_ms, pending_until_ms;

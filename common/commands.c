@@ -41,9 +41,12 @@ static char *list_commands(int key, const char *text, void *input)
 	FILE *f = key == ARGP_KEY_HELP_POST_DOC && c ? open_memstream(&out, &size) : NULL;
 	if (!f)
 		return (char *)text;
+	int width = 8;
+	for (const struct command *i = c->table; i->name; i++)
+		width = (int)strlen(i->name) > width ? (int)strlen(i->name) : width;
 	fputs("Commands:\n", f);
 	for (const struct command *i = c->table; i->name; i++)
-		fprintf(f, "  %-8s %s\n", i->name, i->what);
+		fprintf(f, "  %-*s %s\n", width, i->name, i->what);
 	fprintf(f, "\nCOMMAND --help tells more. Manual: %s.", c->manual);
 	fclose(f);
 	return out;

@@ -58,6 +58,11 @@ void table_colour(struct table *t, size_t column, const char *colour)
 		scols_cell_set_color(cell, colour);
 }
 
+void table_hide_titles(struct table *t)
+{
+	scols_table_enable_noheadings(t->scols, 1);
+}
+
 bool table_print(struct table *t, FILE *out, bool colours)
 {
 	scols_table_set_stream(t->scols, out);

@@ -327,6 +327,16 @@ def revisions_after(asked) -> dict[str, int]:
     return {mc_id: expected.get(mc_id, 0) + 1 for mc_id in asked.mc_id_list}
 
 
+def receipt_for(asked, partner: str, home: str, revisions: dict[str, int], **more) -> receipts.Receipt:
+    """What a partner certifies that it has done of a request; revisions: of the users done."""
+    users = []
+    for mc_id in sorted(revisions, key=str.encode):
+        ids = [(e.service, e.mc_service_id) for e in asked.mc_service_id_list if e.mc_id == mc_id]
+        users.append(receipts.User(mc_id, revisions[mc_id], sorted(ids, key=lambda i: (i[0], i[1].encode())),
+                                   asked.validity.not_before, asked.validity.not_after))
+    return receipts.Receipt(partner, home, asked.request_id, asked.operation, now_ms(), users, **more)
+
+
 def true_response(asked, system: str, link: PartnerLink | None = None) -> "pb.Message":
     """link: with what version 2 wants, if that is its version."""
     body = pb.McServiceUserSetupResponse(request_id=asked.request_id, mc_system_id=system, mc_id_list=asked.mc_id_list,
@@ -337,8 +347,7 @@ def true_response(asked, system: str, link: PartnerLink | None = None) -> "pb.Me
             if revision:
                 body.revision.add(mc_id=mc_id, revision=revision)
         if not asked.dry_run:
-            payload = receipts.of_request(asked, system, link.hello.mc_system_id, now_ms(), after)
-            body.receipt = receipts.sign(link.partner.leaf, payload)
+            body.receipt = receipts.make_with(receipt_for(asked, system, link.hello.mc_system_id, after), link.partner.leaf)
     return pb.Message(mc_service_user_setup_response=body)
 
 

@@ -1,83 +1,251 @@
-"""Receipts, made and verified from PROTOCOL.md 11 alone: COSE_Sign1 (RFC 9052) with cbor2 and cryptography."""
+"""Receipts (PROTOCOL.md 11) by themselves: COSE_Sign1 with cbor2 and cryptography, written from the specification.
 
-import io
+verify() for what an acms signed, make() for a scripted partner that signs. As a program: receipts.py FILE ANCHOR [NAME].
+"""
+
+import dataclasses
+import datetime
+import sys
+from pathlib import Path
 
 import cbor2
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, utils
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
-ALG, CONTENT_TYPE, X5CHAIN = 1, 3, 33
-ES256, ES384, PS256 = -7, -35, -37
-TYPE = "application/acx-receipt+cbor"
-(FORMAT, PARTNER, HOME, REQUEST_ID, OPERATION, DONE, USERS, DECIDED_BY) = range(1, 9)
-REMOVE = 2
-
+CONTENT_TYPE = "application/acx-receipt+cbor"
+SETUP, UPDATE, REMOVE = 0, 1, 2
+ALGORITHMS = {-7: (ec.SECP256R1, 32, hashes.SHA256), -35: (ec.SECP384R1, 48, hashes.SHA384),
+              -37: (None, 0, hashes.SHA256)}
 PSS = padding.PSS(padding.MGF1(hashes.SHA256()), 32)
-CURVES = {"secp256r1": (ES256, hashes.SHA256(), 32), "secp384r1": (ES384, hashes.SHA384(), 48)}
 
 
-def deterministic(data: bytes):
-    """One CBOR item in deterministic encoding, nothing behind it."""
-    stream = io.BytesIO(data)
-    item = cbor2.CBORDecoder(stream).decode()
-    assert stream.read() == b"" and cbor2.dumps(item, canonical=True) == data
-    return item
+class BadReceipt(Exception):
+    """Says what is wrong."""
 
+
+@dataclasses.dataclass
+class User:
+    mc_id: str
+    revision: int
+    service_ids: list  # of (service, MC service ID)
+    not_before: int = 0
+    not_after: int = 0
+
+
+@dataclasses.dataclass
+class Receipt:
+    partner: str
+    home: str
+    request_id: bytes
+    operation: int
+    done_ms: int
+    users: list
+    decided_by: str = None
+    names: list = dataclasses.field(default_factory=list, compare=False)  # of the certificate that signed it
+
+
+def need(good, what: str) -> None:
+    if not good:
+        raise BadReceipt(what)
+
+
+def load(data: bytes, what: str):
+    """Decodes one item that is in deterministic encoding, with nothing behind it."""
+    value = cbor2.loads(data)
+    need(cbor2.dumps(value, canonical=True) == data, f"{what} is not in deterministic encoding")
+    return value
+
+
+def is_uint(value) -> bool:
+    return type(value) is int and 0 <= value < 1 << 64
+
+
+# --- payload ---
+
+def encode_payload(r: Receipt) -> bytes:
+    users = [[u.mc_id, u.revision, [list(s) for s in u.service_ids], u.not_before, u.not_after] for u in r.users]
+    payload = {1: 1, 2: r.partner, 3: r.home, 4: r.request_id, 5: r.operation, 6: r.done_ms, 7: users}
+    if r.decided_by is not None:
+        payload[8] = r.decided_by
+    return cbor2.dumps(payload, canonical=True)
+
+
+def decode_user(item, operation: int) -> User:
+    need(type(item) is list and len(item) == 5, "a user is no array of five")
+    user = User(item[0], item[1], item[2], item[3], item[4])
+    need(type(user.mc_id) is str and 1 <= len(user.mc_id.encode()) <= 255, "an MC ID is bad")
+    need(all(map(is_uint, (user.revision, user.not_before, user.not_after))), "a number of a user is bad")
+    need((user.revision == 0) == (operation == REMOVE), "a revision does not fit the operation")
+    need(type(user.service_ids) is list, "MC service IDs are no array")
+    for s in user.service_ids:
+        need(type(s) is list and len(s) == 2 and s[0] in (1, 2, 3) and type(s[1]) is str, "an MC service ID is bad")
+    user.service_ids = [tuple(s) for s in user.service_ids]
+    keys = [(service, i.encode()) for service, i in user.service_ids]
+    need(keys == sorted(set(keys)), "MC service IDs are out of order")
+    return user
+
+
+def decode_payload(data: bytes) -> Receipt:
+    p = load(data, "the payload")
+    need(type(p) is dict and set(p) - {8} == set(range(1, 8)), "the payload has other keys than it should")
+    need(p[1] == 1, "unknown format")
+    need(type(p[2]) is str and type(p[3]) is str, "an MC system ID is no text")
+    need(type(p[4]) is bytes and len(p[4]) == 16, "the request ID is bad")
+    need(p[5] in (SETUP, UPDATE, REMOVE) and is_uint(p[6]), "operation or time is bad")
+    need(type(p[7]) is list and p[7], "there are no users")
+    users = [decode_user(item, p[5]) for item in p[7]]
+    ids = [u.mc_id.encode() for u in users]
+    need(ids == sorted(set(ids)), "users are out of order")
+    need(8 not in p or (type(p[8]) is str and p[8]), "who decided is bad")
+    return Receipt(p[2], p[3], p[4], p[5], p[6], users, p.get(8))
+
+
+# --- signature ---
 
 def to_be_signed(protected: bytes, payload: bytes) -> bytes:
     return cbor2.dumps(["Signature1", protected, b"", payload])
 
 
-def of_request(asked, partner: str, home: str, done_ms: int, revisions: dict[str, int], decided_by: str = "") -> dict:
-    """The payload for what was asked (a setup request of the wire): revisions are those of the users that were done."""
-    ids = {mc_id: [] for mc_id in revisions}
-    for entry in asked.mc_service_id_list:
-        if entry.mc_id in ids:
-            ids[entry.mc_id].append([entry.service, entry.mc_service_id])
-    window = [asked.validity.not_before, asked.validity.not_after]
-    users = [[m, revisions[m], sorted(ids[m], key=lambda i: (i[0], i[1].encode())), *window]
-             for m in sorted(ids, key=str.encode)]
-    payload = {FORMAT: 1, PARTNER: partner, HOME: home, REQUEST_ID: asked.request_id, OPERATION: asked.operation,
-               DONE: done_ms, USERS: users}
-    return {**payload, DECIDED_BY: decided_by} if decided_by else payload
+def algorithm_of(key) -> int:
+    if isinstance(key, (rsa.RSAPublicKey, rsa.RSAPrivateKey)):
+        return -37
+    return {"secp256r1": -7, "secp384r1": -35}[key.curve.name]
 
 
-def sign(leaf, payload: dict) -> bytes:
-    key = serialization.load_pem_private_key(leaf.key_file.read_bytes(), None)
-    rsa = not isinstance(key, ec.EllipticCurvePrivateKey)
-    alg, digest, size = (PS256, None, 0) if rsa else CURVES[key.curve.name]
-    protected = cbor2.dumps({ALG: alg, CONTENT_TYPE: TYPE}, canonical=True)
-    content = cbor2.dumps(payload, canonical=True)
-    data = to_be_signed(protected, content)
-    if rsa:
-        signature = key.sign(data, PSS, hashes.SHA256())
-    else:
-        r, s = utils.decode_dss_signature(key.sign(data, ec.ECDSA(digest)))
-        signature = r.to_bytes(size, "big") + s.to_bytes(size, "big")
-    chain = leaf.certificate.public_bytes(serialization.Encoding.DER)
-    return cbor2.dumps(cbor2.CBORTag(18, [protected, {X5CHAIN: chain}, content, signature]), canonical=True)
+def sign(key, data: bytes) -> bytes:
+    _, half, digest = ALGORITHMS[algorithm_of(key)]
+    if not half:
+        return key.sign(data, PSS, digest())
+    r, s = utils.decode_dss_signature(key.sign(data, ec.ECDSA(digest())))
+    return r.to_bytes(half, "big") + s.to_bytes(half, "big")
 
 
-def verify(receipt: bytes, certificate: x509.Certificate) -> dict:
-    """The payload, if this certificate's key signed it; otherwise an exception."""
-    message = deterministic(receipt)
-    assert isinstance(message, cbor2.CBORTag) and message.tag == 18
-    protected, unprotected, content, signature = message.value
-    header = deterministic(protected)
-    chain = unprotected[X5CHAIN]
-    first = chain if isinstance(chain, bytes) else chain[0]
-    assert set(header) == {ALG, CONTENT_TYPE} and header[CONTENT_TYPE] == TYPE
-    assert x509.load_der_x509_certificate(first) == certificate
-    key = certificate.public_key()
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        alg, digest, size = CURVES[key.curve.name]
-        assert header[ALG] == alg and len(signature) == 2 * size
-        r, s = int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big")
-        key.verify(utils.encode_dss_signature(r, s), to_be_signed(protected, content), ec.ECDSA(digest))
-    else:
-        assert header[ALG] == PS256
-        key.verify(signature, to_be_signed(protected, content), PSS, hashes.SHA256())
-    payload = deterministic(content)
-    assert payload[FORMAT] == 1
-    return payload
+def check_signature(key, algorithm: int, signature: bytes, data: bytes) -> None:
+    curve, half, digest = ALGORITHMS[algorithm]
+    try:
+        if curve is None:
+            need(isinstance(key, rsa.RSAPublicKey), "the algorithm does not fit the key")
+            key.verify(signature, data, PSS, digest())
+            return
+        need(isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, curve),
+             "the algorithm does not fit the key")
+        need(len(signature) == 2 * half, "the signature has the wrong length")
+        r, s = int.from_bytes(signature[:half], "big"), int.from_bytes(signature[half:], "big")
+        key.verify(utils.encode_dss_signature(r, s), data, ec.ECDSA(digest()))
+    except InvalidSignature:
+        raise BadReceipt("the signature is not the certificate's") from None
+
+
+# --- certificates ---
+
+def issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    if certificate.issuer != issuer.subject:
+        return False
+    key, digest = issuer.public_key(), certificate.signature_hash_algorithm
+    how = (ec.ECDSA(digest),) if isinstance(key, ec.EllipticCurvePublicKey) else (padding.PKCS1v15(), digest)
+    try:
+        key.verify(certificate.signature, certificate.tbs_certificate_bytes, *how)
+        return True
+    except InvalidSignature:
+        return False
+
+
+def valid_at(certificate: x509.Certificate, at: datetime.datetime) -> bool:
+    return certificate.not_valid_before <= at <= certificate.not_valid_after
+
+
+def is_ca(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def check_chain(chain: list, anchors: list, at: datetime.datetime) -> None:
+    leaf, behind = chain[0], chain[1:]
+    try:
+        usages = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        need(ExtendedKeyUsageOID.SERVER_AUTH in usages, "the certificate is none of a server")
+    except x509.ExtensionNotFound:
+        pass
+    at_hand = leaf
+    for _ in range(len(chain)):
+        need(valid_at(at_hand, at), "a certificate was not valid then")
+        if any(issued(at_hand, a) and valid_at(a, at) for a in anchors):
+            return
+        at_hand = next((c for c in behind if is_ca(c) and issued(at_hand, c)), None)
+        need(at_hand, "the certificate does not lead to a trust anchor")
+    raise BadReceipt("the certificate does not lead to a trust anchor")
+
+
+def names_of(certificate: x509.Certificate) -> list:
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return (["DNS:" + n for n in names.get_values_for_type(x509.DNSName)] +
+            ["URI:" + n for n in names.get_values_for_type(x509.UniformResourceIdentifier)])
+
+
+def load_certificates(path) -> list:
+    pem = Path(path).read_bytes()
+    end = b"-----END CERTIFICATE-----"
+    return [x509.load_pem_x509_certificate(part + end) for part in pem.split(end)[:-1]]
+
+
+# --- the whole ---
+
+def verify(data: bytes, anchors: list, name: str = None) -> Receipt:
+    """The receipt, if a server under these certificates, of this name if one is given, signed it; else BadReceipt."""
+    try:
+        return verify_or_fail(data, anchors, name)
+    except BadReceipt:
+        raise
+    except Exception as e:  # cryptography says in many ways that a certificate is not sound
+        raise BadReceipt(f"{type(e).__name__}: {e}") from e
+
+
+def verify_or_fail(data: bytes, anchors: list, name: str) -> Receipt:
+    tag = load(data, "the receipt")
+    need(isinstance(tag, cbor2.CBORTag) and tag.tag == 18, "not tagged as COSE_Sign1")
+    need(type(tag.value) is list and len(tag.value) == 4, "not four items")
+    protected, unprotected, payload, signature = tag.value
+    need(all(type(x) is bytes for x in (protected, payload, signature)), "an item is no byte string")
+    header = load(protected, "the protected header")
+    need(type(header) is dict and set(header) == {1, 3} and header[1] in ALGORITHMS and header[3] == CONTENT_TYPE,
+         "the protected header is another than it should be")
+    need(type(unprotected) is dict and set(unprotected) == {33}, "the unprotected header is another than it should be")
+    x5chain = unprotected[33]
+    ders = [x5chain] if type(x5chain) is bytes else x5chain
+    need(type(ders) is list and all(type(d) is bytes for d in ders) and (type(x5chain) is bytes or len(ders) > 1),
+         "x5chain is bad")
+    chain = [x509.load_der_x509_certificate(d) for d in ders]
+    names = names_of(chain[0])
+    check_signature(chain[0].public_key(), header[1], signature, to_be_signed(protected, payload))
+    receipt = decode_payload(payload)
+    check_chain(chain, anchors, datetime.datetime.utcfromtimestamp(receipt.done_ms / 1000))
+    need(name is None or name in names, f"signed by {names}, not by {name}")
+    receipt.names = names
+    return receipt
+
+
+def make(receipt: Receipt, key, chain: list) -> bytes:
+    """Signed by a private key; chain: its certificate, then intermediates."""
+    ders = [c.public_bytes(serialization.Encoding.DER) for c in chain]
+    protected = cbor2.dumps({1: algorithm_of(key), 3: CONTENT_TYPE}, canonical=True)
+    payload = encode_payload(receipt)
+    unprotected = {33: ders[0] if len(ders) == 1 else ders}
+    return cbor2.dumps(cbor2.CBORTag(18, [protected, unprotected, payload, sign(key, to_be_signed(protected, payload))]))
+
+
+def make_with(receipt: Receipt, leaf) -> bytes:
+    """The same with the files of a pki.Leaf."""
+    key = serialization.load_pem_private_key(Path(leaf.key_file).read_bytes(), None)
+    return make(receipt, key, load_certificates(leaf.cert_file))
+
+
+if __name__ == "__main__":
+    try:
+        print(verify(Path(sys.argv[1]).read_bytes(), load_certificates(sys.argv[2]), *sys.argv[3:4]))
+    except BadReceipt as bad:
+        sys.exit(f"{sys.argv[1]}: {bad}")

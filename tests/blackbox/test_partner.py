@@ -2,7 +2,7 @@
 
 import signal
 
-from acx_peer import new_id, pb, request
+from acx_peer import new_id, now_ms, pb, request
 from systems import wait_for
 
 
@@ -114,7 +114,8 @@ def test_a_refusal_is_repeated_too(federation):
 
 def test_pipelined_requests_are_all_answered_and_all_stored(federation):
     client = as_home(federation.fire, federation.home)
-    messages = [request(["fire.example"], {f"pipe{i}@police.example": [(1, f"sip:pipe{i}@police.example")]})
+    messages = [request(["fire.example"], {f"pipe{i}@police.example": [(1, f"sip:pipe{i}@police.example")]},
+                        expires=now_ms(3600))
                 for i in range(200)]
     client.send_raw(b"".join(len(p).to_bytes(4, "big") + p for p in (m.SerializeToString() for m in messages)))
     answers = {client.response().request_id for _ in messages}

@@ -100,7 +100,7 @@ def test_a_second_server_on_the_same_store(world):
 
 
 def put_meta(store, key: bytes, value) -> None:
-    with lmdb.open(str(store), max_dbs=8) as env:
+    with lmdb.open(str(store), max_dbs=16) as env:
         with env.begin(write=True, db=env.open_db(b"meta")) as txn:
             txn.put(key, cbor2.dumps(value))
 
@@ -109,9 +109,9 @@ def test_a_store_from_a_newer_version(world):
     _, fire = two(world)
     fire.start()
     fire.stop()
-    put_meta(fire.store, b"schema", 2)
-    starts_not(fire, "has schema version 2, this acms knows 1: use the newer acms")
-    assert "schema version 2" in fire.run("users", "list").stderr
+    put_meta(fire.store, b"schema", 3)
+    starts_not(fire, "has schema version 3, this acms knows 2: use the newer acms")
+    assert "schema version 3" in fire.run("users", "list").stderr
 
 
 def test_a_store_of_another_system_and_what_is_no_store(world):

@@ -528,6 +528,21 @@ static void answers_are_forgotten(void **state)
 	assert_null(find(0).detail);
 }
 
+/* A replay finds the answer, or has expired by any clock that is not off by an hour. */
+static void answers_outlive_their_requests(void **state)
+{
+	(void)state;
+	struct commit_setup w = ask("a", 1);
+	struct commit_sweep s = { .keep_ms = 10 };
+	commit(&w);
+	now = w.setup.expires_ms + HOUR - 1;
+	sweep(&s);
+	assert_true(commit(&w).repeated);
+	now++;
+	sweep(&s);
+	assert_int_equal(cause_of(&w), CAUSE_REQUEST_EXPIRED);
+}
+
 #define COMMIT_TEST(f) cmocka_unit_test_setup_teardown(f, start, end)
 
 int main(void)
@@ -549,6 +564,7 @@ int main(void)
 		COMMIT_TEST(over_is_as_good_as_removed),
 		COMMIT_TEST(believed_ones_just_go),
 		COMMIT_TEST(answers_are_forgotten),
+		COMMIT_TEST(answers_outlive_their_requests),
 	};
 	return cmocka_run_group_tests_name("commit", tests, NULL, NULL);
 }

@@ -1,0 +1,373 @@
+#include "acmc/reconcile.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A partner that says nonsense may not make us split for ever. */
+enum { DEPTH_MAX = 10, RANGES_MAX = 100000 };
+
+static const char out_of_memory[] = "more than there is memory for";
+
+/* --- lists --- */
+
+static bool push_range(struct range_list *l, struct work_range range)
+{
+	if (l->n == l->room) {
+		size_t room = l->room ? 2 * l->room : 64;
+		void *larger = reallocarray(l->items, room, sizeof *l->items);
+		if (!larger)
+			return false;
+		l->items = larger;
+		l->room = room;
+	}
+	l->items[l->n++] = range;
+	return true;
+}
+
+static bool push_user(struct user_list *l, struct user_entry user)
+{
+	if (l->n == l->room) {
+		size_t room = l->room ? 2 * l->room : 64;
+		void *larger = reallocarray(l->items, room, sizeof *l->items);
+		if (!larger)
+			return false;
+		l->items = larger;
+		l->room = room;
+	}
+	l->items[l->n++] = user;
+	return true;
+}
+
+static bool push_difference(struct reconcile *r, struct difference d)
+{
+	if (r->n_found == r->room_found) {
+		size_t room = r->room_found ? 2 * r->room_found : 64;
+		void *larger = reallocarray(r->found, room, sizeof *r->found);
+		if (!larger)
+			return false;
+		r->found = larger;
+		r->room_found = room;
+	}
+	r->found[r->n_found++] = d;
+	return true;
+}
+
+bool reconcile_init(struct reconcile *r, struct arena *arena, struct str partner)
+{
+	*r = (struct reconcile){ .arena = arena, .partner = partner };
+	return push_range(&r->now, (struct work_range){ .from = STR_NONE, .to = STR_NONE });
+}
+
+void reconcile_free(struct reconcile *r)
+{
+	arena_free(r->batch_arena);
+	arena_free(r->list_arena);
+	free(r->now.items);
+	free(r->next.items);
+	free(r->lists.items);
+	free(r->users[SIDE_HOME].items);
+	free(r->users[SIDE_PARTNER].items);
+	free(r->found);
+}
+
+const char *difference_name(enum difference_kind kind)
+{
+	switch (kind) {
+	case MISSING_AT_PARTNER: return "missing at partner";
+	case UNKNOWN_TO_HOME: return "unknown to home";
+	case DIFFERENT: return "different";
+	}
+	return "?";
+}
+
+/* --- comparing --- */
+
+static bool begin_batch(struct reconcile *r)
+{
+	r->batch = r->now.n - r->begin < DIGEST_RANGES_MAX ? r->now.n - r->begin : DIGEST_RANGES_MAX;
+	r->side = SIDE_HOME;
+	arena_free(r->batch_arena);
+	r->batch_arena = arena_new(0);
+	r->asked = r->batch_arena ? arena_array(r->batch_arena, r->batch, sizeof *r->asked) : NULL;
+	r->home = r->asked ? arena_array(r->batch_arena, r->batch, sizeof *r->home) : NULL;
+	for (size_t i = 0; r->home && i < r->batch; i++) {
+		const struct work_range *range = &r->now.items[r->begin + i];
+		r->asked[i] = (struct mc_id_range){ range->from, range->to };
+	}
+	return r->home != NULL;
+}
+
+/* Every split is inside the range, after the one before. */
+static bool splits_good(const struct work_range *range, const struct range_digest *d)
+{
+	struct str after = range->from;
+	for (size_t i = 0; i < d->n_splits; i++) {
+		if (d->splits[i].len == 0 || (after.ptr && str_cmp(d->splits[i], after) <= 0) ||
+		    (range->to.ptr && str_cmp(d->splits[i], range->to) >= 0))
+			return false;
+		after = d->splits[i];
+	}
+	return d->n_splits <= DIGEST_SPLITS_MAX;
+}
+
+static bool keep_digest(struct reconcile *r, const struct range_digest *d, struct digested *out)
+{
+	out->users = d->users;
+	memcpy(out->digest, d->digest, sizeof out->digest);
+	out->n_splits = d->n_splits;
+	out->splits = arena_array(r->batch_arena, d->n_splits, sizeof *out->splits);
+	for (size_t i = 0; out->splits && i < d->n_splits; i++) {
+		out->splits[i] = arena_str(r->batch_arena, d->splits[i]);
+		if (!out->splits[i].ptr)
+			return false;
+	}
+	return out->splits != NULL;
+}
+
+static bool split(struct reconcile *r, const struct work_range *range, const struct str *splits, size_t n)
+{
+	struct work_range part = { .from = range->from, .depth = range->depth + 1 };
+	for (size_t i = 0; i < n; i++) {
+		part.to = arena_str(r->arena, splits[i]);
+		if (!part.to.ptr || !push_range(&r->next, part))
+			return false;
+		part.from = part.to;
+	}
+	part.to = range->to;
+	return push_range(&r->next, part);
+}
+
+static bool compare(struct reconcile *r, struct work_range range, const struct digested *home,
+		    const struct range_digest *partner)
+{
+	bool home_larger = home->users >= partner->users;
+	const struct str *splits = home_larger ? home->splits : partner->splits;
+	size_t n = home_larger ? home->n_splits : partner->n_splits;
+	if (range.depth == 0) {
+		r->total[SIDE_HOME] = home->users;
+		r->total[SIDE_PARTNER] = partner->users;
+	}
+	if (home->users == partner->users && memcmp(home->digest, partner->digest, RANGE_DIGEST_SIZE) == 0)
+		return true;
+	bool few = home->users <= RECONCILE_LISTED && partner->users <= RECONCILE_LISTED;
+	bool all_differ = home->users == 0 || partner->users == 0;
+	if (!few && !all_differ && n > 0 && range.depth < DEPTH_MAX && r->next.n < RANGES_MAX)
+		return split(r, &range, splits, n);
+	range.at[SIDE_HOME] = home->users > 0;
+	range.at[SIDE_PARTNER] = partner->users > 0;
+	return push_range(&r->lists, range);
+}
+
+static const char *take_digests(struct reconcile *r, const struct digest_page *page)
+{
+	if (page->n_digests != r->batch)
+		return "digests of other ranges than were asked for";
+	for (size_t i = 0; i < r->batch; i++) {
+		const struct work_range range = r->now.items[r->begin + i];
+		if (!splits_good(&range, &page->digests[i]))
+			return "splits outside of their range";
+		if (r->side == SIDE_HOME ? !keep_digest(r, &page->digests[i], &r->home[i]) :
+					   !compare(r, range, &r->home[i], &page->digests[i]))
+			return out_of_memory;
+	}
+	r->n_ranges += r->batch;
+	if (r->side == SIDE_HOME) {
+		r->side = SIDE_PARTNER;
+	} else {
+		r->begin += r->batch;
+		r->batch = 0;
+	}
+	return NULL;
+}
+
+/* --- listing --- */
+
+static int by_from(const void *a, const void *b)
+{
+	const struct work_range *x = a, *y = b;
+	if (!x->from.ptr || !y->from.ptr)
+		return (x->from.ptr != NULL) - (y->from.ptr != NULL);
+	return str_cmp(x->from, y->from);
+}
+
+/* Neighbours are listed in one go. */
+static void begin_listing(struct reconcile *r)
+{
+	struct range_list *l = &r->lists;
+	size_t n = 0;
+	if (l->n)
+		qsort(l->items, l->n, sizeof *l->items, by_from);
+	for (size_t i = 0; i < l->n; i++) {
+		struct work_range *last = n ? &l->items[n - 1] : NULL;
+		if (last && last->to.ptr && str_eq(last->to, l->items[i].from) &&
+		    memcmp(last->at, l->items[i].at, sizeof last->at) == 0)
+			last->to = l->items[i].to;
+		else
+			l->items[n++] = l->items[i];
+	}
+	l->n = n;
+	r->listing = true;
+	r->side = SIDE_HOME;
+}
+
+static int by_service(const void *a, const void *b)
+{
+	const struct user_service_id *x = a, *y = b;
+	if (x->service != y->service)
+		return x->service < y->service ? -1 : 1;
+	return str_cmp(x->mc_service_id, y->mc_service_id);
+}
+
+static bool copy_user(struct arena *a, const struct user_entry *u, struct user_entry *out)
+{
+	*out = *u;
+	out->mc_id = arena_str(a, u->mc_id);
+	out->service_ids = arena_array(a, u->n_service_ids, sizeof *out->service_ids);
+	if (!out->mc_id.ptr || !out->service_ids)
+		return false;
+	for (size_t i = 0; i < u->n_service_ids; i++) {
+		out->service_ids[i] = u->service_ids[i];
+		out->service_ids[i].mc_service_id = arena_str(a, u->service_ids[i].mc_service_id);
+		if (!out->service_ids[i].mc_service_id.ptr)
+			return false;
+	}
+	if (u->n_service_ids)
+		qsort(out->service_ids, u->n_service_ids, sizeof *out->service_ids, by_service);
+	return true;
+}
+
+static bool same_user(const struct user_entry *x, const struct user_entry *y)
+{
+	if (x->n_service_ids != y->n_service_ids || x->validity.not_before_ms != y->validity.not_before_ms ||
+	    x->validity.not_after_ms != y->validity.not_after_ms)
+		return false;
+	for (size_t i = 0; i < x->n_service_ids; i++) {
+		if (by_service(&x->service_ids[i], &y->service_ids[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+static const struct user_entry *keep_user(struct reconcile *r, const struct user_entry *u)
+{
+	struct user_entry *copy = arena_alloc(r->arena, sizeof *copy);
+	return copy && copy_user(r->arena, u, copy) ? copy : NULL;
+}
+
+static bool differ(struct reconcile *r, const struct user_entry *home, const struct user_entry *partner)
+{
+	struct difference d = { .kind = !partner ? MISSING_AT_PARTNER : !home ? UNKNOWN_TO_HOME : DIFFERENT };
+	if ((home && !(d.home = keep_user(r, home))) || (partner && !(d.partner = keep_user(r, partner))))
+		return false;
+	d.mc_id = d.home ? d.home->mc_id : d.partner->mc_id;
+	return push_difference(r, d);
+}
+
+/* Both lists are sorted. */
+static bool merge(struct reconcile *r)
+{
+	const struct user_list *h = &r->users[SIDE_HOME], *p = &r->users[SIDE_PARTNER];
+	size_t i = 0, j = 0;
+	while (i < h->n || j < p->n) {
+		int order = i == h->n ? 1 : j == p->n ? -1 : str_cmp(h->items[i].mc_id, p->items[j].mc_id);
+		const struct user_entry *home = order <= 0 ? &h->items[i++] : NULL;
+		const struct user_entry *partner = order >= 0 ? &p->items[j++] : NULL;
+		if (!(home && partner && same_user(home, partner)) && !differ(r, home, partner))
+			return false;
+	}
+	return true;
+}
+
+/* The next side, or the next range, that there is something to list of. False: out of memory. */
+static bool next_list(struct reconcile *r)
+{
+	r->after = STR_NONE;
+	while (r->list < r->lists.n) {
+		for (; r->side <= SIDE_PARTNER; r->side++) {
+			if (r->lists.items[r->list].at[r->side])
+				return true;
+		}
+		if (!merge(r))
+			return false;
+		r->users[SIDE_HOME].n = r->users[SIDE_PARTNER].n = 0;
+		arena_free(r->list_arena);
+		r->list_arena = NULL;
+		r->side = SIDE_HOME;
+		r->list++;
+	}
+	return true;
+}
+
+static const char *take_users(struct reconcile *r, const struct users_page *page)
+{
+	const struct work_range *range = &r->lists.items[r->list];
+	struct user_list *list = &r->users[r->side];
+	size_t new_ones = 0;
+	if (!r->list_arena && !(r->list_arena = arena_new(0)))
+		return out_of_memory;
+	for (size_t i = 0; i < page->n_users; i++) {
+		const struct user_entry *u = &page->users[i];
+		struct user_entry copy;
+		if (i == 0 && r->after.ptr && str_eq(u->mc_id, r->after))
+			continue; /* bounds are inclusive */
+		if ((range->from.ptr && str_cmp(u->mc_id, range->from) < 0) ||
+		    (range->to.ptr && str_cmp(u->mc_id, range->to) >= 0) ||
+		    (r->after.ptr && str_cmp(u->mc_id, r->after) <= 0))
+			return "a page of users out of order";
+		if (!copy_user(r->list_arena, u, &copy) || !push_user(list, copy))
+			return out_of_memory;
+		r->after = copy.mc_id;
+		new_ones++;
+	}
+	r->n_listed += new_ones;
+	if (page->page.more)
+		return new_ones ? NULL : "an empty page, and more to come";
+	r->side++;
+	return next_list(r) ? NULL : out_of_memory;
+}
+
+/* --- the whole --- */
+
+static bool next_digests(struct reconcile *r, struct message *out)
+{
+	if (r->batch == 0 && r->begin == r->now.n) { /* the next round */
+		struct range_list empty = r->now;
+		empty.n = 0;
+		r->now = r->next;
+		r->next = empty;
+		r->begin = 0;
+	}
+	if (r->now.n == 0 || (r->batch == 0 && !begin_batch(r)))
+		return false;
+	*out = (struct message){ .kind = MESSAGE_DIGEST_QUERY,
+				 .digest_query = { .mc_system_id = r->partner, .believed = r->side == SIDE_HOME,
+						   .ranges = r->asked, .n_ranges = r->batch } };
+	return true;
+}
+
+bool reconcile_next(struct reconcile *r, struct message *out)
+{
+	if (!r->listing) {
+		if (next_digests(r, out)) {
+			r->n_queries++;
+			return true;
+		}
+		begin_listing(r);
+		next_list(r);
+	}
+	if (r->list == r->lists.n)
+		return false;
+	const struct work_range *range = &r->lists.items[r->list];
+	*out = (struct message){ .kind = MESSAGE_USERS_QUERY,
+				 .users_query = { .mc_system_id = r->partner, .believed = r->side == SIDE_HOME,
+						  .from = r->after.ptr ? r->after : range->from, .to = range->to } };
+	r->n_queries++;
+	return true;
+}
+
+const char *reconcile_take(struct reconcile *r, const struct message *answer)
+{
+	if (!r->listing)
+		return take_digests(r, &answer->digest_page);
+	return take_users(r, &answer->users_page);
+}

@@ -1,0 +1,121 @@
+#include "acmc/track.h"
+
+#include <string.h>
+
+enum { PARTS_MAX = 100000, TARGETS_MAX = 1000 };
+
+void track_init(struct track *t, struct arena *arena, struct request_id id, struct str home)
+{
+	*t = (struct track){ .arena = arena, .asked = id };
+	t->parts.arena = arena;
+	t->parts.version = 2;
+	t->answers = (struct answers){ .arena = arena, .parts = &t->parts, .missing = 1,
+				       .home = arena_str(arena, home) };
+}
+
+struct request_id track_base(const struct track *t)
+{
+	return t->begun ? t->parts.items[0].id : t->asked;
+}
+
+void track_again(struct track *t)
+{
+	t->next = 0;
+	t->n_unknown = 0;
+}
+
+bool track_next(struct track *t, struct requests_query *out)
+{
+	if (t->begun && t->next == t->parts.n)
+		return false;
+	*out = (struct requests_query){ .has_request_id = true,
+					.request_id = t->begun ? t->parts.items[t->next].id : t->asked };
+	return true;
+}
+
+/* --- the first page tells how many parts and which targets there are --- */
+
+static bool copy_targets(struct track *t, const struct request_entry *e)
+{
+	struct str *targets = arena_array(t->arena, e->n_deliveries, sizeof *targets);
+	for (size_t i = 0; targets && i < e->n_deliveries; i++) {
+		targets[i] = arena_str(t->arena, e->deliveries[i].mc_system_id);
+		if (!targets[i].ptr)
+			return false;
+	}
+	t->parts.targets = targets;
+	t->parts.n_targets = e->n_deliveries;
+	return targets != NULL;
+}
+
+static const char *begin(struct track *t, const struct request_entry *e)
+{
+	size_t n = e->parts ? e->parts : 1;
+	struct str home = t->answers.home;
+	if (n > PARTS_MAX || e->n_deliveries > TARGETS_MAX || e->n_deliveries == 0 ||
+	    (e->parts && e->part >= e->parts))
+		return "a request of impossible size";
+	struct request_id base = e->parts ? request_id_part(t->asked, (uint32_t)0 - e->part) : t->asked;
+	t->parts.items = arena_array(t->arena, n, sizeof *t->parts.items);
+	if (!t->parts.items || !copy_targets(t, e))
+		return "more than there is memory for";
+	t->parts.n = n;
+	for (size_t i = 0; i < n; i++)
+		t->parts.items[i].id = request_id_part(base, (uint32_t)i);
+	if (!answers_init(&t->answers, t->arena, &t->parts, home))
+		return "more than there is memory for";
+	t->parts.operation = (enum operation)e->operation;
+	t->acmc = arena_str(t->arena, e->acmc);
+	t->accepted_ms = e->accepted_ms;
+	t->begun = true;
+	return NULL;
+}
+
+/* --- each page --- */
+
+static const char *take_delivery(struct track *t, size_t part, const struct delivery_entry *d)
+{
+	size_t target = answers_target(&t->answers, d->mc_system_id);
+	bool complete;
+	if (target == t->parts.n_targets)
+		return "a request with other partners than the rest of its command";
+	struct answer *x = answers_at(&t->answers, part, target);
+	if (d->state == DELIVERY_ANSWERED) {
+		const char *fault = d->has_response ? answers_fault(&t->answers, &d->response) :
+						      "an answer without a response";
+		size_t whose = part;
+		if (fault)
+			return fault;
+		if (x->given)
+			return NULL;
+		if (!answers_take(&t->answers, &d->response, &whose, &complete) || whose != part || !x->given)
+			return "a response of another request";
+		x->answered_ms = d->answered_ms;
+	}
+	x->delay = (struct delay){ d->state, d->attempts, d->until_ms, arena_str(t->arena, d->detail) };
+	return NULL;
+}
+
+const char *track_take(struct track *t, const struct requests_page *page)
+{
+	const struct request_entry *e = page->entries;
+	struct request_id wanted = t->begun ? t->parts.items[t->next].id : t->asked;
+	if (t->begun && page->page.cause == CAUSE_UNKNOWN_REQUEST) {
+		t->n_unknown++; /* its acceptance was never reached, or its answers are forgotten */
+		t->next++;
+		return NULL;
+	}
+	if (page->n_entries != 1 || memcmp(&e->request_id, &wanted, sizeof wanted) != 0)
+		return "a page about something else";
+	const char *fault = t->begun ? NULL : begin(t, e);
+	size_t part = fault ? 0 : parts_find(&t->parts, &wanted);
+	if (fault)
+		return fault;
+	t->parts.items[part].n_users = e->users;
+	answers_accept(&t->answers, part, e->deadline_ms);
+	for (size_t i = 0; !fault && i < e->n_deliveries; i++)
+		fault = take_delivery(t, part, &e->deliveries[i]);
+	if (part == t->next)
+		t->next++;
+	return fault;
+}

@@ -1,0 +1,200 @@
+#include <stdlib.h>
+#include <string.h>
+#include "acmc/commands.h"
+#include "acmc/put.h"
+#include "acmc/query.h"
+#include "acmc/show_users.h"
+#include "acmc/answers.h"
+#include "common/text.h"
+
+/* acmc users: the home system's own users at a partner. */
+
+enum { OPT_AT = 256, OPT_BELIEVED, OPT_CSV };
+
+struct options {
+	struct common_options common;
+	struct str at;
+	bool believed, csv;
+	struct str *mc_ids; /* sorted, each once */
+	size_t n_mc_ids;
+};
+
+static int compare(const void *a, const void *b)
+{
+	return str_cmp(*(const struct str *)a, *(const struct str *)b);
+}
+
+static void take_mc_ids(struct options *o, char **words, size_t n, struct argp_state *state)
+{
+	char shown[120];
+	o->mc_ids = calloc(n, sizeof *o->mc_ids);
+	if (!o->mc_ids)
+		argp_failure(state, EXIT_SYSTEM, 0, "out of memory");
+	for (size_t i = 0; i < n; i++) {
+		o->mc_ids[i] = str_of(words[i]);
+		if (!mc_id_valid(o->mc_ids[i]))
+			argp_error(state, "%s: no MC ID: 1 to 255 bytes of UTF-8 without control characters",
+				   text_escape(o->mc_ids[i], shown, sizeof shown));
+	}
+	qsort(o->mc_ids, n, sizeof *o->mc_ids, compare);
+	for (size_t i = 0; i < n; i++) {
+		if (o->n_mc_ids == 0 || !str_eq(o->mc_ids[o->n_mc_ids - 1], o->mc_ids[i]))
+			o->mc_ids[o->n_mc_ids++] = o->mc_ids[i];
+	}
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+	switch (key) {
+	case ARGP_KEY_INIT: state->child_inputs[0] = state->child_inputs[1] = &o->common; break;
+	case OPT_AT: o->at = options_system("--at", arg, state); break;
+	case OPT_BELIEVED: o->believed = true; break;
+	case OPT_CSV: o->csv = true; break;
+	case ARGP_KEY_ARGS:
+		take_mc_ids(o, state->argv + state->next, (size_t)(state->argc - state->next), state);
+		break;
+	case ARGP_KEY_END:
+		if (!o->at.ptr)
+			argp_error(state, "--at is missing: at which partner system?");
+		if (o->csv && o->common.json)
+			argp_error(state, "--csv or --json, not both");
+		break;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+/* --- page by page --- */
+
+struct output {
+	const struct options *o;
+	struct json_writer *json;
+	size_t n;
+	bool good;
+};
+
+static void begin_output(struct output *out)
+{
+	if (out->o->csv) {
+		users_csv_header(stdout);
+	} else if (out->o->common.json) {
+		out->json = json_writer_new(stdout);
+		out->good = out->json != NULL;
+	}
+	if (out->json) {
+		json_map(out->json);
+		put_text(out->json, "mc_system_id", out->o->at);
+		put_bool(out->json, "believed", out->o->believed);
+		json_key(out->json, "users");
+		json_array(out->json);
+	}
+}
+
+static void put_page(struct output *out, const struct user_entry *users, size_t n)
+{
+	for (size_t i = 0; i < n && out->o->csv; i++)
+		users_csv_row(stdout, &users[i]);
+	for (size_t i = 0; i < n && out->json; i++)
+		put_user(out->json, &users[i]);
+	if (!out->o->csv && !out->json && n)
+		out->good &= users_table_print(stdout, users, n, out->n == 0, options_colours(&out->o->common, stdout));
+	out->n += n;
+	out->good &= fflush(stdout) == 0 && !ferror(stdout);
+}
+
+static void end_output(struct output *out, const struct query *q)
+{
+	if (out->json) {
+		json_end_array(out->json);
+		put_end(out->json, query_exit_code(q), query_failure(q));
+		json_end_map(out->json);
+		out->good &= json_writer_free(out->json);
+	} else if (!out->o->csv && out->n == 0 && !query_failure(q)) {
+		puts("no users");
+	}
+	out->good &= fflush(stdout) == 0 && !ferror(stdout);
+}
+
+/* Sorted, without repetition, after what came before. */
+static bool in_order(const struct users_page *page, struct str after)
+{
+	for (size_t i = 0; i < page->n_users; i++) {
+		if (after.ptr && str_cmp(page->users[i].mc_id, after) <= 0)
+			return false;
+		after = page->users[i].mc_id;
+	}
+	return true;
+}
+
+/* The pages of one query. A page begins with the last user of the one before, since bounds are inclusive. */
+static void take_pages(struct query *q, struct output *out, struct users_query base)
+{
+	struct message m = { .kind = MESSAGE_USERS_QUERY, .users_query = base };
+	struct arena *a = arena_new(0);
+	const struct message *answer;
+	bool more = true;
+	while (a && more && out->good && (answer = query_ask(q, &m, MESSAGE_USERS_PAGE))) {
+		struct users_page page = answer->users_page;
+		struct str *from = &m.users_query.from;
+		more = page.page.more;
+		if (from->ptr && page.n_users && str_eq(page.users[0].mc_id, *from)) {
+			page.users++;
+			page.n_users--;
+		}
+		if (!in_order(&page, *from) || (more && page.n_users == 0)) {
+			query_nonsense(q, "a page of users out of order");
+			break;
+		}
+		put_page(out, page.users, page.n_users);
+		if (page.n_users)
+			*from = arena_str(a, page.users[page.n_users - 1].mc_id);
+	}
+	arena_free(a);
+}
+
+static int list(const struct options *o)
+{
+	struct query q;
+	struct output out = { .o = o, .good = true };
+	struct users_query base = { .mc_system_id = o->at, .believed = o->believed };
+	if (!query_begin(&q, &o->common))
+		return query_end(&q, true, EXIT_ALL_TRUE);
+	size_t room = home_limits(q.home)->max_mc_ids;
+	begin_output(&out);
+	if (o->n_mc_ids == 0)
+		take_pages(&q, &out, base);
+	for (size_t i = 0; i < o->n_mc_ids && !query_failure(&q) && out.good; i += room) {
+		base.mc_ids = o->mc_ids + i;
+		base.n_mc_ids = o->n_mc_ids - i < room ? o->n_mc_ids - i : room;
+		take_pages(&q, &out, base);
+	}
+	end_output(&out, &q);
+	int code = o->n_mc_ids > out.n ? EXIT_SOME_FALSE : EXIT_ALL_TRUE;
+	return query_end(&q, out.good, code);
+}
+
+int users_command(int argc, char **argv)
+{
+	static const struct argp_child children[] = COMMON_CHILDREN;
+	static const struct argp_option table[] = {
+		{ "at", OPT_AT, "SYSTEM", 0, "MC system ID of the partner", 1 },
+		{ "believed", OPT_BELIEVED, NULL, 0,
+		  "what the home system believes to be there, without asking the partner", 1 },
+		{ "csv", OPT_CSV, NULL, 0, "CSV instead of a table", 8 },
+		{ 0 },
+	};
+	static const struct argp argp = {
+		table, parse, "[MC_ID...]",
+		"Lists the home system's users at a partner: all, or those named. What --csv and --json print can be changed and "
+		"given to acmc update --file: it has the revisions that update needs.\vExit codes: 0 listed, 1 some of those named "
+		"are not there, 2 wrong usage, 3 refused, 4 the home system or the partner was not reached, 5 system error.\n\n"
+		OPTIONS_HELP,
+		children, NULL, NULL
+	};
+	struct options o = { .believed = false };
+	options_parse(&argp, argc, argv, &o);
+	int code = list(&o);
+	free(o.mc_ids);
+	return code;
+}

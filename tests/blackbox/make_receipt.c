@@ -1,0 +1,75 @@
+// needs: common/receipt_sign.c common/receipt.c common/cose.c common/cbor.c common/tls.c common/tls_files.c common/tls_verify.c
+// needs: common/tls_sign.c common/identity.c common/text.c common/arena.c common/error.c
+/*
+ * Our own receipts, for the independent implementation in receipts.py to judge, and the other way round:
+ *   make_receipt sign CERTIFICATE KEY            a receipt on standard output
+ *   make_receipt verify ANCHOR NAME <RECEIPT     says what is in it; exit code 1: not good, and why
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include "common/receipt_sign.h"
+
+static struct receipt a_receipt(void)
+{
+	static struct user_service_id ids[] = { { MC_SERVICE_MCPTT, { "sip:a@police.example", 20 } },
+						{ MC_SERVICE_MCDATA, { "tel:+4930", 9 } } };
+	static struct receipt_user users[] = {
+		{ .mc_id = { "a@police.example", 16 }, .revision = 1, .service_ids = ids, .n_service_ids = 2 },
+		{ .mc_id = { "\xc3\xa9@police.example", 17 }, .revision = 70000, .validity = { 1, 1ull << 60 } } };
+	struct receipt r = { .partner = STR("fire.example"), .home = STR("police.example"),
+			     .done_ms = (uint64_t)time(NULL) * 1000 + 7, .users = users, .n_users = 2,
+			     .decided_by = STR("duty-officer") };
+	memcpy(r.request_id.bytes, "0123456789abcdef", 16);
+	return r;
+}
+
+static enum status sign(struct arena *a, const char *certificate, const char *key, struct error *e)
+{
+	struct tls_identity *id = NULL;
+	struct receipt r = a_receipt();
+	struct str bytes = STR_NONE;
+	enum status status = tls_identity_load(certificate, key, &id, e);
+	if (status == OK)
+		status = receipt_sign(a, id, &r, &bytes, e);
+	if (status == OK)
+		fwrite(bytes.ptr, 1, bytes.len, stdout);
+	tls_identity_free(id);
+	return status;
+}
+
+static enum status verify(struct arena *a, const char *anchor, const char *name, struct error *e)
+{
+	static char in[1 << 20];
+	struct str bytes = { in, fread(in, 1, sizeof in, stdin) }, file = str_of(anchor);
+	struct tls_trust *trust = NULL;
+	struct tls_signer signer;
+	struct receipt r;
+	enum status status = tls_trust_load(&file, 1, NULL, 0, &trust, e);
+	if (status == OK)
+		status = receipt_verify_offline(a, bytes, trust, str_of(name), time(NULL), &r, &signer, e);
+	if (status == OK) {
+		printf("%.*s %.*s %d %llu %zu\n", STR_ARG(r.partner), STR_ARG(r.home), (int)r.operation,
+		       (unsigned long long)r.done_ms, r.n_users);
+		printf("%s\n%s\n", signer.certificate, signer.note);
+	}
+	tls_trust_free(trust);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	struct arena *a = arena_new(0);
+	struct error e = { 0 };
+	enum status status;
+	if (argc == 4 && strcmp(argv[1], "sign") == 0)
+		status = sign(a, argv[2], argv[3], &e);
+	else if (argc == 4 && strcmp(argv[1], "verify") == 0)
+		status = verify(a, argv[2], argv[3], &e);
+	else
+		return 2;
+	if (status != OK)
+		fprintf(stderr, "%s\n", e.text);
+	arena_free(a);
+	return status != OK;
+}
