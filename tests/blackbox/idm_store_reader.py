@@ -44,7 +44,7 @@ def split(key: bytes) -> tuple:
 class IdmStore:
     def __init__(self, path):
         self.env = lmdb.open(str(path), readonly=True, max_dbs=16, lock=True)
-        self.dbs = {n: self.env.open_db(n.encode(), create=False) for n in DATABASES}
+        self.dbs = {n: self.env.open_db(n.encode(), create=False, dupsort=n.endswith("expiries")) for n in DATABASES}
         assert decode(self.get("meta", b"schema")) == 2
         self.mc_system_id = decode(self.get("meta", b"mc_system_id"))
 
@@ -59,6 +59,10 @@ class IdmStore:
         with self.env.begin(db=self.dbs[db]) as txn:
             yield from ((bytes(k), bytes(v)) for k, v in txn.cursor())
 
+    def content(self) -> dict:
+        """Everything, to see whether anything has changed."""
+        return {db: list(self.items(db)) for db in self.dbs}
+
     def users(self, db: str = "users") -> dict:
         """By home system, or partner, and MC ID."""
         found = {}
@@ -68,7 +72,7 @@ class IdmStore:
             assert user[1] >= 1 and user[3] <= user[4] and len(user[5]) == 16
             assert user.get(6, 1) >= 1 and user.get(7, 1) >= 1
             found[split(key)] = {"revision": user[1], "service_ids": service_ids(user[2]), "created": user[3],
-                                 "changed": user[4], "by": user[5],
+                                 "changed": user[4], "by": user[5], "validity": (user.get(6, 0), user.get(7, 0)),
                                  **({"not_before": user[6]} if 6 in user else {}),
                                  **({"not_after": user[7]} if 7 in user else {})}
         return found
