@@ -2,7 +2,6 @@
 #include "acms/partner.h"
 #include "common/clock.h"
 #include "common/failpoint.h"
-#include "common/log.h"
 
 /*
  * What time does at the partner, once a second: a job that expires users and pending requests, and forgets old answers.

@@ -168,6 +168,28 @@ static void done_once(void **state)
 	assert_int_equal(audit_log().last.cause, CAUSE_REQUEST_EXPIRED);
 }
 
+/* As the committer gathers them. */
+static void those_of_one_transaction_see_each_other(void **state)
+{
+	(void)state;
+	struct commit_setup w = ask("a=sip:a", 1), theirs = ask("z=sip:a", 2), reused = ask("b", 1);
+	struct commit_answer out[4];
+	theirs.home = STR("rail.example");
+	struct store_txn *t = writing(store);
+	commit_setup(t, arena, &w, now, &out[0]);
+	commit_setup(t, arena, &theirs, now, &out[1]);
+	commit_setup(t, arena, &w, now, &out[2]);
+	commit_setup(t, arena, &reused, now, &out[3]);
+	store_abort(t); /* and nothing of it stays */
+	assert_int_equal(out[0].verdict.cause, CAUSE_NO_CAUSE);
+	assert_int_equal(out[1].verdict.cause, CAUSE_MC_SERVICE_ID_IN_USE);
+	assert_true(out[2].repeated);
+	assert_int_equal(out[3].verdict.cause, CAUSE_REQUEST_ID_REUSED);
+	assert_int_equal(held(HOME), 0);
+	assert_int_equal(audit_log().n, 0);
+	assert_int_equal(cause_of(&theirs), CAUSE_NO_CAUSE);
+}
+
 static void update_and_remove(void **state)
 {
 	(void)state;
@@ -556,6 +578,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		COMMIT_TEST(done_once),
+		COMMIT_TEST(those_of_one_transaction_see_each_other),
 		COMMIT_TEST(update_and_remove),
 		COMMIT_TEST(a_denial_is_recorded),
 		COMMIT_TEST(best_effort_is_recorded),
