@@ -13,7 +13,7 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "crash"), str(HERE.parent / "blackb
 
 from hosts import FaultySystem, Net  # noqa: E402
 
-PROGRAMS = ("ip", "iptables", "tc", "mkfs.ext4", "mount", "faketime", "fiu-run")
+PROGRAMS = ("ip", "iptables", "tc", "mkfs.ext4", "mount", "fiu-run")
 
 
 def pytest_collection_modifyitems(items) -> None:

@@ -146,17 +146,17 @@ class Net:
 
 
 class FaultySystem(System):
-    """A system on one of the hosts; before: put before acms, such as faketime."""
+    """A system on one of the hosts."""
 
     def __init__(self, root: Path, name: str, host: Host):
         super().__init__(root, name)
-        self.host, self.before, self.environment, self.mounted, self.broken = host, [], {}, False, False
+        self.host, self.environment, self.mounted = host, {}, False
         self.config["listen"].append({"address": host.address, "port": self.port})
 
     def start(self, wait: bool = True, preexec=None) -> "FaultySystem":
         self.write_config()
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen([*self.before, BUILD / "acms", "serve", "-c", self.config_file], stderr=log,
+            self.process = subprocess.Popen([BUILD / "acms", "serve", "-c", self.config_file], stderr=log,
                                             preexec_fn=self.host.enter, env={**os.environ, **self.environment})
         if wait:
             wait_for(lambda: self.process.poll() is not None or self.healthy(), f"{self.name} answers", 60)
@@ -164,8 +164,9 @@ class FaultySystem(System):
         return self
 
     def run(self, *words) -> subprocess.CompletedProcess:
-        return subprocess.run([*self.before, BUILD / "acms", words[0], "-c", self.config_file, *words[1:]],
-                              capture_output=True, text=True, timeout=60, preexec_fn=self.host.enter)
+        return subprocess.run([BUILD / "acms", words[0], "-c", self.config_file, *words[1:]],
+                              capture_output=True, text=True, timeout=60, preexec_fn=self.host.enter,
+                              env={**os.environ, **self.environment})
 
     def connect(self, leaf=None, timeout=20):
         with self.host.inside():
