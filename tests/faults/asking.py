@@ -61,6 +61,11 @@ class Asker:
             m = message.mc_service_user_setup_response
             self.asked[m.request_id].answer = m
             self.heard[m.request_id] += 1
+        elif kind == "requests_page":
+            for entry in message.requests_page.entries:
+                for delivery in entry.deliveries:
+                    if delivery.state == pb.ANSWERED:
+                        self.asked[entry.request_id].answer = delivery.response
         else:
             raise Ended(kind)
 
@@ -78,6 +83,34 @@ class Asker:
         asked = [self.send(self.new(users, **more)) for _ in range(n)]
         self.hear_until(lambda: all(a.accepted or a.answer for a in asked), f"{n} accepted")
         return asked
+
+    def try_to_send(self, requests: list) -> None:
+        """They, or some of them, may be accepted; it may also throw us out."""
+        asked = [self.asked.setdefault(bytes(r.request_id), Asked(r)) for r in requests]
+        try:
+            for r in requests:
+                self.send(r)
+            self.hear_until(lambda: all(a.accepted or a.answer for a in asked), "accepted, or refused")
+        except (Ended, OSError):
+            self.close()
+
+    def ask_again(self, asked: list) -> None:
+        """With the same ID, whatever was said before."""
+        for a in asked:
+            a.answer = None
+            self.send(a.request)
+        self.hear_until(lambda: all(a.accepted or a.answer for a in asked), "accepted")
+
+    def follow(self, asked: list) -> None:
+        """What was accepted goes on without us; from now on we hear of it again."""
+        for a in asked:
+            self.link().send(pb.Message(requests_query=pb.RequestsQuery(
+                token=1, request_id=a.request.request_id, follow=True)))
+
+    def forget(self, asked: list) -> None:
+        """It said that it cannot take them."""
+        for a in asked:
+            a.answer, a.not_taken = None, True
 
     def all_answered(self, asked=None, seconds: float = 60) -> None:
         asked = list(self.asked.values()) if asked is None else asked

@@ -181,6 +181,7 @@ class FaultySystem(System):
             f.truncate(megabytes << 20)
         sh("mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", str(image))
         sh("mount", "-o", "loop", str(image), str(self.store))
+        self.store.chmod(0o700)
         self.mounted = True
 
     def fill(self) -> None:
