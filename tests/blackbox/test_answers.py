@@ -1,6 +1,6 @@
 """Whose answer is whose, and what fits whom: cases that a review found."""
 
-from acx_peer import FakePartner, agree, limits, new_id, pb, request, silent
+from acx_peer import FakePartner, agree, limits, new_id, pb, refusal, request, silent
 from systems import wait_for
 
 PARTNER = "fire.example"
@@ -58,6 +58,23 @@ def test_a_dry_run_waits_for_the_request_of_the_same_id(world):
     assert [r.dry_run for r in fake.requests] == [False]
 
 
+def test_a_partner_that_asks_to_come_later_is_left_alone_for_a_while(world):
+    import time
+    times = []
+
+    def script(link, asked):
+        times.append(time.monotonic())
+        (agree if len(times) > 2 else refusal(pb.STORE_UNAVAILABLE))(link, asked)
+    home, fake = fake_of(world, script)
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    client = home.client(home.admin)
+    client.submit([PARTNER], user())
+    assert client.indication(pb.DELAYED)
+    assert client.response().result
+    assert times[1] - times[0] >= 0.7 and times[2] - times[1] >= 1.4
+
+
 def test_a_repetition_is_told_what_is_known_when_there_is_no_room(world):
     home, fake = fake_of(world, silent)
     home.config["limits"]["max_unfinished_requests"] = 1
@@ -71,6 +88,21 @@ def test_a_repetition_is_told_what_is_known_when_there_is_no_room(world):
     assert answer.cause == pb.TOO_MANY_IN_FLIGHT
     again = home.client(home.admin)
     assert again.submit([PARTNER], user(), request_id=rid).request_id == rid
+
+
+def test_a_dry_run_ends_with_its_partner(world):
+    """The administrator is not kept waiting for one that is no longer configured."""
+    home, fake = fake_of(world, silent)
+    home.config["limits"]["partner_timeout"] = "60 s"
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    client = home.client(home.admin)
+    client.send(request([PARTNER], user(), dry_run=True))
+    wait_for(lambda: fake.requests, "it arrives")
+    home.config["partners"] = []
+    home.reload()
+    fake.hang_up()
+    assert client.response().cause == pb.PARTNER_CONNECTION_LOST
 
 
 def manual(world):
