@@ -773,7 +773,6 @@ static void stop_link(struct partner_link *l)
 	feed(l, LINK_EV_STOP);
 	if (!l->server->stopping)
 		outbox_relink(l->server);
-	close_if_drained(l);
 	if (!l->conn)
 		link_free(l);
 }
