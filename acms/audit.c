@@ -379,7 +379,7 @@ static void print_whole(const struct verify *v)
 {
 	char digest[2 * DIGEST_SIZE + 1];
 	const struct audit_chain *c = &v->chain;
-	printf("%s: whole: %zu entries", v->name, c->n);
+	printf("%s: whole: %zu entr%s", v->name, c->n, c->n == 1 ? "y" : "ies");
 	if (c->n)
 		printf(", the last one's SHA-256 is %s", audit_digest_text(c->links[c->n - 1].digest, digest));
 	printf("\n");
