@@ -5,7 +5,7 @@
 #include "common/text.h"
 #include "common/when.h"
 
-enum { IDENTITIES_SHOWN = 50, TEXT_MAX = 700 };
+enum { IDENTITIES_SHOWN = 50, TEXT_MAX = 1200 };
 
 static const char *result_word(const struct answer *a)
 {
@@ -44,10 +44,10 @@ static const char *delay_text(enum delivery_state state, uint64_t until_ms, stru
 		[DELIVERY_APPROVAL] = { "waits for approval", "until" },
 		[DELIVERY_ANSWERED] = { "answered", "until" },
 	};
-	char why[540], when[WHEN_TEXT_SIZE];
+	char when[WHEN_TEXT_SIZE];
 	int n = snprintf(text, TEXT_MAX, "%s", words[state].what);
-	if (detail.len)
-		n += snprintf(text + n, (size_t)(TEXT_MAX - n), ": %s", text_escape(detail, why, sizeof why));
+	if (detail.len && detail.len < TEXT_MAX / 2)
+		n += snprintf(text + n, (size_t)(TEXT_MAX - n), ": %.*s", STR_ARG(detail)); /* the table escapes */
 	if (until_ms)
 		snprintf(text + n, (size_t)(TEXT_MAX - n), "%s %s %s", state == DELIVERY_APPROVAL && !detail.len ? "" : ";",
 			 words[state].until, when_format_seconds(until_ms, when));

@@ -315,7 +315,7 @@ static enum status verify_store(const struct inspect *i, struct verify *v, struc
 	uint64_t last = 0;
 	struct store *s = inspect_open(i, STORE_READ);
 	if (!s)
-		return error_set(e, ERR_STORE, "not verified");
+		return error_set(e, ERR_STORE, "%s", ""); /* it was said why */
 	v->chain.numbered = true;
 	enum status status = read_last(s, &v->chain, &last, e);
 	if (status == OK)

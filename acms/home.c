@@ -118,9 +118,10 @@ static void accepted(struct job *job, enum status status)
 	struct server *s = r->server;
 	struct peer *p = r->peer;
 	fail_point("home-accepted");
-	if (status != OK || g->out.reused) {
-		g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
-								       CAUSE_REQUEST_ID_REUSED };
+	if (status != OK || g->out.reused || g->out.late) {
+		if (status != OK || g->out.reused)
+			g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
+									       CAUSE_REQUEST_ID_REUSED };
 		respond_all(r, g->what.routes, g->what.n_routes, &g->verdict, true);
 		arena_free(g->arena);
 		return;
@@ -254,7 +255,9 @@ static struct verdict settle_times(struct request *r)
 	return (struct verdict){ .cause = cause, .detail = arena_printf(r->arena, "%s", detail) };
 }
 
-static void accept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n)
+/* Late: it may have been accepted when it was not, and then has its answers. */
+static void accept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
+		   const struct verdict *late)
 {
 	struct verdict none = { .cause = check_room(r->server) };
 	struct asking *g = none.cause == CAUSE_NO_CAUSE ? asking_new(r, acmc, routes, n) : NULL;
@@ -268,6 +271,11 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 		return;
 	}
 	g->what.setup = copy;
+	if (late->cause != CAUSE_NO_CAUSE) {
+		g->verdict = *late;
+		g->verdict.detail = arena_printf(g->arena, "%s", late->detail);
+		g->what.late = &g->verdict;
+	}
 	g->job.run = run_accept;
 	g->job.done = accepted;
 	committer_submit(r->server->committer, &g->job);
@@ -296,15 +304,18 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 		refuse(r, acmc, own, 1, &v, false);
 		return;
 	}
-	if (well_formed)
-		v = settle_times(r);
-	well_formed = v.cause == CAUSE_NO_CAUSE || well_formed;
-	if (v.cause == CAUSE_NO_CAUSE)
+	struct verdict late = { .cause = CAUSE_NO_CAUSE };
+	if (well_formed) {
+		late = settle_times(r);
 		v = authorise_acmc(r->arena, acmc, &r->setup);
-	if (v.cause != CAUSE_NO_CAUSE)
+	}
+	bool kept = v.cause == CAUSE_NO_CAUSE && !r->setup.dry_run;
+	if (late.cause != CAUSE_NO_CAUSE && !kept)
+		refuse(r, acmc, routes, n, &late, true);
+	else if (v.cause != CAUSE_NO_CAUSE)
 		refuse(r, acmc, routes, n, &v, well_formed);
 	else if (r->setup.dry_run)
 		deliver_unkept(r, routes, n);
 	else
-		accept(r, acmc, routes, n);
+		accept(r, acmc, routes, n, &late);
 }

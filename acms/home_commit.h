@@ -19,6 +19,7 @@ struct home_request {
 	struct str own;            /* our MC system ID */
 	const struct route *routes;
 	size_t n_routes;
+	const struct verdict *late; /* NULL, or why it is refused unless it came before */
 };
 
 /* What one target has answered. */
@@ -30,6 +31,7 @@ struct home_answered {
 
 struct home_accepted {
 	bool reused;               /* the ID is another request's */
+	bool late;                 /* refused, as said; that is in the audit log */
 	bool repeated;             /* came before: what follows is what is known of it */
 	uint64_t deadline_ms;
 	struct home_answered *targets; /* one for each route, in their order */

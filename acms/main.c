@@ -83,7 +83,7 @@ int main(int argc, char **argv)
 		{ "print", print_command, "print the effective configuration" },
 		{ "health", health_command, "ask the running server whether it answers" },
 		{ "users", users_command, "list, show, export users; import local ones" },
-		{ "audit", audit_command, "export the audit log" },
+		{ "audit", audit_command, "export the audit log, or verify that it is whole" },
 		{ NULL, NULL, NULL },
 	};
 	return commands_run(argc, argv, commands,

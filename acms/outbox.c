@@ -210,10 +210,10 @@ static void answered(struct job *job, enum status status)
 		d->by_ourselves = false;
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be written");
 	} else if (j->out.fault) {
-		if (d)
-			outbox_nonsense(d, j->out.fault);
 		if (link)
 			partner_link_nonsense(link, j->out.fault);
+		if (d)
+			outbox_nonsense(d, j->out.fault);
 	} else if (d && j->out.recorded) {
 		publish(d, &j->out.setup, &j->out.answer);
 		fail_point("home-answer-told");
@@ -286,10 +286,9 @@ static void take_unkept(struct delivery *d, const struct setup_response *r, uint
 {
 	const char *fault = setup_response_fault(&d->asked->setup, d->target, version, r);
 	if (fault) {
-		struct partner_link *link = d->link;
+		if (d->link)
+			partner_link_nonsense(d->link, fault);
 		outbox_nonsense(d, fault);
-		if (link)
-			partner_link_nonsense(link, fault);
 		return;
 	}
 	struct answer_record answer = { .origin = r->origin, .cause = r->cause, .detail = r->detail,

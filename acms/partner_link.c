@@ -349,23 +349,30 @@ static void refuse(struct partner_link *l, enum cause cause, const char *detail)
 	set_session(l, session_step(SESSION_CLIENT, l->session, SESSION_EV_CLOSE_SENT).next);
 }
 
-/* The partner broke the protocol: nothing that it owes us can be trusted to come any more. */
+/* Nothing that the partner owes us can be trusted to come any more on this connection: what was sent is lost. */
+static void break_off(struct partner_link *l, enum cause cause, const char *what)
+{
+	refuse(l, cause, what);
+	feed(l, LINK_EV_CLOSE);
+	conn_close(l->conn);
+}
+
+/* The partner broke the protocol, and which of the requests is to blame cannot be told. */
 static void protocol_error(struct partner_link *l, enum cause cause, const char *what)
 {
 	struct delivery *d, *next;
-	refuse(l, cause, what);
-	feed(l, LINK_EV_CLOSE);
+	break_off(l, cause, what);
 	for (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_SENT]); d; d = next) {
 		next = TAILQ_NEXT(d, in_link);
 		outbox_nonsense(d, what);
 	}
-	conn_close(l->conn);
 }
 
+/* One request is to blame, which is the caller's to charge with it: afterwards, so that it is not sent here again. */
 void partner_link_nonsense(struct partner_link *l, const char *what)
 {
 	if (l->conn)
-		protocol_error(l, CAUSE_MALFORMED_MESSAGE, what);
+		break_off(l, CAUSE_MALFORMED_MESSAGE, what);
 }
 
 /* Once an end has said Close and nothing is owed any more, the connection can go. */
@@ -437,7 +444,7 @@ static bool good_receipt(struct partner_link *l, struct arena *a, const struct s
 	struct error e;
 	if (receipt_verify_peer(a, conn_ssl(l->conn), response->receipt, receipt, &e) == OK)
 		return true;
-	protocol_error(l, CAUSE_MALFORMED_MESSAGE, e.text);
+	break_off(l, CAUSE_MALFORMED_MESSAGE, e.text);
 	return false;
 }
 

@@ -230,7 +230,7 @@ void partner_link_submit(struct partner_link *l, struct delivery *d);
 void partner_link_drop(struct partner_link *l, struct delivery *d);
 /* Asks the partner; the query is answered in any case. */
 void partner_link_ask(struct partner_link *l, struct query *q);
-/* The partner broke the protocol. */
+/* The partner's response to one request was nonsense: ends the connection. To be followed by outbox_nonsense. */
 void partner_link_nonsense(struct partner_link *l, const char *what);
 /* Makes the links that the live configuration asks for, and stops the others. False: out of memory. */
 bool partner_links_configure(struct server *s);

@@ -67,7 +67,7 @@ def test_sound(desk):
 
 
 @pytest.mark.parametrize("greeting", [
-    hello("other.example"), hello(None), hello(HOME, version_min=2, version_max=2),
+    hello("other.example"), hello(None), hello(HOME, version_min=3, version_max=3),
     hello(HOME, limits=limits(max_frame_bytes=4)), hello(HOME, limits=limits(max_mc_ids=0)),
     pb.Message(hello=pb.Hello(version_min=1, version_max=1, mc_system_id=HOME)),
     pb.Message(ping=pb.Ping(token=1)), pb.Message(close=pb.Close(cause=pb.TOO_MANY_CONNECTIONS, detail="full"))])
