@@ -143,13 +143,13 @@ static bool show_answers(FILE *out, const struct answers *a, bool colours)
 	return good;
 }
 
-/* What one identity's cause means; who expected another revision is told the present one. */
-static struct str meaning_of(const struct answer *x, const struct identity_cause *c, char text[TEXT_MAX])
+/* What a cause means; of a revision that does not fit also which one would. */
+static struct str meaning(const struct answer *x, const struct identity_cause *c, char text[120])
 {
 	for (size_t i = 0; c->cause == CAUSE_REVISION_MISMATCH && i < x->n_revisions; i++) {
 		if (!str_eq(x->revisions[i].mc_id, c->mc_id))
 			continue;
-		snprintf(text, TEXT_MAX, "%s: it has revision %llu", cause_text(c->cause),
+		snprintf(text, 120, "%s: revision %llu", cause_text(c->cause),
 			 (unsigned long long)x->revisions[i].revision);
 		return str_of(text);
 	}
@@ -162,11 +162,10 @@ static bool add_identities(struct table *t, const struct answers *a, size_t targ
 		const struct answer *x = answers_at(a, part, target);
 		for (size_t i = 0; i < x->n_identities; i++) {
 			const struct identity_cause *c = &x->identities[i];
-			char label[CAUSE_LABEL_SIZE], text[TEXT_MAX];
+			char label[CAUSE_LABEL_SIZE], text[120];
 			struct str cells[] = { a->parts->targets[target], c->mc_id,
 					       c->mc_service_id.ptr ? c->mc_service_id : STR(""),
-					       str_of(cause_label(c->cause, label)),
-					       meaning_of(x, c, text) };
+					       str_of(cause_label(c->cause, label)), meaning(x, c, text) };
 			if (++*n <= IDENTITIES_SHOWN && !table_row(t, cells))
 				return false;
 		}
