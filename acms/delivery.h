@@ -65,7 +65,7 @@ struct delivery_outlook {
 /* After an event that concerned what was queued or with the partner. */
 struct delivery_outlook delivery_outlook(struct delivery_outlook was, enum delivery_event event);
 
-/* How long before attempt number `attempts` + 1: at once after the first was lost, then 1 s to 60 s. */
+/* How long before the next, when so many attempts were lost: at once after the first, then 1 s to 60 s. */
 uint64_t delivery_rest_ms(unsigned attempts, uint32_t random);
 /* So many nonsensical responses to one request are borne. */
 enum { DELIVERY_NONSENSE_MAX = 5 };

@@ -367,11 +367,12 @@ void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail)
 	outbox_event(d, DELIVERY_EV_PENDING, "");
 }
 
-static void rest(struct delivery *d)
+/* Only a connection that was lost may be tried again at once: a partner that said something wants time. */
+static void rest(struct delivery *d, enum delivery_event event)
 {
 	uint32_t random = 0;
 	crypto_random((uint8_t *)&random, sizeof random);
-	uint64_t ms = delivery_rest_ms(d->attempts, random);
+	uint64_t ms = delivery_rest_ms(d->attempts + (event != DELIVERY_EV_LOST), random);
 	d->due_mono_ms = clock_mono_ms() + ms;
 	if (ms == 0)
 		d->phase = DELIVERY_PHASE_QUEUED;
@@ -406,7 +407,7 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 			partner_link_submit(d->link, d);
 		break;
 	case DELIVERY_DO_REST:
-		rest(d);
+		rest(d, event);
 		break;
 	case DELIVERY_DO_RECORD:
 		break;

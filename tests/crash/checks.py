@@ -83,6 +83,7 @@ def check_final(game, home: Store, model: Partner) -> None:
         response = final.get(request_id)
         require(response or not a.accepted, "acknowledged, and forgotten:", request_id.hex())
         require(not (a.request.dry_run and response), "a dry run was kept:", request_id.hex())
+        require(not (a.not_taken and response), "refused, and done all the same:", response)
         if a.answer and not a.request.dry_run:
             require(response, "answered, and forgotten:", request_id.hex())
             same = (a.answer.result, a.answer.cause) == (response.result, response.cause)
