@@ -130,7 +130,10 @@ static enum home_result start(struct ask *a, struct request_id base, struct aren
 	size_t too_large;
 	a->parts->version = home_version(a->h);
 	if (a->no_wait || parts_need_version_2(a->parts)) {
-		enum home_result result = home_needs_version_2(a->h, "this command");
+		char what[64];
+		snprintf(what, sizeof what, "acmc %s%s", operation_name((int)a->parts->operation),
+			 a->parts->operation == OPERATION_SETUP ? " with these options" : "");
+		enum home_result result = home_needs_version_2(a->h, what);
 		if (result != HOME_OK)
 			return result;
 	}

@@ -15,6 +15,7 @@ int main(int argc, char **argv)
 		{ "requests", requests_command, "list requests" },
 		{ "users", users_command, "list our users at a partner" },
 		{ "reconcile", reconcile_command, "compare a partner's users with what we believe, and repair" },
+		{ "receipt", receipt_command, "show and verify what partners signed" },
 		{ "pending", pending_command, "list requests of other systems that wait for a decision here" },
 		{ "show", show_command, "show one of them with its users, or a request of our own" },
 		{ "approve", approve_command, "approve one" },

@@ -33,6 +33,7 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
 {
 	struct common_options *o = state->input;
 	switch (key) {
+	case ARGP_KEY_INIT: o->command = state->name; break;
 	case 'c': o->config = arg; break;
 	case OPT_SERVER: o->server = arg; break;
 	case OPT_SERVER_CERTIFICATE: o->server_certificate = arg; break;

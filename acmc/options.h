@@ -12,6 +12,7 @@
 enum { ANCHORS_MAX = 16 };
 
 struct common_options {
+	const char *command; /* "acmc users" */
 	const char *config, *server, *server_certificate, *certificate, *key;
 	struct str anchors[ANCHORS_MAX];
 	size_t n_anchors;

@@ -199,7 +199,7 @@ static void end_list(struct list *l)
 static int list(const struct options *o)
 {
 	struct list l = { .o = o, .shown = true };
-	if (!query_begin(&l.q, &o->common, "this command"))
+	if (!query_begin(&l.q, &o->common))
 		return query_end(&l.q, true, EXIT_ALL_TRUE);
 	l.seen.arena = l.q.arena;
 	home_listen(l.q.home, on_other, &l);
@@ -256,7 +256,7 @@ static int show(const struct options *o)
 	struct message m = { .kind = MESSAGE_PENDING_QUERY,
 			     .pending_query = { .mc_system_id = o->from, .has_request_id = true, .request_id = o->id } };
 	const struct message *answer;
-	if (!query_begin(&q, &o->common, "this command"))
+	if (!query_begin(&q, &o->common))
 		return query_end(&q, true, EXIT_ALL_TRUE);
 	answer = query_ask(&q, &m, MESSAGE_PENDING_PAGE);
 	if (answer && answer->pending_page.n_entries > 0)
@@ -328,7 +328,7 @@ static int decide(const struct options *o)
 					   .reason = o->reason.ptr ? o->reason : STR("") } };
 	bool shown = true;
 	int code = EXIT_ALL_TRUE;
-	if (!query_begin(&q, &o->common, "this command"))
+	if (!query_begin(&q, &o->common))
 		return query_end(&q, true, code);
 	const struct message *answer = query_ask(&q, &m, MESSAGE_DECISION_RESULT);
 	if (answer) {

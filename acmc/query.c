@@ -4,7 +4,7 @@
 #include "acmc/put.h"
 #include "common/text.h"
 
-bool query_begin(struct query *q, const struct common_options *options, const char *what)
+bool query_begin(struct query *q, const struct common_options *options)
 {
 	*q = (struct query){ .options = options, .arena = arena_new(0) };
 	q->config = q->arena ? options_config(options, NULL) : NULL;
@@ -15,7 +15,7 @@ bool query_begin(struct query *q, const struct common_options *options, const ch
 	if (q->result == HOME_OK)
 		q->result = home_connect(q->home);
 	if (q->result == HOME_OK)
-		q->result = home_needs_version_2(q->home, what);
+		q->result = home_needs_version_2(q->home, options->command);
 	q->begun = q->result == HOME_OK;
 	return q->begun;
 }

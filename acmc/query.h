@@ -17,7 +17,7 @@ struct query {
 };
 
 /* Loads the configuration and connects. False: query_end tells why; there is nothing else to do. */
-bool query_begin(struct query *q, const struct common_options *options, const char *what);
+bool query_begin(struct query *q, const struct common_options *options);
 /*
  * Sends a query and takes its answer. Its token is set here. NULL: query_end tells why; an answer with a cause is such
  * a failure, too.

@@ -169,7 +169,7 @@ static int reconcile(const struct options *o)
 	struct query q;
 	struct reconcile r = { .partner = o->with };
 	bool shown = true;
-	if (!query_begin(&q, &o->common, "this command"))
+	if (!query_begin(&q, &o->common))
 		return query_end(&q, true, EXIT_ALL_TRUE);
 	uint64_t before = home_bytes_received(q.home);
 	bool good = compare(&q, &r, o);

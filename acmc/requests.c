@@ -1,12 +1,11 @@
 #include <string.h>
 #include "acmc/commands.h"
+#include "acmc/load.h"
 #include "acmc/put.h"
-#include "acmc/query.h"
 #include "acmc/screen.h"
 #include "acmc/show.h"
 #include "acmc/show_requests.h"
 #include "acmc/status.h"
-#include "acmc/track.h"
 #include "common/clock.h"
 
 /* acmc status, wait and requests. */
@@ -17,48 +16,6 @@
 	"6 not every partner has answered.\n\n" OPTIONS_HELP
 
 /* --- one command's state --- */
-
-static void give_up(struct query *q, const char *fault)
-{
-	if (fault)
-		query_nonsense(q, fault);
-}
-
-/* What comes of followed requests while others are asked for. */
-static void on_other(void *context, const struct message *m)
-{
-	struct track *t = context;
-	size_t part;
-	bool flag;
-	if (!t->begun)
-		return;
-	if (m->kind == MESSAGE_SETUP_RESPONSE && !answers_fault(&t->answers, &m->response))
-		answers_take(&t->answers, &m->response, &part, &flag);
-	else if (m->kind == MESSAGE_PROCESS_INDICATION)
-		answers_indicate(&t->answers, &m->indication, &part, &flag);
-}
-
-/* Asks for all parts. follow: what comes of them is to be sent on this connection from now on. */
-static bool load(struct query *q, struct track *t, bool follow)
-{
-	struct requests_query next;
-	home_listen(q->home, on_other, t);
-	while (q->result == HOME_OK && track_next(t, &next)) {
-		struct message m = { .kind = MESSAGE_REQUESTS_QUERY, .requests_query = next };
-		struct requests_page unknown = { .page = { .cause = CAUSE_UNKNOWN_REQUEST } };
-		m.requests_query.follow = follow;
-		const struct message *answer = query_ask(q, &m, MESSAGE_REQUESTS_PAGE);
-		if (answer) {
-			give_up(q, track_take(t, &answer->requests_page));
-		} else if (t->begun && q->result == HOME_OK && q->cause == CAUSE_UNKNOWN_REQUEST) {
-			q->cause = CAUSE_NO_CAUSE;
-			give_up(q, track_take(t, &unknown));
-		} else {
-			return false;
-		}
-	}
-	return q->result == HOME_OK;
-}
 
 struct one_options {
 	struct common_options common;
@@ -106,10 +63,10 @@ int status_of(const struct common_options *options, struct request_id id)
 	struct track t;
 	bool shown = true;
 	int code = EXIT_ALL_TRUE;
-	if (!query_begin(&q, options, "this command"))
+	if (!query_begin(&q, options))
 		return query_end(&q, true, code);
 	track_init(&t, q.arena, id, home_system(q.home));
-	if (load(&q, &t, false))
+	if (load_track(&q, &t, false))
 		code = status_exit_code(&t);
 	else
 		code = query_exit_code(&q);
@@ -149,7 +106,7 @@ static enum home_result ask_again(void *context)
 	struct waiting *w = context;
 	track_again(w->t);
 	w->q->result = HOME_OK;
-	if (!load(w->q, w->t, true) && w->q->result == HOME_OK)
+	if (!load_track(w->q, w->t, true) && w->q->result == HOME_OK)
 		return home_fail(w->q->home, HOME_UNUSABLE, "%s", w->q->failure);
 	return w->q->result;
 }
@@ -196,10 +153,10 @@ int wait_command(int argc, char **argv)
 	struct query q;
 	struct track t;
 	options_parse(&argp, argc, argv, &o);
-	if (!query_begin(&q, &o.common, "this command"))
+	if (!query_begin(&q, &o.common))
 		return query_end(&q, true, EXIT_ALL_TRUE);
 	track_init(&t, q.arena, o.id, home_system(q.home));
-	if (load(&q, &t, true))
+	if (load_track(&q, &t, true))
 		return query_end(&q, true, wait_for(&o, &q, &t));
 	bool shown = !o.common.json || show_json(stdout, &t.answers, o.id, query_failure(&q), query_exit_code(&q));
 	return query_end(&q, shown, EXIT_ALL_TRUE);
@@ -346,7 +303,7 @@ static int list(struct list_options *o)
 	struct query q;
 	struct newest kept = { .room = o->limit };
 	bool shown = true;
-	if (query_begin(&q, &o->common, "this command")) {
+	if (query_begin(&q, &o->common)) {
 		kept.ring = arena_array(q.arena, kept.room, sizeof *kept.ring);
 		if (kept.ring)
 			collect(&q, o, &kept);

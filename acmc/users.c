@@ -158,7 +158,7 @@ static int list(const struct options *o)
 	struct query q;
 	struct output out = { .o = o, .good = true };
 	struct users_query base = { .mc_system_id = o->at, .believed = o->believed };
-	if (!query_begin(&q, &o->common, "this command"))
+	if (!query_begin(&q, &o->common))
 		return query_end(&q, true, EXIT_ALL_TRUE);
 	size_t room = home_limits(q.home)->max_mc_ids;
 	begin_output(&out);

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include "acms/authorise.h"
 #include "acms/partner.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 
 /* What waits for a decision of our ACMCs, and their decisions: PROTOCOL.md 5.6, 10. */
@@ -299,6 +300,7 @@ static void run_decide(struct job *job, struct store_txn *t, struct arena *work,
 {
 	struct decision_job *j = (struct decision_job *)job;
 	commit_decision(t, work, &j->what, now_ms, &j->decided);
+	fail_point("decision-written");
 }
 
 /* On disk. The administrator may have gone; the home system is told in any case. */
@@ -308,6 +310,7 @@ static void done_decide(struct job *job, enum status status)
 	struct server *s = j->query->server;
 	struct arena *a;
 	struct message m = { .kind = MESSAGE_DECISION_RESULT };
+	fail_point("decision-committed");
 	if (status != OK || j->decided.cause != CAUSE_NO_CAUSE) {
 		end_decision(j, status == OK ? j->decided.cause : CAUSE_STORE_UNAVAILABLE,
 			     status == OK ? j->decided.detail : "nothing was decided");
@@ -320,7 +323,9 @@ static void done_decide(struct job *job, enum status status)
 				      &j->decided.answer, 2, &m.decision_result.response);
 	if (m.decision_result.has_response) /* otherwise the home system gets it when it asks again */
 		partner_push(s, &m.decision_result.response, j->what.what.home);
+	fail_point("decision-pushed");
 	query_reply(j->query, &m);
+	fail_point("decision-told");
 	arena_free(a);
 	arena_free(j->arena);
 }
@@ -380,6 +385,7 @@ void approval_decide(struct query *q, const struct acmc_rule *acmc)
 {
 	const struct decision *asked = &q->message.decision;
 	struct arena *a;
+	fail_point("decision-received");
 	if (!decides(q, acmc))
 		return;
 	if (!asked->approve && asked->reason.len == 0) {

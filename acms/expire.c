@@ -5,6 +5,8 @@
 /* What time does to the store: PROTOCOL.md 5.3, 5.5, 5.6. */
 
 enum { SWEEP_USERS = 2000, SWEEP_REQUESTS = 500, SWEEP_PENDING_USERS = 20000 };
+/* An answer can be as late as the longest deadline. */
+static const uint64_t believed_past_end_ms = 31ull * 24 * 3600 * 1000;
 
 bool validity_ended(struct validity v, uint64_t now_ms)
 {
@@ -110,10 +112,14 @@ static bool sweep_users(struct store_txn *t, struct arena *a, uint64_t now_ms)
 	return full;
 }
 
-/* What we believed of a partner's store: the partner removes its own. */
+/*
+ * What we believed of a partner's store: the partner removes its own. Look-ups pass over what has ended; it stays for a
+ * while, since an answer may still come of what was done to the user before its end.
+ */
 static bool sweep_believed(struct store_txn *t, struct arena *a, uint64_t now_ms)
 {
-	struct found_users f = find_ended(t, a, STORE_BELIEVED, now_ms);
+	struct found_users f = find_ended(t, a, STORE_BELIEVED,
+					  now_ms > believed_past_end_ms ? now_ms - believed_past_end_ms : 0);
 	for (size_t i = 0; i < f.n; i++) {
 		struct user_record r;
 		if (store_get_user(t, a, STORE_BELIEVED, f.keys[i].home, f.keys[i].mc_id, &r))

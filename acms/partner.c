@@ -1,6 +1,7 @@
 #include "acms/partner.h"
 
 #include "acms/authorise.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/receipt.h"
 #include "common/receipt_sign.h"
@@ -138,11 +139,13 @@ static void run(struct job *job, struct store_txn *t, struct arena *work, uint64
 		commit_refusal(t, work, &j->refusal, now_ms);
 	else
 		commit_setup(t, work, &j->setup, now_ms, &j->answer);
+	fail_point("partner-written");
 }
 
 static void done(struct job *job, enum status status)
 {
 	struct partner_job *j = (struct partner_job *)job;
+	fail_point("partner-committed");
 	if (status != OK)
 		unavailable(j->request, "the store could not be written", j->well_formed);
 	else if (j->refused)
@@ -151,6 +154,7 @@ static void done(struct job *job, enum status status)
 		indicate(j);
 	else
 		answer(j);
+	fail_point("partner-told");
 }
 
 static void submit(struct partner_job *j, size_t weight)
@@ -219,6 +223,7 @@ void partner_setup(struct request *r, const struct partner_rule *home)
 	struct partner_job *j = arena_alloc(r->arena, sizeof *j);
 	struct str certificate = peer_certificate(r->peer, r->arena);
 	uint32_t version = peer_version(r->peer);
+	fail_point("partner-received");
 	if (!j || !certificate.ptr) {
 		unavailable(r, "out of memory", false);
 		return;

@@ -116,7 +116,9 @@ static void send_one(struct partner_link *l, struct delivery *d, const struct se
 {
 	struct message m = { .kind = MESSAGE_SETUP_REQUEST };
 	struct arena *a = arena_new(0);
-	if (!a || !setup_to_request(a, setup, d->target, &m.request)) {
+	if (d->asked->kept && d->asked->deadline_ms <= clock_wall_ms()) {
+		outbox_event(d, DELIVERY_EV_DEADLINE, NULL);
+	} else if (!a || !setup_to_request(a, setup, d->target, &m.request)) {
 		log_error("out of memory: a delivery to %s waits", l->mc_system_id);
 	} else if (!for_version(l->version, &m.request)) {
 		unsendable(d, CAUSE_PARTNER_VERSION);

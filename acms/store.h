@@ -32,6 +32,8 @@ enum status store_open(const char *directory, struct str mc_system_id, uint64_t 
 void store_close(struct store *s); /* NULL is fine */
 /* The MC system whose store it is; lives as long as s. */
 struct str store_mc_system_id(const struct store *s);
+/* The schema version that it has; less than the present one with STORE_READ only. */
+uint64_t store_version(const struct store *s);
 /* Whether store_open upgraded it: worth a line in the log. */
 bool store_upgraded(const struct store *s);
 

@@ -38,6 +38,7 @@ struct store {
 	char mc_system_id[MC_SYSTEM_ID_MAX + 1];
 	int lock_fd;
 	bool map_full; /* was what filled the last transaction */
+	uint64_t version;
 	bool broken, upgraded;
 };
 

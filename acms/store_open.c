@@ -37,6 +37,11 @@ struct str store_mc_system_id(const struct store *s)
 	return str_of(s->mc_system_id);
 }
 
+uint64_t store_version(const struct store *s)
+{
+	return s->version;
+}
+
 bool store_upgraded(const struct store *s)
 {
 	return s->upgraded;
@@ -162,6 +167,7 @@ static enum status make_content(struct store *s, struct store_txn *t, struct are
 	enum status status = open_databases(s, t, 1, SCHEMA_VERSION, true, e);
 	if (status != OK)
 		return status;
+	s->version = SCHEMA_VERSION;
 	txn_put_meta(t, "schema", record_encode_uint(a, SCHEMA_VERSION));
 	txn_put_meta(t, "mc_system_id", record_encode_text(a, mc_system_id));
 	audit_put_head(t, &(struct audit_head){ .number = 0 });
@@ -191,6 +197,7 @@ static enum status upgrade(struct store *s, struct store_txn *t, struct arena *a
 	}
 	txn_put_meta(t, "schema", record_encode_uint(a, SCHEMA_VERSION));
 	s->upgraded = true;
+	s->version = SCHEMA_VERSION;
 	return OK;
 }
 
@@ -208,6 +215,7 @@ static enum status open_content(struct store *s, struct store_txn *t, struct are
 	if (rc != 0)
 		return store_error(s, rc, store_database_names[DB_META], e);
 	enum status status = check_meta(s, t, a, mc_system_id, &version, e);
+	s->version = version;
 	if (status == OK)
 		status = open_databases(s, t, 1, version, false, e);
 	if (status == OK && version < SCHEMA_VERSION && mode != STORE_READ)

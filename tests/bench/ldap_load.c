@@ -55,7 +55,7 @@ static void open_connection(struct connection *c)
 	char url[64];
 	int version = LDAP_VERSION3, demand = LDAP_OPT_X_TLS_DEMAND, client = 0;
 	struct berval password = { strlen(o.password), (char *)o.password };
-	snprintf(url, sizeof url, "ldaps://localhost:%u", o.port);
+	snprintf(url, sizeof url, "ldaps://127.0.0.1:%u", o.port);
 	int rc = ldap_initialize(&c->ldap, url);
 	if (rc != LDAP_SUCCESS)
 		die(url, rc);
@@ -211,7 +211,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 int main(int argc, char **argv)
 {
 	static const struct argp_option options[] = {
-		{ "port", 'p', "PORT", 0, "Of the slapd at localhost", 0 },
+		{ "port", 'p', "PORT", 0, "Of the slapd at 127.0.0.1", 0 },
 		{ "certificate", 'c', "FILE", 0, NULL, 0 },
 		{ "key", 'k', "FILE", 0, NULL, 0 },
 		{ "anchors", 'a', "FILE", 0, NULL, 0 },

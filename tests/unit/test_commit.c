@@ -476,15 +476,22 @@ static void over_is_as_good_as_removed(void **state)
 	assert_int_equal(revision_of(store, HOME, "a"), 1);
 }
 
-static void believed_ones_just_go(void **state)
+static void believed_ones_just_go_long_after_their_end(void **state)
 {
 	(void)state;
 	struct commit_sweep s = { .keep_ms = HOUR };
 	struct user_record r = { .revision = 3, .validity = { 0, now } };
+	const uint64_t began = now;
 	struct store_txn *t = writing(store);
 	store_put_user(t, arena, STORE_BELIEVED, HOME, STR("a"), NULL, &r);
 	assert_int_equal(store_commit(t, NULL), OK);
 	sweep(&s);
+	t = reading(store);
+	assert_true(store_get_user(t, arena, STORE_BELIEVED, HOME, STR("a"), &r));
+	store_abort(t);
+	now += 32ull * 24 * HOUR;
+	sweep(&s);
+	now = began;
 	t = reading(store);
 	assert_false(store_get_user(t, arena, STORE_BELIEVED, HOME, STR("a"), &r));
 	store_abort(t);
@@ -528,6 +535,21 @@ static void answers_are_forgotten(void **state)
 	assert_null(find(0).detail);
 }
 
+/* A replay finds the answer, or has expired by any clock that is not off by an hour. */
+static void answers_outlive_their_requests(void **state)
+{
+	(void)state;
+	struct commit_setup w = ask("a", 1);
+	struct commit_sweep s = { .keep_ms = 10 };
+	commit(&w);
+	now = w.setup.expires_ms + HOUR - 1;
+	sweep(&s);
+	assert_true(commit(&w).repeated);
+	now++;
+	sweep(&s);
+	assert_int_equal(cause_of(&w), CAUSE_REQUEST_EXPIRED);
+}
+
 #define COMMIT_TEST(f) cmocka_unit_test_setup_teardown(f, start, end)
 
 int main(void)
@@ -547,8 +569,9 @@ int main(void)
 		COMMIT_TEST(nobody_decides),
 		COMMIT_TEST(users_expire),
 		COMMIT_TEST(over_is_as_good_as_removed),
-		COMMIT_TEST(believed_ones_just_go),
+		COMMIT_TEST(believed_ones_just_go_long_after_their_end),
 		COMMIT_TEST(answers_are_forgotten),
+		COMMIT_TEST(answers_outlive_their_requests),
 	};
 	return cmocka_run_group_tests_name("commit", tests, NULL, NULL);
 }

@@ -1,0 +1,296 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "acmc/commands.h"
+#include "acmc/load.h"
+#include "acmc/put.h"
+#include "acmc/show_receipt.h"
+#include "common/clock.h"
+#include "common/receipt_sign.h"
+#include "common/text.h"
+
+/* acmc receipt. */
+
+enum { OPT_OUT = 256, OPT_VERIFY, OPT_ANCHORS, OPT_CRLS, OPT_NAME };
+enum { FILES_MAX = 1000, RECEIPT_MAX = 4 * 1024 * 1024 };
+
+struct options {
+	struct common_options common;
+	struct request_id id;
+	bool has_id;
+	const char *out;
+	const char *files[FILES_MAX]; /* to be verified */
+	size_t n_files;
+	struct str anchors[ANCHORS_MAX], crls[ANCHORS_MAX]; /* of the partner */
+	size_t n_anchors, n_crls;
+	struct str name; /* STR_NONE: any */
+};
+
+static void add(struct str *list, size_t *n, char *arg, const char *option, struct argp_state *state)
+{
+	if (*n == ANCHORS_MAX)
+		argp_error(state, "%s: more than %d", option, ANCHORS_MAX);
+	list[(*n)++] = str_of(arg);
+}
+
+static void check(struct options *o, struct argp_state *state)
+{
+	if (o->has_id == (o->n_files > 0))
+		argp_error(state, o->has_id ? "an ID or --verify, not both" : "which receipt? Give a request ID, or --verify");
+	if (o->out && !o->has_id)
+		argp_error(state, "--out: goes with a request ID");
+	/* Offline there is no other server whose anchors they could be. */
+	for (size_t i = 0; o->n_files && i < o->common.n_anchors && o->n_anchors < ANCHORS_MAX; i++)
+		o->anchors[o->n_anchors++] = o->common.anchors[i];
+}
+
+static error_t parse(int key, char *arg, struct argp_state *state)
+{
+	struct options *o = state->input;
+	switch (key) {
+	case ARGP_KEY_INIT: state->child_inputs[0] = state->child_inputs[1] = &o->common; break;
+	case OPT_OUT: o->out = arg; break;
+	case OPT_VERIFY:
+		if (o->n_files == FILES_MAX)
+			argp_error(state, "--verify: more than %d files", FILES_MAX);
+		o->files[o->n_files++] = arg;
+		break;
+	case OPT_ANCHORS: add(o->anchors, &o->n_anchors, arg, "--partner-anchors", state); break;
+	case OPT_CRLS: add(o->crls, &o->n_crls, arg, "--partner-crls", state); break;
+	case OPT_NAME:
+		if (strncmp(arg, "DNS:", 4) != 0 && strncmp(arg, "URI:", 4) != 0)
+			argp_error(state, "--partner-certificate: %s: must be DNS:NAME or URI:NAME", arg);
+		o->name = str_of(arg);
+		break;
+	case ARGP_KEY_ARG:
+		if (o->has_id)
+			argp_error(state, "only one request ID at a time");
+		o->id = options_request_id("ID", arg, state);
+		o->has_id = true;
+		break;
+	case ARGP_KEY_END: check(o, state); break;
+	default: return ARGP_ERR_UNKNOWN;
+	}
+	return 0;
+}
+
+/* --- verifying --- */
+
+struct desk {
+	const struct options *o;
+	struct tls_trust *trust; /* NULL: no anchors were given */
+	struct json_writer *json;
+	size_t n, n_good;
+	bool shown;
+};
+
+/* What a receipt must be about; NULL: anything. */
+struct wanted {
+	struct str partner, home;
+	struct request_id id;
+};
+
+static const char *misfit(const struct receipt *r, const struct wanted *w)
+{
+	if (w && (!str_eq(r->partner, w->partner) || !str_eq(r->home, w->home) ||
+		  memcmp(&r->request_id, &w->id, sizeof w->id) != 0))
+		return "it is about another request";
+	return NULL;
+}
+
+static void judge(struct desk *d, struct str bytes, const struct wanted *wanted, const char *name, const char *saved)
+{
+	struct arena *a = arena_new(0);
+	struct receipt receipt = { .n_users = 0 };
+	struct tls_signer signer = { "", "" };
+	struct error e = { OK, "out of memory" };
+	struct receipt_view v = { .name = name, .receipt = &receipt, .signer = signer.certificate,
+				  .note = signer.note, .saved = saved };
+	if (a && d->trust)
+		v.good = receipt_verify_offline(a, bytes, d->trust, d->o->name, (int64_t)(clock_wall_ms() / 1000),
+						&receipt, &signer, &e) == OK;
+	else if (a)
+		error_set(&e, ERR_CONFIG, "no trust anchors of the partner are given: --partner-anchors");
+	v.readable = v.good;
+	if (!v.good) {
+		struct error unread;
+		v.fault = e.text;
+		v.readable = a && receipt_read(a, bytes, &receipt, &unread) == OK;
+		if (a && !v.readable)
+			v.fault = unread.text;
+	} else if ((v.fault = misfit(&receipt, wanted))) {
+		v.good = false;
+	}
+	d->n++;
+	d->n_good += v.good;
+	if (d->json)
+		put_receipt(d->json, &v);
+	else
+		d->shown &= show_receipt(stdout, &v, options_colours(&d->o->common, stdout));
+	arena_free(a);
+}
+
+static bool begin(struct desk *d, const struct options *o)
+{
+	struct error e;
+	*d = (struct desk){ .o = o, .shown = true };
+	if (o->n_anchors && tls_trust_load((struct str *)o->anchors, o->n_anchors, (struct str *)o->crls, o->n_crls,
+					   &d->trust, &e) != OK) {
+		fprintf(stderr, "acmc: %s\n", e.text);
+		return false;
+	}
+	d->json = o->common.json ? json_writer_new(stdout) : NULL;
+	d->shown = !o->common.json || d->json;
+	if (d->json) {
+		json_map(d->json);
+		json_key(d->json, "receipts");
+		json_array(d->json);
+	}
+	return true;
+}
+
+static int end(struct desk *d, int code, const char *failure)
+{
+	if (code == EXIT_ALL_TRUE && (d->n == 0 || d->n_good < d->n))
+		code = EXIT_SOME_FALSE;
+	if (d->json) {
+		json_end_array(d->json);
+		put_end(d->json, code, failure);
+		json_end_map(d->json);
+		d->shown &= json_writer_free(d->json);
+	}
+	tls_trust_free(d->trust);
+	if (d->shown)
+		return code;
+	fprintf(stderr, "acmc: standard output: %s\n", strerror(errno));
+	return EXIT_SYSTEM;
+}
+
+/* --- from files --- */
+
+static bool read_file(const char *path, struct arena *a, struct str *out)
+{
+	FILE *in = fopen(path, "rb");
+	char *bytes = in ? arena_alloc(a, RECEIPT_MAX + 1) : NULL;
+	size_t n = bytes ? fread(bytes, 1, RECEIPT_MAX + 1, in) : 0;
+	bool good = bytes && !ferror(in);
+	if (!good)
+		fprintf(stderr, "acmc: %s: %s\n", path, strerror(errno));
+	else if (n > RECEIPT_MAX)
+		fprintf(stderr, "acmc: %s: is too large for a receipt\n", path);
+	if (in)
+		fclose(in);
+	*out = (struct str){ bytes, n };
+	return good && n <= RECEIPT_MAX;
+}
+
+static int verify(const struct options *o)
+{
+	struct desk d;
+	int code = EXIT_ALL_TRUE;
+	if (!begin(&d, o))
+		return EXIT_USAGE;
+	for (size_t i = 0; i < o->n_files; i++) {
+		struct arena *a = arena_new(0);
+		struct str bytes;
+		if (a && read_file(o->files[i], a, &bytes))
+			judge(&d, bytes, NULL, o->files[i], NULL);
+		else
+			code = EXIT_USAGE;
+		arena_free(a);
+	}
+	return end(&d, code, code ? "not every file could be read" : NULL);
+}
+
+/* --- from the home system --- */
+
+static bool save(const char *path, struct str bytes)
+{
+	FILE *out = fopen(path, "wb");
+	bool good = out && fwrite(bytes.ptr, 1, bytes.len, out) == bytes.len;
+	if (out && fclose(out) != 0)
+		good = false;
+	if (!good)
+		fprintf(stderr, "acmc: %s: %s\n", path, strerror(errno));
+	return good;
+}
+
+static size_t count_receipts(const struct track *t)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < t->parts.n * t->parts.n_targets; i++)
+		n += t->answers.items[i].receipt.len > 0;
+	return n;
+}
+
+/* One of many has the partner and the part in its file's name. False: it could not be saved. */
+static bool take(struct desk *d, struct query *q, const struct track *t, size_t part, size_t target, bool single)
+{
+	struct str bytes = answers_at(&t->answers, part, target)->receipt, partner = t->parts.targets[target];
+	struct wanted wanted = { partner, t->answers.home, t->parts.items[part].id };
+	char system[300];
+	const char *saved = NULL, *name;
+	if (!bytes.len)
+		return true;
+	text_escape(partner, system, sizeof system);
+	name = arena_printf(q->arena, t->parts.n > 1 ? "%s, part %zu of %zu" : "%s", system, part + 1, t->parts.n);
+	if (d->o->out && single)
+		saved = d->o->out;
+	else if (d->o->out && mc_system_id_valid(partner))
+		saved = arena_printf(q->arena, "%s.%s.%zu", d->o->out, system, part + 1);
+	bool good = !saved || save(saved, bytes);
+	judge(d, bytes, &wanted, name ? name : "?", good ? saved : NULL);
+	return good;
+}
+
+static int fetch(const struct options *o)
+{
+	struct query q;
+	struct track t;
+	struct desk d;
+	bool saved = true;
+	int code = EXIT_ALL_TRUE;
+	if (!query_begin(&q, &o->common))
+		return query_end(&q, true, code);
+	track_init(&t, q.arena, o->id, home_system(q.home));
+	bool loaded = load_track(&q, &t, false);
+	if (!begin(&d, o)) {
+		query_end(&q, true, code);
+		return EXIT_USAGE;
+	}
+	bool single = loaded && count_receipts(&t) == 1;
+	for (size_t target = 0; loaded && target < t.parts.n_targets; target++) {
+		for (size_t part = 0; part < t.parts.n; part++)
+			saved &= take(&d, &q, &t, part, target, single);
+	}
+	if (loaded && d.n == 0)
+		fputs("acmc: no partner has given a receipt for it, or not yet\n", stderr);
+	code = loaded ? end(&d, saved ? EXIT_ALL_TRUE : EXIT_SYSTEM, saved ? NULL : "not every receipt could be saved") :
+			end(&d, query_exit_code(&q), query_failure(&q));
+	return query_end(&q, true, code);
+}
+
+int receipt_command(int argc, char **argv)
+{
+	static const struct argp_child children[] = COMMON_CHILDREN;
+	static const struct argp_option table[] = {
+		{ "out", OPT_OUT, "FILE", 0, "save it; several become FILE.PARTNER.PART", 1 },
+		{ "verify", OPT_VERIFY, "FILE", 0, "verify a saved receipt, offline; may be repeated", 1 },
+		{ "partner-anchors", OPT_ANCHORS, "FILE", 0, "CA of the partner that signed; may be repeated", 2 },
+		{ "partner-crls", OPT_CRLS, "FILE", 0, "its CRLs; may be repeated", 2 },
+		{ "partner-certificate", OPT_NAME, "NAME", 0,
+		  "name that its certificate must have, DNS:... or URI:... (default: any under its CA)", 2 },
+		{ 0 },
+	};
+	static const struct argp argp = {
+		table, parse, "[ID]",
+		"Shows and verifies the receipts that partners signed for a request: that they did it, and when. With --verify a "
+		"saved one is verified without any connection; then --trust-anchors means the same as --partner-anchors."
+		"\vExit codes: 0 all are good, 1 not all could be verified, or there is none, 2 wrong usage, 3 refused by the "
+		"home system, 4 the home system was not reached, 5 system error.\n\n" OPTIONS_HELP,
+		children, NULL, NULL
+	};
+	static struct options o; /* large */
+	options_parse(&argp, argc, argv, &o);
+	return o.n_files ? verify(&o) : fetch(&o);
+}
