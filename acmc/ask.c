@@ -184,6 +184,20 @@ enum home_result ask_run(struct home *h, struct parts *parts, struct request_id 
 	return result;
 }
 
+/* Until it is connected and has asked, or that is in vain. */
+static enum home_result ask_anew(struct ask *a, enum home_result (*again)(void *context), void *context)
+{
+	for (;;) {
+		enum home_result result = home_reconnect(a->h, &a->attempts, tell_lost, (void *)a->watcher);
+		if (result == HOME_OK)
+			result = again(context);
+		else
+			return result;
+		if (result != HOME_LOST)
+			return result;
+	}
+}
+
 enum home_result ask_wait(struct home *h, struct answers *answers, const struct watcher *watcher,
 			  enum home_result (*again)(void *context), void *context)
 {
@@ -192,11 +206,8 @@ enum home_result ask_wait(struct home *h, struct answers *answers, const struct 
 	enum home_result result = HOME_OK;
 	while (result == HOME_OK && answers->missing > 0) {
 		result = take_one(&a);
-		while (result == HOME_LOST) {
-			result = home_reconnect(h, &a.attempts, tell_lost, (void *)watcher);
-			if (result == HOME_OK)
-				result = again(context);
-		}
+		if (result == HOME_LOST)
+			result = ask_anew(&a, again, context);
 	}
 	return result;
 }
