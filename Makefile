@@ -14,6 +14,10 @@ HARDEN   := -fPIE -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-fra
 LDSAN    := -fsanitize=$(SANITIZE)
 endif
 
+ifdef FAILPOINTS
+CFLAGS += -DACX_FAILPOINTS
+endif
+
 PACKAGES := libevent libevent_openssl libevent_pthreads openssl libprotobuf-c lmdb libcbor yaml-0.1 \
             yajl smartcols libsystemd
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(WARNINGS) $(HARDEN) -pthread -I. -I$(BUILD)/gen \

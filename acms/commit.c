@@ -1,161 +1,414 @@
-#include "acms/committer.h"
+#include "acms/commit_internal.h"
 
-#include "acms/plan.h"
 #include "common/crypto.h"
 
-/* One setup inside a transaction: look up, plan, apply. */
-struct work {
-	struct store_txn *txn;
-	struct commit_job *job;
-	struct arena *arena;
-	uint64_t now_ms;
-	uint8_t content[DIGEST_SIZE];
-	struct system_record system;
-	struct plan plan;
-};
+/* An answer is kept until its request has expired by so long: a replay finds the one or the other. */
+enum { KEEP_PAST_EXPIRY_MS = 3600 * 1000 };
 
-static bool digest_content(struct work *w)
+static void out_of_memory(struct work *w)
 {
-	struct str content = setup_content(w->arena, &w->job->setup);
-	return content.ptr && crypto_sha256(content, w->content) == OK;
+	w->out->verdict = (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE,
+					    .detail = "out of memory" };
 }
 
-/* The answer of before, if the request came before. */
-static bool answer_again(struct work *w)
+bool work_start(struct work *w, struct store_txn *t, struct arena *a, const struct commit_setup *what,
+		uint64_t now_ms, struct commit_answer *out)
 {
-	struct request_record before;
-	struct commit_job *job = w->job;
-	if (!store_get_request(w->txn, w->arena, job->home, job->setup.request_id, &before))
-		return false;
-	job->repeated = memcmp(before.content, w->content, DIGEST_SIZE) == 0;
-	if (!job->repeated) {
-		job->verdict = (struct verdict){ .cause = CAUSE_REQUEST_ID_REUSED };
+	*w = (struct work){ .txn = t, .arena = a, .now_ms = now_ms, .what = what, .out = out };
+	w->action = what->action ? what->action : (enum audit_action)(AUDIT_SETUP + what->setup.operation);
+	*out = (struct commit_answer){ .answered_ms = now_ms };
+	struct str content = setup_content(a, &what->setup);
+	if (content.ptr && crypto_sha256(content, w->content) == OK)
 		return true;
+	out_of_memory(w);
+	return false;
+}
+
+/* --- what the store says --- */
+
+struct lookup {
+	struct work *work;
+	struct plan_user *known;
+	struct plan_owner *owners;
+	size_t most_ended;
+};
+
+static void note_ended(struct lookup *l, struct str home, struct str mc_id)
+{
+	struct work *w = l->work;
+	if (w->n_ended < l->most_ended)
+		w->ended[w->n_ended++] = (struct user_key){ home, mc_id };
+}
+
+/* The user, unless its validity ended: then it is as good as removed. */
+static bool look_up_user(struct lookup *l, struct str home, struct str mc_id,
+			 struct user_record *out)
+{
+	struct work *w = l->work;
+	if (!store_get_user(w->txn, w->arena, STORE_USERS, home, mc_id, out))
+		return false;
+	if (!validity_ended(out->validity, w->now_ms))
+		return true;
+	note_ended(l, home, mc_id);
+	return false;
+}
+
+static void look_up_owner(struct lookup *l, struct str mc_id, struct str mc_service_id,
+			  struct plan_owner *out)
+{
+	struct work *w = l->work;
+	struct user_record record;
+	out->found = store_get_owner(w->txn, w->arena, mc_service_id, &out->owner);
+	if (out->found && !(str_eq(out->owner.home, w->what->home) && str_eq(out->owner.mc_id, mc_id)))
+		out->found = look_up_user(l, out->owner.home, out->owner.mc_id, &record);
+}
+
+static bool look_up(struct work *w)
+{
+	const struct setup *s = &w->what->setup;
+	struct lookup l = { .work = w, .most_ended = s->n_users + s->n_service_ids };
+	l.known = arena_array(w->arena, s->n_users, sizeof *l.known);
+	l.owners = arena_array(w->arena, s->n_service_ids, sizeof *l.owners);
+	w->ended = arena_array(w->arena, l.most_ended, sizeof *w->ended);
+	if (!l.known || !l.owners || !w->ended)
+		return false;
+	for (size_t i = 0; i < s->n_users; i++) {
+		const struct setup_user *u = &s->users[i];
+		struct plan_user *k = &l.known[i];
+		k->found = look_up_user(&l, w->what->home, u->mc_id, &k->record);
+		k->owners = l.owners;
+		for (size_t j = 0; j < u->n_service_ids; j++)
+			look_up_owner(&l, u->mc_id, u->service_ids[j].mc_service_id, l.owners++);
 	}
-	job->verdict = (struct verdict){
-		.cause = before.cause,
-		.identities = (struct identity_cause *)before.identities,
-		.n_identities = before.n_identities,
-		.detail = "answered before; this is a repetition",
-	};
+	w->n_ended = expire_sort(w->ended, w->n_ended);
+	w->known = l.known;
 	return true;
 }
 
-static struct plan_user *look_up(struct work *w)
+/* --- the verdict --- */
+
+static uint64_t held_now(struct work *w)
 {
-	const struct setup *s = &w->job->setup;
-	struct plan_user *known = arena_array(w->arena, s->n_users, sizeof *known);
-	struct plan_owner *owners = arena_array(w->arena, s->n_service_ids, sizeof *owners);
-	if (!known || !owners)
-		return NULL;
-	for (size_t i = 0; i < s->n_users; i++) {
-		const struct setup_user *u = &s->users[i];
-		known[i].found = store_get_user(w->txn, w->arena, w->job->home, u->mc_id,
-						&known[i].record);
-		known[i].owners = owners;
-		for (size_t j = 0; j < u->n_service_ids; j++, owners++)
-			owners->found = store_get_owner(w->txn, w->arena,
-							u->service_ids[j].mc_service_id,
-							&owners->owner);
-	}
-	return known;
+	uint64_t ended = 0;
+	store_get_system(w->txn, w->arena, w->what->home, &w->system);
+	for (size_t i = 0; i < w->n_ended; i++)
+		ended += str_eq(w->ended[i].home, w->what->home);
+	return w->system.users_held > ended ? w->system.users_held - ended : 0;
 }
 
-static void apply(struct work *w)
+static bool plan(struct work *w)
 {
-	const struct setup *s = &w->job->setup;
-	struct str home = w->job->home;
+	const struct commit_setup *what = w->what;
+	if (!look_up(w))
+		return false;
+	struct plan_question q = { .setup = &what->setup,
+				   .home = what->home,
+				   .known = w->known,
+				   .refused = what->refused,
+				   .n_refused = what->n_refused,
+				   .held = held_now(w),
+				   .most = what->most_users,
+				   .now_ms = w->now_ms };
+	return plan_make(w->arena, &q, &w->plan);
+}
+
+bool work_judge(struct work *w)
+{
+	const struct commit_setup *what = w->what;
+	w->out->verdict = what->denied;
+	if (what->denied.cause != CAUSE_NO_CAUSE)
+		return true;
+	if (what->approval == APPROVAL_DENY) {
+		w->out->verdict.cause = CAUSE_OPERATION_NOT_PERMITTED;
+		return true;
+	}
+	if (what->approval == APPROVAL_MANUAL && what->setup.expires_ms == 0) {
+		w->out->verdict = (struct verdict){
+			.cause = CAUSE_OPERATION_NOT_PERMITTED,
+			.detail = "it needs approval, which a request of version 1 cannot wait for" };
+		return true;
+	}
+	if (!plan(w)) {
+		out_of_memory(w);
+		return false;
+	}
+	w->out->verdict = w->plan.verdict;
+	w->out->revisions = w->plan.revisions;
+	w->out->n_revisions = w->plan.n_revisions;
+	return true;
+}
+
+/* --- writing --- */
+
+static void put_changes(struct work *w)
+{
+	const struct setup *s = &w->what->setup;
+	struct str home = w->what->home;
 	for (size_t i = 0; i < w->plan.n_released; i++)
 		store_delete_owner(w->txn, w->plan.released[i]);
 	for (size_t i = 0; i < s->n_users; i++) {
 		const struct plan_change *c = &w->plan.changes[i];
+		const struct plan_user *k = &w->known[i];
 		struct owner_record owner = { home, s->users[i].mc_id };
-		if (c->kind == USER_UNCHANGED)
+		if (c->kind == USER_REMOVED)
+			store_delete_user(w->txn, STORE_USERS, home, owner.mc_id, &c->record);
+		if (c->kind != USER_CREATED && c->kind != USER_REPLACED)
 			continue;
-		store_put_user(w->txn, w->arena, home, s->users[i].mc_id, &c->record);
+		store_put_user(w->txn, w->arena, STORE_USERS, home, owner.mc_id,
+			       k->found ? &k->record : NULL, &c->record);
 		for (size_t j = 0; j < c->record.n_service_ids; j++)
 			store_put_owner(w->txn, w->arena, c->record.service_ids[j].mc_service_id,
 					&owner);
 	}
-	w->system.users_held += w->plan.created;
-	w->system.token_issuer = w->job->token_issuer;
-	store_put_system(w->txn, w->arena, home, &w->system);
 }
 
-static void record_answer(struct work *w)
+static void apply(struct work *w)
 {
-	const struct setup *s = &w->job->setup;
-	const struct verdict *v = &w->job->verdict;
-	struct request_record answer = { .answered_ms = w->now_ms,
-					 .cause = v->cause,
-					 .identities = v->identities,
-					 .n_identities = v->n_identities };
+	expire_users(w->txn, w->arena, w->ended, w->n_ended, w->now_ms);
+	if (w->n_ended > 0)
+		store_get_system(w->txn, w->arena, w->what->home, &w->system);
+	put_changes(w);
+	w->system.users_held += w->plan.created;
+	w->system.users_held -= w->plan.removed < w->system.users_held ? w->plan.removed :
+									 w->system.users_held;
+	w->system.token_issuer = w->what->token_issuer;
+	store_put_system(w->txn, w->arena, w->what->home, &w->system);
+}
+
+static void record(struct work *w)
+{
+	const struct setup *s = &w->what->setup;
+	const struct commit_answer *out = w->out;
+	struct request_record r = {
+		.answered_ms = w->now_ms,
+		.cause = out->verdict.cause,
+		.identities = out->verdict.identities,
+		.n_identities = out->verdict.n_identities,
+		.keep_until_ms = s->expires_ms ? s->expires_ms + KEEP_PAST_EXPIRY_MS : 0,
+		.revisions = out->revisions,
+		.n_revisions = out->n_revisions,
+		.decided_by = out->decided_by,
+		.detail = str_of(out->verdict.detail),
+	};
+	memcpy(r.content, w->content, DIGEST_SIZE);
+	store_put_request(w->txn, w->arena, w->what->home, s->request_id, &r);
+}
+
+void work_audit(struct work *w)
+{
+	const struct setup *s = &w->what->setup;
+	const struct verdict *v = &w->out->verdict;
 	struct str *mc_ids = arena_array(w->arena, s->n_users, sizeof *mc_ids);
 	struct audit_record audit = { .at_ms = w->now_ms,
-				      .action = AUDIT_SETUP,
-				      .home = w->job->home,
-				      .certificate = w->job->certificate,
+				      .action = w->action,
+				      .home = w->what->home,
+				      .certificate = w->what->certificate,
 				      .request = s->request_id,
 				      .claimed_acmc = s->home_acmc_id,
 				      .cause = v->cause,
 				      .mc_ids = mc_ids,
-				      .n_mc_ids = s->n_users };
-	if (v->cause == CAUSE_NO_CAUSE) {
+				      .decided_by = w->out->decided_by,
+				      .identities = v->identities,
+				      .n_identities = v->n_identities,
+				      .detail = str_of(v->detail) };
+	if (w->action >= AUDIT_HOLD) /* the action of others says it */
+		audit.operation = s->operation;
+	if (plan_applies(&w->plan) && v->cause == w->plan.verdict.cause && !w->out->pending) {
 		audit.created = w->plan.created;
 		audit.replaced = w->plan.replaced;
 		audit.unchanged = w->plan.unchanged;
+		audit.removed = w->plan.removed;
 	}
 	for (size_t i = 0; mc_ids && i < s->n_users; i++)
 		mc_ids[i] = s->users[i].mc_id;
 	audit.n_mc_ids = mc_ids ? s->n_users : 0;
-	memcpy(answer.content, w->content, DIGEST_SIZE);
-	store_put_request(w->txn, w->arena, w->job->home, s->request_id, &answer);
 	store_append_audit(w->txn, w->arena, &audit);
 }
 
-static void out_of_memory(struct commit_job *job)
+void work_finish(struct work *w)
 {
-	job->verdict = (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE,
-					 .detail = "out of memory" };
+	if (w->plan.changes && w->out->verdict.cause == w->plan.verdict.cause)
+		apply(w);
+	record(w);
+	work_audit(w);
 }
 
-/* Decides; writes nothing. False: nothing is to be written. */
-static bool decide(struct work *w)
+/* --- a request --- */
+
+void work_answer_recorded(struct work *w, const struct request_record *r)
 {
-	struct commit_job *job = w->job;
-	if (!digest_content(w)) {
-		out_of_memory(job);
-		return false;
+	*w->out = (struct commit_answer){
+		.verdict = { .cause = r->cause,
+			     .identities = (struct identity_cause *)r->identities,
+			     .n_identities = r->n_identities,
+			     .detail = r->detail.ptr ? r->detail.ptr :
+						       "answered before; this is a repetition" },
+		.repeated = true,
+		.answered_ms = r->answered_ms,
+		.revisions = (struct user_revision *)r->revisions,
+		.n_revisions = r->n_revisions,
+		.decided_by = r->decided_by,
+	};
+}
+
+/* Version 1 recorded no revisions, and version 2 cannot tell TRUE without: those of now, or what there was at least. */
+static void complete_revisions(struct work *w)
+{
+	const struct setup *s = &w->what->setup;
+	struct commit_answer *out = w->out;
+	bool lacks = out->verdict.cause == CAUSE_NO_CAUSE && out->n_revisions == 0 &&
+		     s->operation != OPERATION_REMOVE;
+	struct user_revision *all = lacks ? arena_array(w->arena, s->n_users, sizeof *all) : NULL;
+	for (size_t i = 0; all && i < s->n_users; i++) {
+		struct user_record r;
+		bool there = store_get_user(w->txn, w->arena, STORE_USERS, w->what->home,
+					    s->users[i].mc_id, &r);
+		all[i] = (struct user_revision){ s->users[i].mc_id, there ? r.revision : 1 };
 	}
-	if (answer_again(w))
-		return false;
-	job->verdict = job->denied;
-	if (job->denied.cause != CAUSE_NO_CAUSE)
+	if (all) {
+		out->revisions = all;
+		out->n_revisions = s->n_users;
+	}
+}
+
+/* A refusal that is not recorded, since the request ID is not this request's to take, or is too late. */
+static void refuse(struct work *w, enum cause cause, const char *detail)
+{
+	w->out->verdict = (struct verdict){ .cause = cause, .detail = detail };
+	if (!w->what->setup.dry_run)
+		work_audit(w);
+}
+
+/* True: the request came before, and this is what it was told, or is told now. */
+static bool came_before(struct work *w)
+{
+	struct str home = w->what->home;
+	struct request_id id = w->what->setup.request_id;
+	struct request_record before;
+	struct pending_record pending;
+	if (store_get_request(w->txn, w->arena, home, id, &before)) {
+		if (memcmp(before.content, w->content, DIGEST_SIZE) == 0)
+			work_answer_recorded(w, &before);
+		else
+			refuse(w, CAUSE_REQUEST_ID_REUSED, NULL);
+		complete_revisions(w);
 		return true;
-	store_get_system(w->txn, w->arena, job->home, &w->system);
-	struct plan_user *known = look_up(w);
-	if (!known || !plan_setup(w->arena, &job->setup, job->home, known, w->system.users_held,
-				  job->most_users, w->now_ms, &w->plan)) {
-		out_of_memory(job);
-		return false;
 	}
-	job->verdict = w->plan.verdict;
+	if (!store_get_pending(w->txn, w->arena, home, id, &pending))
+		return false;
+	if (memcmp(pending.content, w->content, DIGEST_SIZE) == 0) {
+		w->out->pending = w->out->repeated = true;
+		w->out->decide_until_ms = pending.decide_until_ms;
+	} else {
+		refuse(w, CAUSE_REQUEST_ID_REUSED, NULL);
+	}
 	return true;
 }
 
-void commit_setup(struct store_txn *t, struct commit_job *job, uint64_t now_ms)
+/* Behind came_before: what was done in time keeps its answer. */
+static bool in_time(struct work *w)
 {
-	arena_free(job->work); /* of an attempt before */
-	job->work = arena_new(0);
-	job->repeated = false;
-	struct work w = { .txn = t, .job = job, .arena = job->work, .now_ms = now_ms };
-	if (!w.arena) {
-		out_of_memory(job);
+	char detail[256];
+	enum cause cause = setup_times_check(&w->what->setup, w->now_ms, w->what->must_expire, detail,
+					     sizeof detail);
+	if (cause != CAUSE_NO_CAUSE)
+		refuse(w, cause, arena_printf(w->arena, "%s", detail));
+	return cause == CAUSE_NO_CAUSE;
+}
+
+/* Puts it on disk until somebody decides. */
+static void hold(struct work *w)
+{
+	const struct commit_setup *what = w->what;
+	struct pending_record p = { .received_ms = w->now_ms,
+				    .decide_until_ms = w->now_ms + what->decide_within_ms,
+				    .certificate = what->certificate,
+				    .setup = what->setup };
+	if (store_count_pending(w->txn, what->home, what->most_pending) >= what->most_pending) {
+		w->out->verdict = (struct verdict){ .cause = CAUSE_TOO_MANY_PENDING };
 		return;
 	}
-	if (!decide(&w) || store_status(t) != OK)
+	if (p.decide_until_ms > what->setup.expires_ms)
+		p.decide_until_ms = what->setup.expires_ms;
+	p.setup.targets = NULL;
+	p.setup.n_targets = 0;
+	memcpy(p.content, w->content, DIGEST_SIZE);
+	store_put_pending(w->txn, w->arena, what->home, what->setup.request_id, &p);
+	w->out->verdict = (struct verdict){ .cause = CAUSE_NO_CAUSE };
+	w->out->revisions = NULL;
+	w->out->n_revisions = 0;
+	w->out->pending = true;
+	w->out->decide_until_ms = p.decide_until_ms;
+	w->action = AUDIT_HOLD;
+	work_audit(w);
+}
+
+void commit_setup(struct store_txn *t, struct arena *work, const struct commit_setup *what,
+		  uint64_t now_ms, struct commit_answer *out)
+{
+	struct work w;
+	if (!work_start(&w, t, work, what, now_ms, out) || came_before(&w))
 		return;
-	if (job->verdict.cause == CAUSE_NO_CAUSE)
-		apply(&w);
-	record_answer(&w);
+	if (!in_time(&w))
+		return;
+	if (!work_judge(&w) || store_status(t) != OK)
+		return;
+	bool manual = what->approval == APPROVAL_MANUAL && plan_applies(&w.plan) && w.plan.changes;
+	if (what->setup.dry_run && manual)
+		out->verdict.detail = "it would wait for the approval of an administrator";
+	if (what->setup.dry_run)
+		return;
+	if (manual)
+		hold(&w);
+	else
+		work_finish(&w);
+}
+
+/* --- what is refused before --- */
+
+static bool id_fits(struct str mc_service_id)
+{
+	return !mc_service_id.ptr ||
+	       (mc_service_id.len > 0 && mc_service_id.len <= MC_SERVICE_ID_MAX);
+}
+
+/* The entry holds identities, and nothing that only looks like them. */
+static void name_identities(struct arena *a, const struct commit_refusal *what,
+			    struct audit_record *audit)
+{
+	const struct setup_request *r = &what->request;
+	const struct verdict *v = &what->verdict;
+	struct str *mc_ids = arena_array(a, r->n_mc_ids, sizeof *mc_ids);
+	struct identity_cause *ids = arena_array(a, v->n_identities, sizeof *ids);
+	for (size_t i = 0; mc_ids && i < r->n_mc_ids; i++) {
+		if (mc_id_valid(r->mc_ids[i]))
+			mc_ids[audit->n_mc_ids++] = r->mc_ids[i];
+	}
+	for (size_t i = 0; ids && i < v->n_identities; i++) {
+		if (mc_id_valid(v->identities[i].mc_id) && id_fits(v->identities[i].mc_service_id))
+			ids[audit->n_identities++] = v->identities[i];
+	}
+	audit->mc_ids = mc_ids;
+	audit->identities = ids;
+}
+
+void commit_refusal(struct store_txn *t, struct arena *work, const struct commit_refusal *what,
+		    uint64_t now_ms)
+{
+	const struct setup_request *r = &what->request;
+	bool known = r->operation >= 0 && r->operation < OPERATIONS;
+	struct str acmc = STR_NONE;
+	struct audit_record audit = {
+		.at_ms = now_ms,
+		.action = (enum audit_action)(AUDIT_SETUP + (known ? r->operation : 0)),
+		.home = what->home,
+		.certificate = what->certificate,
+		.request = r->request_id,
+		.cause = what->verdict.cause,
+		.detail = str_of(what->verdict.detail),
+	};
+	if (r->home_acmc_id.ptr && mc_service_id_canonical(work, r->home_acmc_id, &acmc, NULL))
+		audit.claimed_acmc = acmc;
+	name_identities(work, what, &audit);
+	store_append_audit(t, work, &audit);
 }

@@ -1,38 +1,42 @@
 #ifndef ACMS_COMMIT_H
 #define ACMS_COMMIT_H
 
-#include "acms/committer.h"
 #include "acms/config.h"
+#include "acms/store.h"
 #include "common/setup.h"
 
 /*
- * What is done in one transaction at the partner (PROTOCOL.md 5.3 to 5.6): look up, plan, apply, record, audit.
- * Functions of the committer's thread; they know the store and no socket.
+ * What is done in one transaction at the partner (PROTOCOL.md 5.3 to 5.7): look up, plan, apply, record, audit.
+ * Functions of the committer's thread; they know the store, and no socket and no live configuration. Each checks
+ * completely before its first write. The transaction's sticky status tells of store errors, and then what they
+ * answered is void. What they return lives in the work arena.
  */
 
-/* A request of a home system, of our approver, or of an import. */
+/* A request of a home system, or of an import, judged by the rules of when it was submitted. */
 struct commit_setup {
-	struct setup setup;        /* lives in the submitter's arena */
-	struct str home;           /* the home system, by its certificate */
-	struct str certificate;    /* for the audit entry */
-	struct verdict denied;     /* a denial at step 4 to be recorded; CAUSE_NO_CAUSE: to be done */
-	enum approval approval;    /* the partner's policy for this operation */
-	uint64_t decide_within_ms; /* when it is manual */
-	uint64_t most_users;       /* quota */
-	uint64_t most_pending;     /* of this home system */
-	struct str token_issuer;   /* of the home system; STR_NONE: not configured */
-	struct decided_by decided_by; /* the approver; acmc STR_NONE: automatic */
-	enum audit_action action;
+	struct setup setup;         /* well-formed; its times are judged here */
+	bool must_expire;           /* of version 2 */
+	struct str home;            /* the home system, by its certificate */
+	struct str certificate;     /* who asks, or decides: for the audit entry */
+	struct verdict denied;      /* a denial at step 4 to be recorded; CAUSE_NO_CAUSE: to be done */
+	const struct identity_cause *refused; /* best effort: the identities that it may not set up (106) */
+	size_t n_refused;
+	enum approval approval;     /* the policy for this operation */
+	uint64_t decide_within_ms;  /* when it is manual */
+	uint64_t most_users;        /* quota */
+	uint64_t most_pending;      /* of this home system */
+	struct str token_issuer;    /* of the home system; STR_NONE: not configured */
+	enum audit_action action;   /* 0: by the operation */
 };
 
-/* What became of it. Lives in the work arena. */
+/* What became of it. */
 struct commit_answer {
 	struct verdict verdict;    /* 5xx: nothing was written */
 	bool repeated;             /* recorded before */
 	bool pending;              /* waits for a decision, until decide_until_ms */
 	uint64_t decide_until_ms;
 	uint64_t answered_ms;      /* when it was done: the receipt's time */
-	struct user_revision *revisions;
+	struct user_revision *revisions; /* sorted by MC ID */
 	size_t n_revisions;
 	struct decided_by decided_by;
 };
@@ -40,48 +44,84 @@ struct commit_answer {
 void commit_setup(struct store_txn *t, struct arena *work, const struct commit_setup *what,
 		  uint64_t now_ms, struct commit_answer *out);
 
-/* A decision about a pending request. */
-struct commit_decision {
-	struct str home;           /* STR_NONE: the request ID alone says it */
-	struct request_id request_id;
-	bool approve;
-	struct decided_by decided_by; /* at_ms is filled in */
-	struct str certificate;    /* the approver's */
-	/* Whether this ACMC may decide for a home system, and that system's present rules; NULL: it may not. */
-	const struct partner_rule *(*rule)(void *context, struct str home);
-	void *context;
+/*
+ * A refusal that does not depend on the store (2xx, 3xx): an entry in the audit log, no record. What is not well-formed
+ * is left out of the entry.
+ */
+struct commit_refusal {
+	struct setup_request request; /* as received */
+	struct str home, certificate;
+	struct verdict verdict;
 };
+void commit_refusal(struct store_txn *t, struct arena *work, const struct commit_refusal *what,
+		    uint64_t now_ms);
 
-struct commit_decided {
-	enum cause cause;          /* UNKNOWN_REQUEST, ACMC_NOT_AUTHORISED, or CAUSE_NO_CAUSE */
-	const char *detail;
+/*
+ * A decision takes two steps, since the rules that the request is judged by are the loop's: find it, judge it there,
+ * decide.
+ */
+struct commit_find {
+	const struct str *homes; /* that may be decided for */
+	size_t n_homes;
+	struct request_id request_id;
+};
+struct commit_found {
+	bool found;
+	const char *detail;        /* if not: what is known of it, for people; NULL: nothing */
 	struct str home;
-	struct setup setup;        /* the request; lives in the work arena */
+	struct pending_record pending;
+};
+/* Into the arena a, which may be another than work. */
+void commit_find(struct store_txn *t, struct arena *a, const struct commit_find *what,
+		 struct commit_found *out);
+
+struct commit_decision {
+	struct commit_setup what;  /* the pending request, judged by the present rules */
+	bool approve;
+	struct decided_by decided_by;
+};
+struct commit_decided {
+	enum cause cause;          /* UNKNOWN_REQUEST, STORE_UNAVAILABLE, or CAUSE_NO_CAUSE: decided */
+	const char *detail;
 	struct commit_answer answer;
 };
-
 void commit_decision(struct store_txn *t, struct arena *work, const struct commit_decision *what,
 		     uint64_t now_ms, struct commit_decided *out);
 
 /*
- * Removes users whose validity ended, answers pending requests whose time is over, prunes what was kept long enough;
- * a bounded share of each. keep_ms: how long answers are kept. *again: there is more to do now. Answered: called for
- * each pending request that came to its end, so that its home system is told.
+ * What time does: removes users whose validity ended, answers pending requests that nobody decided about, forgets
+ * answers that were kept long enough; a bounded share of each.
  */
-struct commit_sweep {
-	uint64_t keep_ms;
-	struct sweep_place *place; /* where pruning goes on; the caller's, zeroed at first */
+
+/* Where to go on in a list by home system and request ID. All zero: at the start. */
+struct sweep_place {
+	bool started;
+	size_t home_len;
+	char home[MC_SYSTEM_ID_MAX];
+	struct request_id id;
 };
+
+struct commit_sweep {
+	uint64_t keep_ms;                  /* how long answers are kept */
+	struct sweep_place requests, pending;
+	bool look_at_pending;
+};
+
+/* A pending request that came to its end. */
 struct swept {
 	struct str home;
 	struct setup setup;
 	struct commit_answer answer;
 };
+
 struct commit_swept {
-	bool again;
+	bool again;                        /* there is more to do now */
+	struct sweep_place requests, pending; /* for the next time; not started: all were seen */
+	uint64_t next_pending_ms;          /* the first time that one seen is to be decided by; UINT64_MAX: none */
 	struct swept *answered;
 	size_t n_answered;
 };
+
 void commit_sweep(struct store_txn *t, struct arena *work, const struct commit_sweep *what,
 		  uint64_t now_ms, struct commit_swept *out);
 

@@ -3,12 +3,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include "common/failpoint.h"
 #include "common/log.h"
 
-enum { BATCH_JOBS = 512, BATCH_USERS = 20000 };
+enum { BATCH_JOBS = 512, BATCH_WEIGHT = 20000 };
 
 struct queue {
-	struct commit_job *first, **last;
+	struct job *first, **last;
 };
 
 struct committer {
@@ -32,7 +33,7 @@ static void queue_init(struct queue *q)
 	q->last = &q->first;
 }
 
-static void queue_add(struct queue *q, struct commit_job *job)
+static void queue_add(struct queue *q, struct job *job)
 {
 	job->next = NULL;
 	*q->last = job;
@@ -41,20 +42,31 @@ static void queue_add(struct queue *q, struct commit_job *job)
 
 /* --- the thread --- */
 
+static void run_job(struct committer *c, struct job *job, struct store_txn *t)
+{
+	arena_free(job->work); /* of an attempt before */
+	job->work = arena_new(0);
+	job->status = job->work ? OK : ERR_MEMORY;
+	if (job->work)
+		job->run(job, t, job->work, c->now_ms());
+}
+
 /* All of them in one transaction. OK: on disk. */
-static enum status commit_jobs(struct committer *c, struct commit_job *first, size_t n,
-			       struct error *e)
+static enum status commit_jobs(struct committer *c, struct job *first, size_t n, struct error *e)
 {
 	struct store_txn *t;
 	enum status status = store_begin_write(c->store, &t, e);
 	if (status != OK)
 		return status;
-	for (struct commit_job *job = first; n > 0 && store_status(t) == OK; job = job->next, n--)
-		commit_setup(t, job, c->now_ms());
-	return store_commit(t, e);
+	for (struct job *job = first; n > 0 && store_status(t) == OK; job = job->next, n--)
+		run_job(c, job, t);
+	fail_point("commit-before");
+	status = store_commit(t, e);
+	fail_point("commit-after");
+	return status;
 }
 
-static enum status commit_growing(struct committer *c, struct commit_job *first, size_t n,
+static enum status commit_growing(struct committer *c, struct job *first, size_t n,
 				  struct error *e)
 {
 	enum status status = commit_jobs(c, first, n, e);
@@ -63,12 +75,9 @@ static enum status commit_growing(struct committer *c, struct commit_job *first,
 	return status;
 }
 
-static void give_up(struct committer *c, struct commit_job *job, const struct error *e)
+static void give_up(struct committer *c, struct job *job, const struct error *e)
 {
-	log_error("%s", e->text);
-	job->repeated = false;
-	job->verdict = (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE,
-					 .detail = "the store could not be written" };
+	job->status = e->status;
 	if (!store_broken(c->store))
 		return;
 	pthread_mutex_lock(&c->mutex);
@@ -78,30 +87,32 @@ static void give_up(struct committer *c, struct commit_job *job, const struct er
 }
 
 /* One that makes the transaction fail must not take the others down. */
-static void commit_batch(struct committer *c, struct commit_job *first, size_t n)
+static void commit_batch(struct committer *c, struct job *first, size_t n)
 {
-	struct error e;
-	if (commit_growing(c, first, n, &e) == OK)
+	struct error why, e, said = { OK, "" };
+	if (commit_growing(c, first, n, &why) == OK)
 		return;
-	if (n == 1) {
-		give_up(c, first, &e);
-		return;
-	}
-	for (struct commit_job *job = first; n > 0; job = job->next, n--) {
-		if (commit_growing(c, job, 1, &e) != OK)
-			give_up(c, job, &e);
+	for (struct job *job = first; n > 0; job = job->next, n--) {
+		if (commit_growing(c, job, 1, &e) == OK)
+			continue;
+		if (store_broken(c->store))
+			e = why; /* since it broke it says only that it is broken */
+		if (strcmp(e.text, said.text) != 0) /* a full disk stops all of them: said once */
+			log_error("%s", e.text);
+		said = e;
+		give_up(c, job, &e);
 	}
 }
 
 /* Moves what makes up the next transaction out of the queue. */
-static struct commit_job *take_batch(struct committer *c, size_t *n)
+static struct job *take_batch(struct committer *c, size_t *n)
 {
-	struct commit_job *first = c->waiting.first, *last = NULL;
-	size_t users = 0;
+	struct job *first = c->waiting.first, *last = NULL;
+	size_t weight = 0;
 	*n = 0;
-	for (struct commit_job *job = first; job && *n < BATCH_JOBS && users < BATCH_USERS;
+	for (struct job *job = first; job && *n < BATCH_JOBS && weight < BATCH_WEIGHT;
 	     job = job->next) {
-		users += job->setup.n_users;
+		weight += job->weight;
 		last = job;
 		++*n;
 	}
@@ -114,10 +125,10 @@ static struct commit_job *take_batch(struct committer *c, size_t *n)
 	return first;
 }
 
-static void hand_back(struct committer *c, struct commit_job *job)
+static void hand_back(struct committer *c, struct job *job)
 {
 	pthread_mutex_lock(&c->mutex);
-	for (struct commit_job *next; job; job = next) {
+	for (struct job *next; job; job = next) {
 		next = job->next;
 		queue_add(&c->done, job);
 	}
@@ -133,7 +144,7 @@ static void *run(void *context)
 		pthread_mutex_lock(&c->mutex);
 		while (!c->waiting.first && !c->stopping)
 			pthread_cond_wait(&c->more, &c->mutex);
-		struct commit_job *batch = take_batch(c, &n);
+		struct job *batch = take_batch(c, &n);
 		pthread_mutex_unlock(&c->mutex);
 		if (!batch)
 			return NULL;
@@ -171,21 +182,29 @@ enum status committer_start(struct store *store, uint64_t (*now_ms)(void), void 
 	return OK;
 }
 
-void committer_submit(struct committer *c, struct commit_job *job)
+void committer_submit(struct committer *c, struct job *job)
 {
+	job->work = NULL;
 	pthread_mutex_lock(&c->mutex);
 	queue_add(&c->waiting, job);
 	pthread_cond_signal(&c->more);
 	pthread_mutex_unlock(&c->mutex);
 }
 
-struct commit_job *committer_take(struct committer *c)
+bool committer_finish(struct committer *c)
 {
 	pthread_mutex_lock(&c->mutex);
-	struct commit_job *first = c->done.first;
+	struct job *first = c->done.first;
 	queue_init(&c->done);
 	pthread_mutex_unlock(&c->mutex);
-	return first;
+	for (struct job *job = first, *next; job; job = next) {
+		struct arena *work = job->work;
+		next = job->next;
+		job->work = NULL;
+		job->done(job, job->status);
+		arena_free(work);
+	}
+	return first != NULL;
 }
 
 bool committer_failed(struct committer *c, struct error *why)

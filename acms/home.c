@@ -1,83 +1,362 @@
+#include <stdio.h>
 #include "acms/authorise.h"
 #include "acms/server.h"
+#include "common/clock.h"
+#include "common/failpoint.h"
+#include "common/log.h"
 
-static void respond(struct request *r, struct str target, const struct verdict *v)
+/* A request of an ACMC between its checks and its commit. */
+struct asking {
+	struct job job;
+	LIST_ENTRY(asking) in_server; /* while it is being accepted */
+	struct request *request;
+	struct arena *arena;        /* its own: outlives the request */
+	struct home_request what;
+	struct verdict verdict;     /* of a refusal, */
+	struct verdict on_record;   /* and what the audit log says of it */
+	bool well_formed;
+	struct home_accepted out;
+};
+
+/* Our own answer for a target. */
+static void respond(struct request *r, struct str target, const struct verdict *v, bool well_formed)
 {
 	struct arena *a = arena_new(0);
 	struct setup_response response;
-	if (a && setup_to_response(a, &r->setup, target, ORIGIN_HOME_ACMS, v, &response)) {
-		request_respond(r, &response);
-	} else {
+	if (!well_formed || !a ||
+	    !setup_to_response(a, &r->setup, target, ORIGIN_HOME_ACMS, v, &response))
 		setup_refuse(&r->received, target, ORIGIN_HOME_ACMS, v, &response);
-		request_respond(r, &response);
-	}
+	request_respond(r, &response);
 	arena_free(a);
 	request_answered(r);
 }
 
-void home_answer(struct request *r, struct str target, enum cause cause, const char *detail)
-{
-	respond(r, target, &(struct verdict){ .cause = cause, .detail = detail });
-}
-
-/* The same refusal for each target, without the lists if the request was not well-formed. */
-static void refuse_all(struct request *r, const struct route *routes, size_t n,
-		       const struct verdict *v, bool well_formed)
+static void respond_all(struct request *r, const struct route *routes, size_t n,
+			const struct verdict *v, bool well_formed)
 {
 	r->unanswered = n;
-	for (size_t i = 0; i < n; i++) {
-		struct setup_response response;
-		if (well_formed) {
-			respond(r, routes[i].target, v);
-			continue;
-		}
-		setup_refuse(&r->received, routes[i].target, ORIGIN_HOME_ACMS, v, &response);
-		request_respond(r, &response);
-		request_answered(r);
-	}
+	for (size_t i = 0; i < n; i++)
+		respond(r, routes[i].target, v, well_formed);
 }
 
-static void forward(struct request *r, const struct route *route)
+/* --- refusals: on record before they are told, if the store can take them --- */
+
+static void run_refuse(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
 {
-	struct partner_link *link = partner_link_find(r->server, route->target);
-	struct relay *relay = link ? arena_alloc(r->arena, sizeof *relay) : NULL;
-	if (!relay) {
-		home_answer(r, route->target, CAUSE_PARTNER_UNREACHABLE, "out of memory at home");
+	struct asking *g = (struct asking *)job;
+	home_refuse(t, work, &g->what, &g->on_record, now_ms);
+}
+
+static void refused(struct job *job, enum status status)
+{
+	struct asking *g = (struct asking *)job;
+	if (status != OK)
+		log_warning("a refusal could not be written into the audit log");
+	respond_all(g->request, g->what.routes, g->what.n_routes, &g->verdict, g->well_formed);
+	arena_free(g->arena);
+}
+
+/* --- acceptance --- */
+
+static void run_accept(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
+{
+	struct asking *g = (struct asking *)job;
+	home_accept(t, work, &g->what, now_ms, &g->out);
+	fail_point("home-accept-written");
+}
+
+static void tell_accepted(struct peer *p, const struct asking *g)
+{
+	struct message m = { .kind = MESSAGE_PROCESS_INDICATION,
+			     .indication = { g->what.setup.request_id, g->what.own, PROCESS_ACCEPTED,
+					     g->out.deadline_ms, STR_NONE } };
+	char id[REQUEST_ID_TEXT_SIZE];
+	request_id_format(g->what.setup.request_id, id);
+	log_info("request %s of ACMC %s: %s, %zu users, %zu targets", id, LOG_STR(g->what.acmc),
+		 g->out.repeated ? "repeated" : "accepted", g->what.setup.n_users, g->what.n_routes);
+	if (p && peer_version(p) >= 2)
+		peer_send(p, &m);
+}
+
+static void tell_known(struct request *r, const struct asking *g, const struct home_answered *known)
+{
+	struct arena *a = arena_new(0);
+	struct setup_response response;
+	if (a && home_response(a, &g->what.setup, known->target, &known->answer, &response))
+		request_respond(r, &response);
+	arena_free(a);
+	request_answered(r);
+}
+
+/* The request proper, or what is there of it already. */
+static struct asked *asked_of(struct server *s, struct asking *g)
+{
+	struct asked *a = outbox_find(s, &g->what.setup.request_id);
+	if (a || g->out.repeated)
+		return a;
+	for (size_t i = 0; i < g->what.n_routes; i++) {
+		if (g->out.targets[i].answered)
+			continue;
+		if (!a)
+			a = outbox_add(s, &g->what.setup.request_id, g->out.deadline_ms, true,
+				       g->arena, &g->what.setup);
+		if (!a || !outbox_add_target(a, g->out.targets[i].target)) {
+			log_error("out of memory: a request is delivered after the next start");
+			break;
+		}
+	}
+	return a;
+}
+
+/*
+ * Version 2: the request's turn on the connection ends here, and the answers follow by themselves. Version 1:
+ * it ends with the last answer.
+ */
+static void accepted(struct job *job, enum status status)
+{
+	struct asking *g = (struct asking *)job;
+	struct request *r = g->request;
+	struct server *s = r->server;
+	struct peer *p = r->peer;
+	LIST_REMOVE(g, in_server);
+	fail_point("home-accepted");
+	if (status != OK || g->out.reused || g->out.late) {
+		if (status != OK || g->out.reused)
+			g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
+									       CAUSE_REQUEST_ID_REUSED };
+		respond_all(r, g->what.routes, g->what.n_routes, &g->verdict, true);
+		arena_free(g->arena);
 		return;
 	}
-	relay->request = r;
-	relay->target = route->target;
-	relay->state = RELAY_QUEUED;
-	partner_link_submit(link, relay);
+	struct arena *arena = g->arena;
+	struct asked *a = asked_of(s, g);
+	bool fresh = a && a->arena == arena, counts = p && peer_version(p) < 2;
+	tell_accepted(p, g);
+	if (a && p)
+		counts = outbox_watch(a, p, counts ? r : NULL) && counts;
+	r->unanswered = g->what.n_routes;
+	for (size_t i = 0; i < g->what.n_routes; i++) {
+		if (g->out.targets[i].answered)
+			tell_known(r, g, &g->out.targets[i]);
+		else if (!counts || !a)
+			request_answered(r);
+	}
+	fail_point("home-accept-told");
+	if (fresh)
+		outbox_send(a); /* may free the arena, and g with it */
+	else
+		arena_free(arena);
+}
+
+/* --- taking --- */
+
+static struct asking *asking_new(struct request *r, const struct acmc_rule *acmc,
+				 const struct route *routes, size_t n)
+{
+	struct arena *a = arena_new(0);
+	struct asking *g = a ? arena_alloc(a, sizeof *g) : NULL;
+	if (!g) {
+		arena_free(a);
+		return NULL;
+	}
+	g->arena = a;
+	g->request = r;
+	g->job.weight = r->setup.n_users + 1;
+	g->what = (struct home_request){ .setup = r->setup,
+					 .acmc = arena_str(a, acmc->name),
+					 .certificate = peer_certificate(r->peer, a),
+					 .own = arena_str(a, r->server->live->config->mc_system_id),
+					 .routes = routes,
+					 .n_routes = n };
+	if (!g->what.acmc.ptr || !g->what.certificate.ptr || !g->what.own.ptr) {
+		arena_free(a);
+		return NULL;
+	}
+	return g;
+}
+
+static void refuse(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
+		   const struct verdict *v, bool well_formed)
+{
+	struct asking *g = asking_new(r, acmc, routes, n);
+	if (!g) {
+		respond_all(r, routes, n, v, well_formed);
+		return;
+	}
+	g->verdict = *v;
+	g->on_record = *v;
+	if (!well_formed) { /* what only looks like identities is no part of the audit log */
+		g->what.setup = (struct setup){ .request_id = r->received.request_id };
+		g->on_record.identities = NULL;
+		g->on_record.n_identities = 0;
+	}
+	g->well_formed = well_formed;
+	g->job.run = run_refuse;
+	g->job.done = refused;
+	committer_submit(r->server->committer, &g->job);
+}
+
+/* What memory has for a dry run. NULL: there is none. */
+static struct asked *asked_unkept(struct request *r)
+{
+	struct server *s = r->server;
+	uint64_t deadline = clock_wall_ms() + s->live->config->partner_timeout_s * 1000ull;
+	struct arena *arena = arena_new(0);
+	struct setup copy;
+	struct asked *a = NULL;
+	if (arena && setup_copy(arena, &r->setup, &copy))
+		a = outbox_add(s, &copy.request_id, deadline, false, arena, &copy);
+	if (!a) {
+		arena_free(arena);
+	} else if (!outbox_watch(a, r->peer, r)) {
+		outbox_forget(a);
+		a = NULL;
+	}
+	return a;
+}
+
+/* Delivered from memory, now or not at all. */
+static void deliver_unkept(struct request *r, const struct route *routes, size_t n)
+{
+	struct asked *a = asked_unkept(r);
+	bool any = false;
+	r->unanswered = n + 1;
+	for (size_t i = 0; i < n; i++) {
+		struct verdict v = { .cause = routes[i].cause };
+		if (v.cause == CAUSE_NO_CAUSE && (!a || !outbox_add_target(a, routes[i].target)))
+			v = (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" };
+		any |= v.cause == CAUSE_NO_CAUSE;
+		if (v.cause != CAUSE_NO_CAUSE)
+			respond(r, routes[i].target, &v, true);
+	}
+	if (any)
+		outbox_send(a);
+	else if (a)
+		outbox_forget(a);
+	request_answered(r);
+}
+
+static bool is_being_accepted(const struct server *s, const struct request_id *id)
+{
+	const struct asking *g;
+	LIST_FOREACH(g, &s->accepting, in_server) {
+		if (memcmp(&g->what.setup.request_id, id, sizeof *id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A dry run does not use its ID up, but what is under way at a time is told apart by it alone: the answer to one must
+ * not be taken for the other's. What is unfinished already may be asked for again whatever room there is.
+ */
+static struct verdict check_room(const struct request *r)
+{
+	const struct server *s = r->server;
+	const struct request_id *id = &r->setup.request_id;
+	const struct asked *a = outbox_find(r->server, id);
+	if (s->stopping)
+		return (struct verdict){ .cause = CAUSE_SHUTTING_DOWN };
+	if (r->setup.dry_run ? a || is_being_accepted(s, id) : a && !a->kept)
+		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
+					 .detail = "another request with this ID is under way" };
+	if (!a && HASH_COUNT(s->asked) >= s->live->config->max_unfinished)
+		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
+					 .detail = "too many requests are unfinished" };
+	return (struct verdict){ .cause = CAUSE_NO_CAUSE };
+}
+
+/* 2xx that need a clock; and the deadline. */
+static struct verdict settle_times(struct request *r)
+{
+	uint64_t now = clock_wall_ms();
+	uint64_t latest = now + r->server->live->config->request_deadline_s * 1000ull;
+	struct setup *s = &r->setup;
+	char detail[200];
+	enum cause cause = setup_times_check(s, now, false, detail, sizeof detail);
+	if (cause == CAUSE_NO_CAUSE && s->expires_ms != 0 && s->expires_ms <= now) {
+		cause = CAUSE_REQUEST_EXPIRED;
+		snprintf(detail, sizeof detail, "its deadline is past by the home ACMS's clock");
+	}
+	if (s->expires_ms == 0 || s->expires_ms > latest)
+		s->expires_ms = latest;
+	if (cause == CAUSE_NO_CAUSE)
+		return (struct verdict){ .cause = CAUSE_NO_CAUSE };
+	return (struct verdict){ .cause = cause, .detail = arena_printf(r->arena, "%s", detail) };
+}
+
+/* Late: it may have been accepted when it was not, and then has its answers. */
+static void accept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
+		   const struct verdict *late)
+{
+	struct asking *g = asking_new(r, acmc, routes, n);
+	struct setup copy;
+	if (!g || !setup_copy(g->arena, &r->setup, &copy)) {
+		respond_all(r, routes, n,
+			    &(struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" },
+			    true);
+		if (g)
+			arena_free(g->arena);
+		return;
+	}
+	g->what.setup = copy;
+	if (late->cause != CAUSE_NO_CAUSE) {
+		g->verdict = *late;
+		g->verdict.detail = arena_printf(g->arena, "%s", late->detail);
+		g->what.late = &g->verdict;
+	}
+	g->job.run = run_accept;
+	g->job.done = accepted;
+	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
+	committer_submit(r->server->committer, &g->job);
+}
+
+/* What passed all checks. */
+static void take(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
+		 const struct verdict *late)
+{
+	struct verdict v = check_room(r);
+	if (v.cause != CAUSE_NO_CAUSE)
+		respond_all(r, routes, n, &v, true);
+	else if (r->setup.dry_run)
+		deliver_unkept(r, routes, n);
+	else
+		accept(r, acmc, routes, n, late);
 }
 
 void home_setup(struct request *r, const struct acmc_rule *acmc)
 {
 	const struct config *config = r->server->live->config;
-	struct route own = { .target = config->mc_system_id };
+	struct route *own = arena_alloc(r->arena, sizeof *own);
 	size_t n = 0;
+	fail_point("home-received");
 	struct verdict v = setup_check(r->arena, &r->received, &config->limits, &r->setup);
 	bool well_formed = v.cause == CAUSE_NO_CAUSE;
-	struct route *routes = relay_routes(r->arena, config, acmc, r->received.mc_system_ids,
-					    r->received.n_mc_system_ids, &n);
-	if (!routes || n == 0 || r->received.n_mc_system_ids > config->limits.max_mc_system_ids) {
+	struct route *routes = routes_of(r->arena, config, acmc, r->received.mc_system_ids,
+					 r->received.n_mc_system_ids, &n);
+	if (!own || !routes || n == 0 ||
+	    r->received.n_mc_system_ids > config->limits.max_mc_system_ids) {
+		struct route spare = { .target = config->mc_system_id };
 		if (well_formed) /* only for want of memory */
 			v.cause = CAUSE_TOO_MANY_IDENTITIES;
-		refuse_all(r, &own, 1, &v, false);
+		if (!own) {
+			respond_all(r, &spare, 1, &v, false);
+			return;
+		}
+		*own = spare;
+		refuse(r, acmc, own, 1, &v, false);
 		return;
 	}
-	if (well_formed)
+	struct verdict late = { .cause = CAUSE_NO_CAUSE };
+	if (well_formed) {
+		late = settle_times(r);
 		v = authorise_acmc(r->arena, acmc, &r->setup);
-	if (v.cause != CAUSE_NO_CAUSE) {
-		refuse_all(r, routes, n, &v, well_formed);
-		return;
 	}
-	r->unanswered = n;
-	/* An answer may finish the request, but not before the last target has been gone through. */
-	for (size_t i = 0; i < n; i++) {
-		if (routes[i].cause == CAUSE_NO_CAUSE)
-			forward(r, &routes[i]);
-		else
-			home_answer(r, routes[i].target, routes[i].cause, NULL);
-	}
+	bool kept = v.cause == CAUSE_NO_CAUSE && !r->setup.dry_run;
+	if (late.cause != CAUSE_NO_CAUSE && !kept)
+		refuse(r, acmc, routes, n, &late, true);
+	else if (v.cause != CAUSE_NO_CAUSE)
+		refuse(r, acmc, routes, n, &v, well_formed);
+	else
+		take(r, acmc, routes, n, &late);
 }

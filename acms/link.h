@@ -31,7 +31,7 @@ enum link_event {
 /* Actions, to be done in this order. */
 enum {
 	LINK_DO_LOSE_SENT = 1 << 0,   /* what was sent has no answer any more */
-	LINK_DO_FAIL_QUEUED = 1 << 1, /* what was not sent is not going to be */
+	LINK_DO_FAIL_QUEUED = 1 << 1, /* who waits for what was not sent is told that it is not now */
 	LINK_DO_CLOSE = 1 << 2,       /* close the connection in an orderly way */
 	LINK_DO_CONNECT = 1 << 3,
 	LINK_DO_SEND = 1 << 4,        /* what is queued */

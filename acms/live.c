@@ -11,6 +11,22 @@ static bool report(FILE *mistakes, const struct config *c, unsigned line, const 
 	return false;
 }
 
+/* Whoever lets others set users up must be able to give them receipts. */
+static bool can_certify(const struct live *l, FILE *mistakes)
+{
+	const struct config *c = l->config;
+	struct error e;
+	int algorithm;
+	for (size_t i = 0; i < c->n_partners; i++) {
+		if (!c->partners[i].may_provision)
+			continue;
+		if (tls_identity_algorithm(l->identity, &algorithm, &e) == OK)
+			return true;
+		return report(mistakes, c, c->tls_line, "tls: key: receipts cannot be signed", &e);
+	}
+	return true;
+}
+
 static bool load_acmc_trust(struct live *l, FILE *mistakes)
 {
 	const struct config *c = l->config;
@@ -78,6 +94,8 @@ static bool load_all(struct live *l, FILE *mistakes)
 	bool good = true;
 	if (tls_identity_load(c->certificate.ptr, c->key.ptr, &l->identity, &e) != OK)
 		good = report(mistakes, c, c->tls_line, "tls", &e);
+	else
+		good = can_certify(l, mistakes);
 	good &= load_acmc_trust(l, mistakes);
 	for (size_t i = 0; i < c->n_partners; i++)
 		good &= load_partner(l, i, mistakes);

@@ -1,6 +1,76 @@
+#include "acms/partner.h"
+
 #include "acms/authorise.h"
-#include "acms/server.h"
+#include "common/failpoint.h"
 #include "common/log.h"
+#include "common/receipt.h"
+#include "common/receipt_sign.h"
+#include "common/text.h"
+
+/* One request on its way through the committer. */
+struct partner_job {
+	struct job job;
+	struct request *request;
+	bool well_formed;
+	bool refused; /* before the store is asked: only an audit entry */
+	struct commit_refusal refusal;
+	struct commit_setup setup;
+	struct commit_answer answer;
+};
+
+/* --- responses --- */
+
+static bool sign(struct server *s, struct arena *a, const struct setup *setup, struct str home,
+		 const struct commit_answer *answer, struct setup_response *out)
+{
+	struct error e = { ERR_MEMORY, "out of memory" };
+	struct receipt receipt;
+	struct receipt_outcome outcome = {
+		.partner = s->live->config->mc_system_id,
+		.home = home,
+		.done_ms = answer->answered_ms,
+		.cause = answer->verdict.cause,
+		.identities = answer->verdict.identities,
+		.n_identities = answer->verdict.n_identities,
+		.revisions = answer->revisions,
+		.n_revisions = answer->n_revisions,
+		.decided_by = answer->decided_by.acmc,
+	};
+	enum status status = receipt_from_setup(a, setup, &outcome, &receipt, &e);
+	if (status == OK)
+		status = receipt_sign(a, s->live->identity, &receipt, &out->receipt, &e);
+	if (status != OK)
+		log_error("no receipt can be made for what was done: %s", e.text);
+	return status == OK;
+}
+
+bool partner_response(struct server *s, struct arena *a, const struct setup *setup, struct str home,
+		      const struct commit_answer *answer, uint32_t version,
+		      struct setup_response *out)
+{
+	enum cause cause = answer->verdict.cause;
+	bool done = cause == CAUSE_NO_CAUSE || cause == CAUSE_PARTLY_DONE;
+	if (!setup_to_response(a, setup, s->live->config->mc_system_id, ORIGIN_PARTNER_ACMS,
+			       &answer->verdict, out))
+		return false;
+	if (version < 2)
+		return true;
+	out->revisions = answer->revisions;
+	out->n_revisions = answer->n_revisions;
+	out->decided_by = answer->decided_by;
+	return !done || setup->dry_run || sign(s, a, setup, home, answer, out);
+}
+
+void partner_push(struct server *s, const struct setup_response *response, struct str home)
+{
+	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
+	char id[REQUEST_ID_TEXT_SIZE];
+	request_id_format(response->request_id, id);
+	log_info("request %s of system %s, which waited for a decision: %s%s%s", id, LOG_STR(home),
+		 response->result ? "TRUE" : "FALSE", response->result ? "" : " ",
+		 response->result ? "" : cause_name(response->cause));
+	peers_send_system(s, home, &m);
+}
 
 static void respond(struct request *r, const struct verdict *v, bool well_formed)
 {
@@ -15,58 +85,202 @@ static void respond(struct request *r, const struct verdict *v, bool well_formed
 	request_answered(r);
 }
 
-static bool submit(struct request *r, const struct partner_rule *home, const struct verdict *denied)
+static void unavailable(struct request *r, const char *why, bool well_formed)
 {
-	char certificate[300];
-	tls_peer_describe(request_ssl(r), certificate, sizeof certificate);
-	r->job = (struct commit_job){
-		.arena = r->arena,
-		.setup = r->setup,
+	respond(r, &(struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = why }, well_formed);
+}
+
+static void answer(struct partner_job *j)
+{
+	struct request *r = j->request;
+	struct arena *a = arena_new(0);
+	uint32_t version = r->peer ? peer_version(r->peer) : 1; /* nobody there: no receipt is needed */
+	struct setup_response response;
+	if (a && partner_response(r->server, a, &r->setup, j->setup.home, &j->answer, version,
+				  &response)) {
+		request_respond(r, &response);
+		request_answered(r);
+	} else {
+		unavailable(r, "it is done, but cannot be certified now: ask again", true);
+	}
+	arena_free(a);
+}
+
+/* Not an answer yet. The home system may ask again, and its connection is free for other requests. */
+static void indicate(struct partner_job *j)
+{
+	struct request *r = j->request;
+	struct server *s = r->server;
+	char id[REQUEST_ID_TEXT_SIZE];
+	struct message m = { .kind = MESSAGE_PROCESS_INDICATION,
+			     .indication = { .request_id = r->setup.request_id,
+					     .mc_system_id = s->live->config->mc_system_id,
+					     .state = PROCESS_PENDING,
+					     .until_ms = j->answer.decide_until_ms } };
+	request_id_format(r->setup.request_id, id);
+	log_info("request %s of system %s waits for a decision: %s, %zu users", id,
+		 LOG_STR(j->setup.home), operation_name(r->setup.operation), r->setup.n_users);
+	if (r->peer)
+		peer_send(r->peer, &m);
+	if (!j->answer.repeated)
+		approval_tell(s, j->setup.home, &r->setup, j->answer.answered_ms,
+			      j->answer.decide_until_ms);
+	sweeper_expect(s->sweeper, j->answer.decide_until_ms);
+	request_answered(r);
+}
+
+/* --- through the committer --- */
+
+static void run(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
+{
+	struct partner_job *j = (struct partner_job *)job;
+	if (j->refused)
+		commit_refusal(t, work, &j->refusal, now_ms);
+	else
+		commit_setup(t, work, &j->setup, now_ms, &j->answer);
+	fail_point("partner-written");
+}
+
+static void done(struct job *job, enum status status)
+{
+	struct partner_job *j = (struct partner_job *)job;
+	fail_point("partner-committed");
+	if (status != OK)
+		unavailable(j->request, "the store could not be written", j->well_formed);
+	else if (j->refused)
+		respond(j->request, &j->refusal.verdict, j->well_formed);
+	else if (j->answer.pending)
+		indicate(j);
+	else
+		answer(j);
+	fail_point("partner-told");
+}
+
+static void submit(struct partner_job *j, size_t weight)
+{
+	j->job = (struct job){ .run = run, .done = done, .weight = weight };
+	committer_submit(j->request->server->committer, &j->job);
+}
+
+/* Tells why, once that is in the audit log. A dry run leaves no trace. */
+static void refuse(struct partner_job *j, const struct partner_rule *home, struct str certificate,
+		   const struct verdict *v, bool well_formed)
+{
+	struct request *r = j->request;
+	if (r->received.dry_run) {
+		respond(r, v, well_formed);
+		return;
+	}
+	j->well_formed = well_formed;
+	j->refused = true;
+	j->refusal = (struct commit_refusal){
+		.request = r->received,
 		.home = arena_str(r->arena, home->mc_system_id),
-		.certificate = arena_str(r->arena, str_of(certificate)),
-		.denied = *denied,
-		.most_users = home->max_users,
-		.token_issuer = home->token_issuer.ptr ?
-					arena_str(r->arena, home->token_issuer) : STR_NONE,
-		.owner = r,
+		.certificate = certificate,
+		.verdict = *v,
 	};
-	if (!r->job.home.ptr || !r->job.certificate.ptr)
-		return false;
-	committer_submit(r->server->committer, &r->job);
-	return true;
+	if (j->refusal.home.ptr)
+		submit(j, 1);
+	else
+		unavailable(r, "out of memory", well_formed);
+}
+
+bool partner_judge(struct arena *a, const struct partner_rule *home, struct str own,
+		   const struct setup *setup, struct commit_setup *out)
+{
+	struct verdict v = authorise_home_system(a, home, own, setup);
+	*out = (struct commit_setup){
+		.setup = *setup,
+		.home = arena_str(a, home->mc_system_id),
+		.denied = v,
+		.approval = home->approval[setup->operation],
+		.decide_within_ms = home->decide_within_s * 1000ull,
+		.most_users = home->max_users,
+		.most_pending = home->max_pending,
+		.token_issuer = home->token_issuer.ptr ? arena_str(a, home->token_issuer) : STR_NONE,
+	};
+	/* Identities outside the namespace are no reason to refuse the others, where that is asked for. */
+	if (setup->best_effort && v.cause == CAUSE_OUTSIDE_NAMESPACE && v.n_identities > 0) {
+		out->denied = (struct verdict){ .cause = CAUSE_NO_CAUSE };
+		out->refused = v.identities;
+		out->n_refused = v.n_identities;
+	}
+	return out->home.ptr && (!home->token_issuer.ptr || out->token_issuer.ptr);
+}
+
+/* The most that the response of version 2 takes for a user: done, with its part of the receipt, or refused. */
+static size_t response_bytes(const struct setup_user *u)
+{
+	size_t id = u->mc_id.len, done = id + 17 + id + 33, refused = id + 9;
+	for (size_t i = 0; i < u->n_service_ids; i++) {
+		size_t service_id = u->service_ids[i].mc_service_id.len;
+		done += id + service_id + 11 + service_id + 5;
+		refused += id + service_id + 12;
+	}
+	return id + 3 + (done > refused ? done : refused);
+}
+
+/*
+ * Whether its response will fit into a frame, whatever it says. That a request takes a quarter of a frame does not make
+ * sure of it: a receipt says more about a user than a request must. Found out afterwards, it could never be answered.
+ */
+static bool answerable(const struct setup *s, uint32_t max_frame)
+{
+	size_t n = 8192; /* certificates, signature, details */
+	for (size_t i = 0; i < s->n_users; i++)
+		n += response_bytes(&s->users[i]);
+	return n <= max_frame;
+}
+
+static struct verdict check(struct request *r, uint32_t version)
+{
+	struct verdict v;
+	if (version < 2 && setup_request_needs_version_2(&r->received))
+		return (struct verdict){ .cause = CAUSE_UNSUPPORTED_ELEMENT,
+					 .detail = "an element of version 2 in a request of version 1" };
+	v = setup_check(r->arena, &r->received, &r->server->live->config->limits, &r->setup);
+	if (v.cause == CAUSE_NO_CAUSE && version >= 2 &&
+	    !answerable(&r->setup, peer_max_frame(r->peer)))
+		v = (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES,
+				      .detail = "its response might not fit into a frame" };
+	return v;
 }
 
 void partner_setup(struct request *r, const struct partner_rule *home)
 {
-	const struct config *config = r->server->live->config;
-	struct verdict v = setup_check(r->arena, &r->received, &config->limits, &r->setup);
+	struct str own = r->server->live->config->mc_system_id;
+	struct partner_job *j = arena_alloc(r->arena, sizeof *j);
+	struct str certificate = peer_certificate(r->peer, r->arena);
+	uint32_t version = peer_version(r->peer);
+	fail_point("partner-received");
+	if (!j || !certificate.ptr) {
+		unavailable(r, "out of memory", false);
+		return;
+	}
+	j->request = r;
+	struct verdict v = check(r, version);
 	if (v.cause != CAUSE_NO_CAUSE) {
-		respond(r, &v, false);
+		refuse(j, home, certificate, &v, false);
 		return;
 	}
-	v = authorise_home_system(r->arena, home, config->mc_system_id, &r->setup);
-	if (v.cause == CAUSE_WRONG_TARGET) {
-		respond(r, &v, true);
+	if (!partner_judge(r->arena, home, own, &r->setup, &j->setup)) {
+		unavailable(r, "out of memory", true);
 		return;
 	}
-	if (!submit(r, home, &v))
-		respond(r, &(struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE,
-					      .detail = "out of memory" }, true);
+	if (j->setup.denied.cause == CAUSE_WRONG_TARGET) {
+		refuse(j, home, certificate, &j->setup.denied, true);
+		return;
+	}
+	j->setup.certificate = certificate;
+	j->setup.must_expire = version >= 2;
+	j->well_formed = true;
+	submit(j, r->setup.n_users);
 }
 
-void partner_committed(struct server *s)
+void partner_held_query(struct query *q, const struct partner_rule *home)
 {
-	struct error why;
-	for (struct commit_job *job = committer_take(s->committer), *next; job; job = next) {
-		struct request *r = job->owner;
-		struct arena *work = job->work;
-		next = job->next;
-		respond(r, &job->verdict, true);
-		arena_free(work);
-	}
-	if (!s->failed && committer_failed(s->committer, &why)) {
-		log_error("%s; stopping, so that a restart can open the store anew", why.text);
-		s->failed = true;
-		server_stop(s);
-	}
+	if (home->may_provision)
+		held_query(q, STORE_USERS, home->mc_system_id);
+	else
+		query_refuse(q, CAUSE_HOME_SYSTEM_NOT_AUTHORISED, NULL);
 }

@@ -7,7 +7,9 @@
 #include "common/crypto.h"
 #include "common/exchange.h"
 #include "common/frame.h"
+#include "common/failpoint.h"
 #include "common/log.h"
+#include "common/receipt_sign.h"
 #include "common/text.h"
 
 struct partner_link {
@@ -23,21 +25,34 @@ struct partner_link {
 	char last_failure[400];        /* why the link is not up, escaped */
 	struct conn *conn;             /* NULL: none */
 	enum session_state session;
+	uint32_t version;              /* negotiated */
 	struct limits announced;       /* by the partner */
-	struct relay_list queued, sent;
-	size_t n_sent;
-	struct loop_timer *retry, *deadline, *watchdog;
+	uint64_t connection;           /* counts them */
+	struct delivery_list lists[DELIVERY_PHASES]; /* by phase */
+	size_t n_sent, n_loading, n_asked;
+	struct query_list asked;       /* queries under way */
+	uint64_t tokens;
+	struct loop_timer *retry, *watchdog;
 	uint64_t retry_at_ms;          /* clock_mono_ms; when retry fires, if it is set */
 	uint64_t pings, pongs;
 };
+
+/* Read from the store in one go. */
+enum { LOAD_MAX = 64 };
 
 static void feed(struct partner_link *l, enum link_event event);
 static void send_queued(struct partner_link *l);
 
 static void link_free(struct partner_link *l)
 {
+	for (int phase = 0; phase < DELIVERY_PHASES; phase++) {
+		struct delivery *d;
+		while ((d = TAILQ_FIRST(&l->lists[phase]))) {
+			partner_link_drop(l, d);
+			d->link = NULL;
+		}
+	}
 	loop_timer_free(l->retry);
-	loop_timer_free(l->deadline);
 	loop_timer_free(l->watchdog);
 	TAILQ_REMOVE(&l->server->links, l, in_server);
 	free(l);
@@ -53,80 +68,17 @@ struct partner_link *partner_link_find(struct server *s, struct str mc_system_id
 	return NULL;
 }
 
-/* --- relays --- */
+/* --- deliveries --- */
 
-/* The relay has taken a step that may be its last; response: the partner's, or NULL. */
-static void relay_feed(struct partner_link *l, struct relay *relay, enum relay_event event,
-		       const struct setup_response *response, const char *detail)
-{
-	struct relay_step step = relay_step(relay->state, event);
-	enum relay_state before = relay->state;
-	if (step.next == before)
-		return;
-	TAILQ_REMOVE(before == RELAY_SENT ? &l->sent : &l->queued, relay, in_link);
-	l->n_sent -= before == RELAY_SENT;
-	relay->state = step.next;
-	if (step.next == RELAY_SENT) {
-		TAILQ_INSERT_TAIL(&l->sent, relay, in_link);
-		l->n_sent++;
-	} else if (step.answer == CAUSE_NO_CAUSE) {
-		request_respond(relay->request, response);
-		request_answered(relay->request);
-	} else {
-		home_answer(relay->request, relay->target, step.answer, detail);
-	}
-}
-
-static void feed_all(struct partner_link *l, struct relay_list *list, enum relay_event event,
+/* Feeds an event to all deliveries in a phase; each may go elsewhere, or away. */
+static void feed_all(struct partner_link *l, enum delivery_phase phase, enum delivery_event event,
 		     const char *detail)
 {
-	struct relay *relay, *next;
-	for (relay = TAILQ_FIRST(list); relay; relay = next) {
-		next = TAILQ_NEXT(relay, in_link);
-		relay_feed(l, relay, event, NULL, detail);
+	struct delivery *d, *next, *last = TAILQ_LAST(&l->lists[phase], delivery_list);
+	for (d = TAILQ_FIRST(&l->lists[phase]); d; d = d == last ? NULL : next) {
+		next = TAILQ_NEXT(d, in_link);
+		outbox_event(d, event, detail);
 	}
-}
-
-static struct relay *earliest(const struct partner_link *l)
-{
-	struct relay *q = TAILQ_FIRST(&l->queued), *s = TAILQ_FIRST(&l->sent);
-	if (!q || !s)
-		return q ? q : s;
-	return q->deadline_ms < s->deadline_ms ? q : s;
-}
-
-static void set_deadline(struct partner_link *l)
-{
-	const struct relay *first = earliest(l);
-	uint64_t now = clock_mono_ms();
-	if (first)
-		loop_timer_set(l->deadline, first->deadline_ms > now ? first->deadline_ms - now : 0);
-	else
-		loop_timer_cancel(l->deadline);
-}
-
-static void on_deadline(void *context)
-{
-	struct partner_link *l = context;
-	uint64_t now = clock_mono_ms();
-	for (struct relay *first; (first = earliest(l)) && first->deadline_ms <= now;) {
-		const char *detail = first->state == RELAY_SENT ? NULL : l->last_failure;
-		relay_feed(l, first, RELAY_EV_DEADLINE, NULL, detail);
-	}
-	set_deadline(l);
-	if (l->state == LINK_UP)
-		send_queued(l); /* there may be room now */
-}
-
-/* Two requests with one ID cannot be told apart in their responses: the second waits. */
-static bool id_in_flight(const struct partner_link *l, const struct request_id *id)
-{
-	const struct relay *relay;
-	TAILQ_FOREACH(relay, &l->sent, in_link) {
-		if (memcmp(&relay->request->received.request_id, id, sizeof *id) == 0)
-			return true;
-	}
-	return false;
 }
 
 static bool over_limit(const struct partner_link *l, const struct setup *setup, size_t payload)
@@ -144,41 +96,239 @@ static bool over_limit(const struct partner_link *l, const struct setup *setup, 
 	return false;
 }
 
-static void send_relay(struct partner_link *l, struct relay *relay)
+static void unsendable(struct delivery *d, enum cause cause)
+{
+	d->unsendable = cause;
+	d->detail[0] = '\0';
+	outbox_event(d, DELIVERY_EV_UNSENDABLE, NULL);
+}
+
+/* In version 1 there is no expires; what else it does not know cannot be left out. */
+static bool for_version(uint32_t version, struct setup_request *request)
+{
+	if (version >= 2)
+		return true;
+	request->expires_ms = 0;
+	return !setup_request_needs_version_2(request);
+}
+
+static void send_one(struct partner_link *l, struct delivery *d, const struct setup *setup)
 {
 	struct message m = { .kind = MESSAGE_SETUP_REQUEST };
 	struct arena *a = arena_new(0);
-	if (!a || !setup_to_request(a, &relay->request->setup, relay->target, &m.request)) {
-		relay_feed(l, relay, RELAY_EV_UNREACHABLE, NULL, "out of memory at home");
-	} else if (over_limit(l, &relay->request->setup, message_size(&m) - FRAME_HEADER_SIZE)) {
-		relay_feed(l, relay, RELAY_EV_OVER_LIMIT, NULL, NULL);
+	if (d->asked->kept && d->asked->deadline_ms <= clock_wall_ms()) {
+		outbox_event(d, DELIVERY_EV_DEADLINE, NULL);
+	} else if (!a || !setup_to_request(a, setup, d->target, &m.request)) {
+		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
+	} else if (!for_version(l->version, &m.request)) {
+		unsendable(d, CAUSE_PARTNER_VERSION);
+	} else if (over_limit(l, setup, message_size(&m) - FRAME_HEADER_SIZE)) {
+		unsendable(d, CAUSE_PARTNER_LIMIT);
 	} else {
+		fail_point("home-send");
 		exchange_send(l->conn, &m);
-		relay_feed(l, relay, RELAY_EV_SENT, NULL, NULL);
+		d->attempts++;
+		d->sent_mono_ms = clock_mono_ms();
+		outbox_event(d, DELIVERY_EV_SENT, NULL);
 	}
 	arena_free(a);
 }
 
-static void send_queued(struct partner_link *l)
+struct load_job {
+	struct job job;
+	struct server *server;
+	char mc_system_id[MC_SYSTEM_ID_MAX + 1];
+	uint64_t connection;
+	size_t n;
+	struct { struct request_id id; bool found; struct asked_record asked; } items[LOAD_MAX];
+};
+
+static void run_load(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
 {
-	struct relay *relay, *next;
-	for (relay = TAILQ_FIRST(&l->queued); relay; relay = next) {
-		next = TAILQ_NEXT(relay, in_link);
-		if (l->n_sent >= l->announced.max_requests_in_flight)
-			break;
-		if (!id_in_flight(l, &relay->request->received.request_id))
-			send_relay(l, relay);
-	}
-	set_deadline(l);
+	struct load_job *j = (struct load_job *)job;
+	(void)now_ms;
+	for (size_t i = 0; i < j->n; i++)
+		j->items[i].found = store_get_asked(t, work, j->items[i].id, &j->items[i].asked);
 }
 
-void partner_link_submit(struct partner_link *l, struct relay *relay)
+static struct delivery *delivery_of(struct partner_link *l, const struct request_id *id)
 {
-	uint64_t wait = l->server->live->config->partner_timeout_s * 1000u;
-	relay->deadline_ms = clock_mono_ms() + wait;
-	TAILQ_INSERT_TAIL(&l->queued, relay, in_link);
+	struct asked *a = outbox_find(l->server, id);
+	struct delivery *d = NULL;
+	if (a) {
+		TAILQ_FOREACH(d, &a->deliveries, in_asked) {
+			if (d->link == l)
+				break;
+		}
+	}
+	return d;
+}
+
+/* Sent if there still is the connection that they were read for; otherwise they queue again. */
+static void loaded(struct job *job, enum status status)
+{
+	struct load_job *j = (struct load_job *)job;
+	struct partner_link *l = partner_link_find(j->server, str_of(j->mc_system_id));
+	bool up = l && l->state == LINK_UP && l->connection == j->connection;
+	for (size_t i = 0; l && i < j->n; i++) {
+		struct delivery *d = delivery_of(l, &j->items[i].id);
+		if (!d || d->phase != DELIVERY_PHASE_LOADING)
+			continue;
+		if (status != OK || !j->items[i].found)
+			outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be read");
+		else if (up)
+			send_one(l, d, &j->items[i].asked.setup);
+		else
+			outbox_event(d, DELIVERY_EV_DUE, NULL);
+	}
+	j->server->requests--;
+	if (up)
+		send_queued(l);
+	server_check_stopped(j->server);
+	free(j);
+}
+
+static void load(struct partner_link *l, size_t room)
+{
+	struct load_job *j = calloc(1, sizeof *j);
+	struct delivery *d;
+	if (!j) {
+		outbox_event(TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]), DELIVERY_EV_NOT_STORED,
+			     "out of memory");
+		return;
+	}
+	j->job.run = run_load;
+	j->job.done = loaded;
+	j->server = l->server;
+	j->connection = l->connection;
+	memcpy(j->mc_system_id, l->mc_system_id, sizeof j->mc_system_id);
+	while (j->n < LOAD_MAX && j->n < room && (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED])) &&
+	       !d->asked->arena) {
+		j->items[j->n++].id = d->asked->id;
+		outbox_event(d, DELIVERY_EV_LOADING, NULL);
+	}
+	l->server->requests++;
+	committer_submit(l->server->committer, &j->job);
+}
+
+static size_t room_on(const struct partner_link *l)
+{
+	size_t taken = l->n_sent + l->n_loading + l->n_asked;
+	return taken < l->announced.max_requests_in_flight ?
+		       l->announced.max_requests_in_flight - taken : 0;
+}
+
+/* Each that it looks at leaves the queue, if only for a while. */
+static void send_queued(struct partner_link *l)
+{
+	struct delivery *d;
+	size_t room;
+	while (l->state == LINK_UP && (room = room_on(l)) > 0 &&
+	       (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]))) {
+		if (d->asked->arena) {
+			send_one(l, d, &d->asked->setup);
+		} else if (l->n_loading == 0) {
+			load(l, room);
+		} else {
+			return;
+		}
+	}
+}
+
+void partner_link_submit(struct partner_link *l, struct delivery *d)
+{
+	TAILQ_INSERT_TAIL(&l->lists[d->phase], d, in_link);
+	d->listed = true;
+	l->n_sent += d->phase == DELIVERY_PHASE_SENT;
+	l->n_loading += d->phase == DELIVERY_PHASE_LOADING;
+	if (d->phase != DELIVERY_PHASE_QUEUED)
+		return;
+	if (l->state == LINK_DOWN && l->failures > 0) {
+		snprintf(d->detail, sizeof d->detail, "%.*s", (int)sizeof d->detail - 1, l->last_failure);
+		if (!d->asked->kept) {
+			outbox_event(d, DELIVERY_EV_UNREACHABLE, NULL);
+			return;
+		}
+		outbox_tell_delayed(d);
+	}
 	feed(l, LINK_EV_WANT);
-	set_deadline(l);
+}
+
+void partner_link_drop(struct partner_link *l, struct delivery *d)
+{
+	if (!d->listed)
+		return;
+	TAILQ_REMOVE(&l->lists[d->phase], d, in_link);
+	d->listed = false;
+	l->n_sent -= d->phase == DELIVERY_PHASE_SENT;
+	l->n_loading -= d->phase == DELIVERY_PHASE_LOADING;
+}
+
+/* --- queries --- */
+
+static void forget_query(struct partner_link *l, struct query *q)
+{
+	TAILQ_REMOVE(&l->asked, q, in_link);
+	l->n_asked--;
+}
+
+static void fail_queries(struct partner_link *l, enum cause cause)
+{
+	struct query *q;
+	while ((q = TAILQ_FIRST(&l->asked))) {
+		forget_query(l, q);
+		query_refuse(q, cause, l->last_failure);
+	}
+}
+
+static void set_token(struct message *m, uint64_t token)
+{
+	if (m->kind == MESSAGE_USERS_QUERY)
+		m->users_query.token = token;
+	else
+		m->digest_query.token = token;
+}
+
+void partner_link_ask(struct partner_link *l, struct query *q)
+{
+	struct message m = q->message;
+	if (l->state != LINK_UP) {
+		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, l->last_failure);
+	} else if (l->version < 2) {
+		query_refuse(q, CAUSE_PARTNER_VERSION, NULL);
+	} else if (room_on(l) == 0) {
+		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, "towards the partner");
+	} else {
+		q->link_token = ++l->tokens;
+		q->asked_mono_ms = clock_mono_ms();
+		set_token(&m, q->link_token);
+		TAILQ_INSERT_TAIL(&l->asked, q, in_link);
+		l->n_asked++;
+		exchange_send(l->conn, &m);
+	}
+}
+
+static void on_page(struct partner_link *l, struct message *m)
+{
+	bool users = m->kind == MESSAGE_USERS_PAGE;
+	struct page *page = users ? &m->users_page.page : &m->digest_page.page;
+	struct query *q;
+	TAILQ_FOREACH(q, &l->asked, in_link) {
+		if (q->link_token == page->token)
+			break;
+	}
+	if (!q)
+		return; /* late */
+	bool fits = q->message.kind == (users ? MESSAGE_USERS_QUERY : MESSAGE_DIGEST_QUERY) &&
+		    (users || page->cause != CAUSE_NO_CAUSE ||
+		     m->digest_page.n_digests == q->message.digest_query.n_ranges);
+	forget_query(l, q);
+	if (!fits) {
+		query_refuse(q, CAUSE_PARTNER_PROTOCOL_ERROR, NULL);
+		return;
+	}
+	page->token = users ? q->message.users_query.token : q->message.digest_query.token;
+	query_reply(q, m);
 }
 
 /* --- the connection --- */
@@ -203,19 +353,36 @@ static void refuse(struct partner_link *l, enum cause cause, const char *detail)
 	set_session(l, session_step(SESSION_CLIENT, l->session, SESSION_EV_CLOSE_SENT).next);
 }
 
-/* The partner broke the protocol: nothing that it owes us can be trusted to come any more. */
-static void protocol_error(struct partner_link *l, enum cause cause, const char *what)
+/* Nothing that the partner owes us can be trusted to come any more on this connection: what was sent is lost. */
+static void break_off(struct partner_link *l, enum cause cause, const char *what)
 {
 	refuse(l, cause, what);
 	feed(l, LINK_EV_CLOSE);
-	feed_all(l, &l->sent, RELAY_EV_NONSENSE, what);
 	conn_close(l->conn);
+}
+
+/* The partner broke the protocol, and which of the requests is to blame cannot be told. */
+static void protocol_error(struct partner_link *l, enum cause cause, const char *what)
+{
+	struct delivery *d, *next;
+	break_off(l, cause, what);
+	for (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_SENT]); d; d = next) {
+		next = TAILQ_NEXT(d, in_link);
+		outbox_nonsense(d, what);
+	}
+}
+
+/* One request is to blame, which is the caller's to charge with it: afterwards, so that it is not sent here again. */
+void partner_link_nonsense(struct partner_link *l, const char *what)
+{
+	if (l->conn)
+		break_off(l, CAUSE_MALFORMED_MESSAGE, what);
 }
 
 /* Once an end has said Close and nothing is owed any more, the connection can go. */
 static void close_if_drained(struct partner_link *l)
 {
-	if (l->conn && l->session == SESSION_DRAINING && l->n_sent == 0)
+	if (l->conn && l->session == SESSION_DRAINING && l->n_sent == 0 && l->n_asked == 0)
 		conn_close(l->conn);
 }
 
@@ -242,8 +409,7 @@ static void on_opened(struct conn *c, void *context)
 static void on_hello(struct partner_link *l, const struct hello *hello)
 {
 	char detail[256];
-	uint32_t version;
-	enum cause cause = hello_check(hello, str_of(l->mc_system_id), true, &version, detail,
+	enum cause cause = hello_check(hello, str_of(l->mc_system_id), true, &l->version, detail,
 				       sizeof detail);
 	if (cause != CAUSE_NO_CAUSE) {
 		protocol_error(l, cause, detail);
@@ -275,29 +441,81 @@ static void on_watchdog(void *context)
 	loop_timer_set(l->watchdog, l->announced.idle_timeout_seconds * 1000ull / 3);
 }
 
-static void on_response(struct partner_link *l, struct setup_response *response)
+/* A receipt counts only with a good signature of who is at the other end. */
+static bool good_receipt(struct partner_link *l, struct arena *a, const struct setup_response *response,
+			 struct receipt *receipt)
 {
-	struct relay *relay;
-	TAILQ_FOREACH(relay, &l->sent, in_link) {
-		if (memcmp(&relay->request->received.request_id, &response->request_id,
-			   sizeof response->request_id) == 0)
-			break;
+	struct error e;
+	if (receipt_verify_peer(a, conn_ssl(l->conn), response->receipt, receipt, &e) == OK)
+		return true;
+	break_off(l, CAUSE_MALFORMED_MESSAGE, e.text);
+	return false;
+}
+
+/* True: the arena, which the message lives in, is taken. */
+static bool on_response(struct partner_link *l, struct arena *a, const struct setup_response *response)
+{
+	struct receipt receipt;
+	bool has = l->version >= 2 && response->receipt.ptr;
+	struct delivery *d = delivery_of(l, &response->request_id);
+	fail_point("home-response");
+	if (has && !good_receipt(l, a, response, &receipt)) {
+		if (d)
+			outbox_nonsense(d, "a receipt that is not valid");
+		return false;
 	}
-	if (!relay) {
-		log_info("partner %s: a response that nobody waits for (late or repeated) is dropped",
-			 l->mc_system_id);
-		return;
-	}
-	const char *fault = setup_response_fault(&relay->request->setup, relay->target, response);
-	if (fault) {
-		protocol_error(l, CAUSE_MALFORMED_MESSAGE, fault);
-		return;
-	}
-	relay_feed(l, relay, RELAY_EV_RESPONSE, response, NULL);
-	set_deadline(l);
-	if (l->state == LINK_UP)
-		send_queued(l);
+	outbox_response(l->server, str_of(l->mc_system_id), a, response, l->version,
+			has ? &receipt : NULL);
+	send_queued(l);
 	close_if_drained(l);
+	return true;
+}
+
+static void on_indication(struct partner_link *l, const struct process_indication *m)
+{
+	struct delivery *d = delivery_of(l, &m->request_id);
+	if (m->state != PROCESS_PENDING || !str_eq(m->mc_system_id, str_of(l->mc_system_id))) {
+		protocol_error(l, CAUSE_MALFORMED_MESSAGE, "a process indication that a partner does not give");
+		return;
+	}
+	if (d)
+		outbox_pending(d, m->until_ms, m->detail);
+	send_queued(l);
+	close_if_drained(l);
+}
+
+/* True: the arena is taken. */
+static bool deliver(struct partner_link *l, struct arena *a, struct message *m)
+{
+	switch (m->kind) {
+	case MESSAGE_SETUP_RESPONSE:
+		return on_response(l, a, &m->response);
+	case MESSAGE_PROCESS_INDICATION:
+		on_indication(l, &m->indication);
+		return false;
+	case MESSAGE_USERS_PAGE:
+	case MESSAGE_DIGEST_PAGE:
+		on_page(l, m);
+		send_queued(l);
+		close_if_drained(l);
+		return false;
+	case MESSAGE_HELLO:
+	case MESSAGE_SETUP_REQUEST:
+	case MESSAGE_PING:
+	case MESSAGE_PONG:
+	case MESSAGE_CLOSE:
+	case MESSAGE_REQUESTS_QUERY:
+	case MESSAGE_REQUESTS_PAGE:
+	case MESSAGE_USERS_QUERY:
+	case MESSAGE_DIGEST_QUERY:
+	case MESSAGE_PENDING_QUERY:
+	case MESSAGE_PENDING_PAGE:
+	case MESSAGE_DECISION:
+	case MESSAGE_DECISION_RESULT:
+		break;
+	}
+	protocol_error(l, CAUSE_UNEXPECTED_MESSAGE, message_kind_name(m->kind));
+	return false;
 }
 
 static void on_close_message(struct partner_link *l, const struct close_message *m)
@@ -309,12 +527,15 @@ static void on_close_message(struct partner_link *l, const struct close_message 
 	close_if_drained(l);
 }
 
-static void on_message(struct partner_link *l, struct message *m)
+/* True: the arena is taken. */
+static bool on_message(struct partner_link *l, struct arena *a, struct message *m)
 {
 	struct session_step step = session_step(SESSION_CLIENT, l->session, session_event_of(m->kind));
-	if (step.action == SESSION_DO_REFUSE) {
-		protocol_error(l, step.cause, message_kind_name(m->kind));
-		return;
+	if (step.action == SESSION_DO_REFUSE ||
+	    (step.action == SESSION_DO_DELIVER && !session_allows(l->version, m))) {
+		protocol_error(l, step.action == SESSION_DO_REFUSE ? step.cause : CAUSE_UNEXPECTED_MESSAGE,
+			       message_kind_name(m->kind));
+		return false;
 	}
 	if (m->kind == MESSAGE_PONG && m->token == l->pings)
 		l->pongs = l->pings;
@@ -324,8 +545,7 @@ static void on_message(struct partner_link *l, struct message *m)
 		on_hello(l, &m->hello);
 		break;
 	case SESSION_DO_DELIVER:
-		on_response(l, &m->response);
-		break;
+		return deliver(l, a, m);
 	case SESSION_DO_PONG:
 		exchange_send(l->conn, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
 		break;
@@ -339,6 +559,7 @@ static void on_message(struct partner_link *l, struct message *m)
 	case SESSION_DO_REFUSE:
 		break;
 	}
+	return false;
 }
 
 static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void *context)
@@ -349,11 +570,13 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 	struct error e = { ERR_MEMORY, "out of memory" };
 	enum cause why = CAUSE_MALFORMED_MESSAGE;
 	(void)c;
+	bool taken = false;
 	if (a && message_decode(a, payload, length, &m, &why, &e) == OK)
-		on_message(l, &m);
+		taken = on_message(l, a, &m);
 	else
 		protocol_error(l, why, e.text);
-	arena_free(a);
+	if (!taken)
+		arena_free(a);
 }
 
 static void on_bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t length, void *context)
@@ -407,6 +630,7 @@ static void start_connecting(struct partner_link *l)
 					  .drain_timeout_ms = c->shutdown_timeout_s * 1000u,
 					  .max_queued_bytes = SIZE_MAX };
 	l->session = SESSION_WAIT_HELLO;
+	l->connection++;
 	l->conn = conn_connect(l->server->loop, l->tls, l->rule->host.ptr, l->rule->port, &settings,
 			       &link_handlers, l);
 	if (!l->conn) {
@@ -443,6 +667,19 @@ static void retry_later(struct partner_link *l)
 	retry_in(l, ms);
 }
 
+/* Those who wait are told once; what is not kept does not wait. */
+static void tell_unreachable(struct partner_link *l)
+{
+	enum delivery_event why = l->server->stopping ? DELIVERY_EV_STOPPING : DELIVERY_EV_UNREACHABLE;
+	struct delivery *d, *next;
+	for (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]); d; d = next) {
+		next = TAILQ_NEXT(d, in_link);
+		outbox_event(d, why, l->last_failure);
+	}
+	TAILQ_FOREACH(d, &l->lists[DELIVERY_PHASE_QUEUED], in_link)
+		outbox_tell_delayed(d);
+}
+
 static void feed(struct partner_link *l, enum link_event event)
 {
 	struct link_step step = link_step(l->state, event);
@@ -450,12 +687,13 @@ static void feed(struct partner_link *l, enum link_event event)
 		log_debug("partner %s: link %s -> %s", l->mc_system_id, link_state_name(l->state),
 			  link_state_name(step.next));
 	l->state = step.next;
-	if (step.actions & LINK_DO_LOSE_SENT)
-		feed_all(l, &l->sent, RELAY_EV_LOST, l->last_failure);
+	if (step.actions & LINK_DO_LOSE_SENT) {
+		feed_all(l, DELIVERY_PHASE_SENT, DELIVERY_EV_LOST, l->last_failure);
+		feed_all(l, DELIVERY_PHASE_HELD, DELIVERY_EV_LOST, NULL);
+		fail_queries(l, CAUSE_PARTNER_CONNECTION_LOST);
+	}
 	if (step.actions & LINK_DO_FAIL_QUEUED)
-		feed_all(l, &l->queued,
-			 l->state == LINK_STOPPED ? RELAY_EV_STOPPING : RELAY_EV_UNREACHABLE,
-			 l->state == LINK_STOPPED ? NULL : l->last_failure);
+		tell_unreachable(l);
 	if (step.actions & LINK_DO_CLOSE)
 		close_orderly(l);
 	if (step.actions & LINK_DO_RESET)
@@ -481,13 +719,13 @@ static struct partner_link *link_new(struct server *s, struct str mc_system_id)
 	memcpy(l->mc_system_id, mc_system_id.ptr, mc_system_id.len);
 	snprintf(l->last_failure, sizeof l->last_failure, "not connected yet");
 	l->session = SESSION_ENDED;
-	TAILQ_INIT(&l->queued);
-	TAILQ_INIT(&l->sent);
+	for (int phase = 0; phase < DELIVERY_PHASES; phase++)
+		TAILQ_INIT(&l->lists[phase]);
+	TAILQ_INIT(&l->asked);
 	TAILQ_INSERT_TAIL(&s->links, l, in_server);
 	l->retry = loop_timer_new(s->loop, on_retry, l);
-	l->deadline = loop_timer_new(s->loop, on_deadline, l);
 	l->watchdog = loop_timer_new(s->loop, on_watchdog, l);
-	if (!l->retry || !l->deadline || !l->watchdog) {
+	if (!l->retry || !l->watchdog) {
 		link_free(l);
 		return NULL;
 	}
@@ -529,11 +767,46 @@ static bool configure_link(struct server *s, const struct partner_rule *rule,
 	return true;
 }
 
+/* Its deliveries stay in the outbox. */
 static void stop_link(struct partner_link *l)
 {
 	feed(l, LINK_EV_STOP);
+	if (!l->server->stopping)
+		outbox_relink(l->server);
 	if (!l->conn)
 		link_free(l);
+}
+
+/* No answer in time: whatever ails the connection, another one may fare better. */
+static void check_sent(struct partner_link *l, uint64_t now)
+{
+	uint64_t patience = l->server->live->config->partner_timeout_s * 1000ull;
+	const struct delivery *oldest = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_SENT]);
+	struct query *q = TAILQ_FIRST(&l->asked);
+	if (q && now - q->asked_mono_ms >= patience) {
+		forget_query(l, q);
+		query_refuse(q, CAUSE_PARTNER_TIMEOUT, NULL);
+	}
+	if (l->conn && oldest && now - oldest->sent_mono_ms >= patience) {
+		snprintf(l->last_failure, sizeof l->last_failure, "no answer within %u s",
+			 l->server->live->config->partner_timeout_s);
+		conn_kill(l->conn, l->last_failure);
+	}
+}
+
+void partner_links_tick(struct server *s)
+{
+	uint64_t now = clock_mono_ms();
+	struct partner_link *l;
+	TAILQ_FOREACH(l, &s->links, in_server) {
+		struct delivery *d, *next;
+		for (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_RESTING]); d; d = next) {
+			next = TAILQ_NEXT(d, in_link);
+			if (d->due_mono_ms <= now)
+				outbox_event(d, DELIVERY_EV_DUE, NULL);
+		}
+		check_sent(l, now);
+	}
 }
 
 bool partner_links_configure(struct server *s)
@@ -551,6 +824,7 @@ bool partner_links_configure(struct server *s)
 		    !configure_link(s, &c->partners[i], s->live->client_tls[i]))
 			return false;
 	}
+	outbox_relink(s);
 	return true;
 }
 

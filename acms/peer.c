@@ -18,8 +18,11 @@ struct peer {
 	enum session_state session;
 	struct limits limits;          /* that we announced */
 	uint32_t max_frame_bytes;      /* that the peer announced; 0 until the handshake is done */
+	uint32_t version;              /* negotiated */
 	struct request_list requests;
-	size_t in_flight;
+	struct query_list queries;
+	struct watch_list watches;
+	size_t in_flight;              /* requests and queries */
 	struct loop_timer *idle;       /* until Hello: the time for it */
 	bool paused;
 };
@@ -48,6 +51,8 @@ void *peer_accepted(struct conn *c, void *context)
 	p->conn = c;
 	snprintf(p->name, sizeof p->name, "%s", conn_address(c));
 	TAILQ_INIT(&p->requests);
+	TAILQ_INIT(&p->queries);
+	LIST_INIT(&p->watches);
 	TAILQ_INSERT_TAIL(&s->peers, p, in_server);
 	return p;
 }
@@ -166,6 +171,53 @@ static void resume_peers(struct server *s)
 	}
 }
 
+/* What version 1 does not have stays behind. */
+void peer_send(struct peer *p, const struct message *m)
+{
+	struct message plain = *m;
+	if (p->version >= 2 || m->kind != MESSAGE_SETUP_RESPONSE) {
+		exchange_send(p->conn, m);
+		return;
+	}
+	plain.response.n_revisions = 0;
+	plain.response.receipt = STR_NONE;
+	plain.response.decided_by = (struct decided_by){ .acmc = STR_NONE };
+	exchange_send(p->conn, &plain);
+}
+
+uint32_t peer_version(const struct peer *p)
+{
+	return p->version;
+}
+
+uint32_t peer_max_frame(const struct peer *p)
+{
+	return p->max_frame_bytes < p->limits.max_frame_bytes ? p->max_frame_bytes :
+								p->limits.max_frame_bytes;
+}
+
+const struct acmc_rule *peer_acmc(const struct peer *p)
+{
+	return p->principal.kind == PRINCIPAL_ACMC ? p->principal.acmc : NULL;
+}
+
+struct server *peer_server(const struct peer *p)
+{
+	return p->server;
+}
+
+struct watch_list *peer_watches(struct peer *p)
+{
+	return &p->watches;
+}
+
+struct str peer_certificate(const struct peer *p, struct arena *a)
+{
+	char text[300];
+	tls_peer_describe(conn_ssl(p->conn), text, sizeof text);
+	return arena_str(a, str_of(text));
+}
+
 void request_respond(struct request *r, const struct setup_response *response)
 {
 	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
@@ -177,12 +229,7 @@ void request_respond(struct request *r, const struct setup_response *response)
 		 response->result ? "" : " ", response->result ? "" : cause_name(response->cause),
 		 r->received.n_mc_ids);
 	if (r->peer)
-		exchange_send(r->peer->conn, &m);
-}
-
-struct ssl_st *request_ssl(const struct request *r)
-{
-	return conn_ssl(r->peer->conn);
+		peer_send(r->peer, &m);
 }
 
 static void request_leave_peer(struct request *r)
@@ -195,6 +242,71 @@ static void request_leave_peer(struct request *r)
 	r->peer = NULL;
 	restart_idle(p);
 	close_if_drained(p);
+}
+
+static void query_leave_peer(struct query *q)
+{
+	struct peer *p = q->peer;
+	if (!p)
+		return;
+	TAILQ_REMOVE(&p->queries, q, in_peer);
+	p->in_flight--;
+	q->peer = NULL;
+	restart_idle(p);
+	close_if_drained(p);
+}
+
+void query_reply(struct query *q, const struct message *m)
+{
+	struct server *s = q->server;
+	if (q->peer)
+		exchange_send(q->peer->conn, m);
+	query_leave_peer(q);
+	s->requests--;
+	arena_free(q->arena);
+	server_check_stopped(s);
+}
+
+void query_refuse(struct query *q, enum cause cause, const char *detail)
+{
+	struct page page = { .cause = cause, .detail = str_of(detail) };
+	struct message m = { .kind = MESSAGE_REQUESTS_PAGE };
+	switch (q->message.kind) {
+	case MESSAGE_USERS_QUERY:
+		page.token = q->message.users_query.token;
+		m = (struct message){ .kind = MESSAGE_USERS_PAGE, .users_page = { .page = page } };
+		break;
+	case MESSAGE_DIGEST_QUERY:
+		page.token = q->message.digest_query.token;
+		m = (struct message){ .kind = MESSAGE_DIGEST_PAGE, .digest_page = { .page = page } };
+		break;
+	case MESSAGE_PENDING_QUERY:
+		page.token = q->message.pending_query.token;
+		m = (struct message){ .kind = MESSAGE_PENDING_PAGE, .pending_page = { .page = page } };
+		break;
+	case MESSAGE_DECISION:
+		page.token = q->message.decision.token;
+		m = (struct message){ .kind = MESSAGE_DECISION_RESULT,
+				      .decision_result = { .page = page } };
+		break;
+	case MESSAGE_REQUESTS_QUERY:
+	case MESSAGE_HELLO:
+	case MESSAGE_SETUP_REQUEST:
+	case MESSAGE_SETUP_RESPONSE:
+	case MESSAGE_PING:
+	case MESSAGE_PONG:
+	case MESSAGE_CLOSE:
+	case MESSAGE_PROCESS_INDICATION:
+	case MESSAGE_REQUESTS_PAGE:
+	case MESSAGE_USERS_PAGE:
+	case MESSAGE_DIGEST_PAGE:
+	case MESSAGE_PENDING_PAGE:
+	case MESSAGE_DECISION_RESULT:
+		page.token = q->message.requests_query.token;
+		m.requests_page.page = page;
+		break;
+	}
+	query_reply(q, &m);
 }
 
 void request_answered(struct request *r)
@@ -235,6 +347,7 @@ static void take_request(struct peer *p, struct arena *a, const struct setup_req
 	r->peer = p;
 	r->arena = a;
 	r->received = *received;
+	r->received.has_unknown_fields |= p->version < 2 && setup_request_needs_version_2(received);
 	r->held_bytes = frame_bytes * held_per_byte;
 	r->unanswered = 1;
 	TAILQ_INSERT_TAIL(&p->requests, r, in_peer);
@@ -256,6 +369,46 @@ static void take_request(struct peer *p, struct arena *a, const struct setup_req
 		answer_at_once(r, &(struct verdict){ .cause = CAUSE_ACMC_NOT_AUTHORISED });
 }
 
+/* An ACMC asks its own ACMS anything; a home system asks about its users. */
+static void dispatch_query(struct query *q, const struct principal *who)
+{
+	enum message_kind kind = q->message.kind;
+	bool held = kind == MESSAGE_USERS_QUERY || kind == MESSAGE_DIGEST_QUERY;
+	if (q->peer->in_flight > q->peer->limits.max_requests_in_flight)
+		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, NULL);
+	else if (who->kind == PRINCIPAL_SYSTEM && held)
+		partner_held_query(q, who->partner);
+	else if (who->kind != PRINCIPAL_ACMC)
+		query_refuse(q, CAUSE_ACMC_NOT_AUTHORISED, NULL);
+	else if (held)
+		home_held_query(q, who->acmc);
+	else if (kind == MESSAGE_REQUESTS_QUERY)
+		requests_query(q, who->acmc);
+	else if (kind == MESSAGE_PENDING_QUERY)
+		approval_query(q, who->acmc);
+	else
+		approval_decide(q, who->acmc);
+}
+
+static void take_query(struct peer *p, struct arena *a, const struct message *m)
+{
+	struct query *q = arena_alloc(a, sizeof *q);
+	if (!q) {
+		arena_free(a);
+		refuse(p, CAUSE_MALFORMED_MESSAGE, "the query takes too much memory");
+		return;
+	}
+	q->server = p->server;
+	q->peer = p;
+	q->arena = a;
+	q->message = *m;
+	TAILQ_INSERT_TAIL(&p->queries, q, in_peer);
+	p->in_flight++;
+	p->server->requests++;
+	loop_timer_cancel(p->idle);
+	dispatch_query(q, &p->principal);
+}
+
 /* --- messages --- */
 
 static void on_hello(struct peer *p, const struct hello *hello)
@@ -264,8 +417,7 @@ static void on_hello(struct peer *p, const struct hello *hello)
 	bool system = p->principal.kind == PRINCIPAL_SYSTEM;
 	struct str expected = system ? p->principal.partner->mc_system_id : c->mc_system_id;
 	char detail[256];
-	uint32_t version;
-	enum cause cause = hello_check(hello, expected, system, &version, detail, sizeof detail);
+	enum cause cause = hello_check(hello, expected, system, &p->version, detail, sizeof detail);
 	struct session_step step =
 		session_step(SESSION_SERVER, p->session,
 			     cause == CAUSE_NO_CAUSE ? SESSION_EV_HELLO_GOOD : SESSION_EV_HELLO_BAD);
@@ -277,7 +429,7 @@ static void on_hello(struct peer *p, const struct hello *hello)
 	set_session(p, step.next);
 	p->max_frame_bytes = hello->limits.max_frame_bytes;
 	conn_set_max_frame(p->conn, p->limits.max_frame_bytes);
-	log_debug("%s: Hello of %s, version %u", p->name, LOG_STR(hello->software), version);
+	log_debug("%s: Hello of %s, version %u", p->name, LOG_STR(hello->software), p->version);
 	restart_idle(p);
 }
 
@@ -285,11 +437,17 @@ static void on_hello(struct peer *p, const struct hello *hello)
 static bool act(struct peer *p, struct arena *a, const struct message *m, size_t frame_bytes)
 {
 	struct session_step step = session_step(SESSION_SERVER, p->session, session_event_of(m->kind));
+	if (step.action == SESSION_DO_DELIVER && m->kind != MESSAGE_SETUP_REQUEST &&
+	    !session_allows(p->version, m))
+		step = session_step(SESSION_SERVER, p->session, SESSION_EV_RESPONSE);
 	if (step.action != SESSION_DO_REFUSE)
 		set_session(p, step.next);
 	switch (step.action) {
 	case SESSION_DO_DELIVER:
-		take_request(p, a, &m->request, frame_bytes);
+		if (m->kind == MESSAGE_SETUP_REQUEST)
+			take_request(p, a, &m->request, frame_bytes);
+		else
+			take_query(p, a, m);
 		return true;
 	case SESSION_DO_PONG:
 		exchange_send(p->conn, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
@@ -386,16 +544,23 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 	struct peer *p = context;
 	struct server *s = p->server;
 	struct request *r;
+	struct query *q;
 	bool got_in = p->max_frame_bytes != 0;
 	(void)c;
 	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL || (!got_in && !may_log_failure(s)))
 		log_debug("%s: ended: %s", p->name, LOG_STR(str_of(text)));
 	else
 		log_warning("%s: ended: %s", p->name, LOG_STR(str_of(text)));
+	approval_peer_gone(s, p);
 	while ((r = TAILQ_FIRST(&p->requests))) {
 		TAILQ_REMOVE(&p->requests, r, in_peer);
 		r->peer = NULL;
 	}
+	while ((q = TAILQ_FIRST(&p->queries))) {
+		TAILQ_REMOVE(&p->queries, q, in_peer);
+		q->peer = NULL;
+	}
+	outbox_peer_gone(p);
 	loop_timer_free(p->idle);
 	TAILQ_REMOVE(&s->peers, p, in_server);
 	free(p);
@@ -449,9 +614,24 @@ void peers_close(struct server *s, enum cause cause)
 	}
 }
 
-void peers_kill(struct server *s)
+void peers_kill(struct server *s, bool orderly)
 {
 	struct peer *p;
-	TAILQ_FOREACH(p, &s->peers, in_server)
-		conn_kill(p->conn, "not closed in time");
+	TAILQ_FOREACH(p, &s->peers, in_server) {
+		if (orderly)
+			conn_close(p->conn);
+		else
+			conn_kill(p->conn, "not closed in time");
+	}
+}
+
+void peers_send_system(struct server *s, struct str mc_system_id, const struct message *m)
+{
+	struct peer *p;
+	TAILQ_FOREACH(p, &s->peers, in_server) {
+		if (p->session == SESSION_OPEN && p->version >= 2 &&
+		    p->principal.kind == PRINCIPAL_SYSTEM &&
+		    str_eq(p->principal.partner->mc_system_id, mc_system_id))
+			peer_send(p, m);
+	}
 }

@@ -1,176 +1,64 @@
-#include "acms/record.h"
-
-#include "common/cbor.h"
+#include "acms/record_internal.h"
 
 /* Keys of the maps in proto/idm-store.cddl. */
-enum { USER_REVISION = 1, USER_SERVICE_IDS, USER_CREATED, USER_CHANGED, USER_BY };
-enum { REQUEST_CONTENT = 1, REQUEST_ANSWERED, REQUEST_CAUSE, REQUEST_IDENTITIES };
-enum { SYSTEM_USERS_HELD = 1, SYSTEM_TOKEN_ISSUER };
 enum {
-	AUDIT_PREVIOUS = 10,
-	AUDIT_AT,
-	AUDIT_ACTION,
-	AUDIT_HOME,
-	AUDIT_CERTIFICATE,
-	AUDIT_REQUEST,
-	AUDIT_CLAIMED_ACMC,
-	AUDIT_CAUSE,
-	AUDIT_MC_IDS,
-	AUDIT_OUTCOME
+	USER_REVISION = 1,
+	USER_SERVICE_IDS,
+	USER_CREATED,
+	USER_CHANGED,
+	USER_BY,
+	USER_NOT_BEFORE,
+	USER_NOT_AFTER
 };
+enum { SYSTEM_USERS_HELD = 1, SYSTEM_TOKEN_ISSUER };
 
-enum { HEAD_MAX = CBOR_HEAD_MAX, FIXED_MAX = 40 * HEAD_MAX };
+/* --- maps --- */
 
-/* --- writing --- */
-
-struct str record_encode_user(struct arena *a, const struct user_record *r)
+struct map map_of(struct cbor_reader *r)
 {
-	size_t size = FIXED_MAX + REQUEST_ID_SIZE;
-	for (size_t i = 0; i < r->n_service_ids; i++)
-		size += 3 * HEAD_MAX + r->service_ids[i].mc_service_id.len;
-	struct cbor_writer w = cbor_writer_new(a, size);
-	cbor_put_map(&w, 5);
-	cbor_put_uint(&w, USER_REVISION);
-	cbor_put_uint(&w, r->revision);
-	cbor_put_uint(&w, USER_SERVICE_IDS);
-	cbor_put_array(&w, r->n_service_ids);
-	for (size_t i = 0; i < r->n_service_ids; i++) {
-		cbor_put_array(&w, 2);
-		cbor_put_uint(&w, r->service_ids[i].service);
-		cbor_put_text(&w, r->service_ids[i].mc_service_id);
-	}
-	cbor_put_uint(&w, USER_CREATED);
-	cbor_put_uint(&w, r->created_ms);
-	cbor_put_uint(&w, USER_CHANGED);
-	cbor_put_uint(&w, r->changed_ms);
-	cbor_put_uint(&w, USER_BY);
-	cbor_put_bytes(&w, r->by.bytes, REQUEST_ID_SIZE);
-	return cbor_written(&w);
+	return (struct map){ r, cbor_get_map(r) };
 }
 
-struct str record_encode_owner(struct arena *a, const struct owner_record *r)
+void map_key(struct map *m, uint64_t key)
 {
-	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + r->home.len + r->mc_id.len);
-	cbor_put_array(&w, 2);
-	cbor_put_text(&w, r->home);
-	cbor_put_text(&w, r->mc_id);
-	return cbor_written(&w);
+	if (m->left == 0)
+		cbor_fail(m->r, "a key is missing, unknown, or out of order");
+	cbor_expect_key(m->r, key);
+	m->left--;
 }
 
-static void put_identities(struct cbor_writer *w, const struct request_record *r)
+bool map_has(struct map *m, uint64_t key)
 {
-	cbor_put_uint(w, REQUEST_IDENTITIES);
-	cbor_put_array(w, r->n_identities);
-	for (size_t i = 0; i < r->n_identities; i++) {
-		const struct identity_cause *c = &r->identities[i];
-		cbor_put_array(w, 3);
-		cbor_put_text(w, c->mc_id);
-		if (c->mc_service_id.ptr)
-			cbor_put_text(w, c->mc_service_id);
-		else
-			cbor_put_null(w);
-		cbor_put_uint(w, (uint64_t)c->cause);
-	}
+	if (m->left == 0 || !cbor_next_is(m->r, key))
+		return false;
+	m->left--;
+	return true;
 }
 
-struct str record_encode_request(struct arena *a, const struct request_record *r)
+void map_end(struct map *m)
 {
-	size_t size = FIXED_MAX + DIGEST_SIZE;
-	for (size_t i = 0; i < r->n_identities; i++)
-		size += 4 * HEAD_MAX + r->identities[i].mc_id.len +
-			r->identities[i].mc_service_id.len;
-	struct cbor_writer w = cbor_writer_new(a, size);
-	cbor_put_map(&w, r->n_identities ? 4 : 3);
-	cbor_put_uint(&w, REQUEST_CONTENT);
-	cbor_put_bytes(&w, r->content, DIGEST_SIZE);
-	cbor_put_uint(&w, REQUEST_ANSWERED);
-	cbor_put_uint(&w, r->answered_ms);
-	cbor_put_uint(&w, REQUEST_CAUSE);
-	cbor_put_uint(&w, (uint64_t)r->cause);
-	if (r->n_identities)
-		put_identities(&w, r);
-	return cbor_written(&w);
+	if (m->left > 0)
+		cbor_fail(m->r, "a key is missing, unknown, or out of order");
 }
 
-struct str record_encode_system(struct arena *a, const struct system_record *r)
-{
-	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + r->token_issuer.len);
-	cbor_put_map(&w, r->token_issuer.ptr ? 2 : 1);
-	cbor_put_uint(&w, SYSTEM_USERS_HELD);
-	cbor_put_uint(&w, r->users_held);
-	if (r->token_issuer.ptr) {
-		cbor_put_uint(&w, SYSTEM_TOKEN_ISSUER);
-		cbor_put_text(&w, r->token_issuer);
-	}
-	return cbor_written(&w);
-}
+/* --- what several records have --- */
 
-static size_t audit_size(const struct audit_record *r)
+size_t service_ids_size(const struct user_service_id *ids, size_t n)
 {
-	size_t size = FIXED_MAX + DIGEST_SIZE + REQUEST_ID_SIZE + r->home.len +
-		      r->certificate.len + r->claimed_acmc.len;
-	for (size_t i = 0; i < r->n_mc_ids; i++)
-		size += HEAD_MAX + r->mc_ids[i].len;
+	size_t size = HEAD_MAX;
+	for (size_t i = 0; i < n; i++)
+		size += 3 * HEAD_MAX + ids[i].mc_service_id.len;
 	return size;
 }
 
-struct str record_encode_audit(struct arena *a, const struct audit_record *r)
+void put_service_ids(struct cbor_writer *w, const struct user_service_id *ids, size_t n)
 {
-	struct cbor_writer w = cbor_writer_new(a, audit_size(r));
-	cbor_put_map(&w, r->claimed_acmc.ptr ? 10 : 9);
-	cbor_put_uint(&w, AUDIT_PREVIOUS);
-	cbor_put_bytes(&w, r->previous, DIGEST_SIZE);
-	cbor_put_uint(&w, AUDIT_AT);
-	cbor_put_uint(&w, r->at_ms);
-	cbor_put_uint(&w, AUDIT_ACTION);
-	cbor_put_uint(&w, r->action);
-	cbor_put_uint(&w, AUDIT_HOME);
-	cbor_put_text(&w, r->home);
-	cbor_put_uint(&w, AUDIT_CERTIFICATE);
-	cbor_put_text(&w, r->certificate);
-	cbor_put_uint(&w, AUDIT_REQUEST);
-	cbor_put_bytes(&w, r->request.bytes, REQUEST_ID_SIZE);
-	if (r->claimed_acmc.ptr) {
-		cbor_put_uint(&w, AUDIT_CLAIMED_ACMC);
-		cbor_put_text(&w, r->claimed_acmc);
+	cbor_put_array(w, n);
+	for (size_t i = 0; i < n; i++) {
+		cbor_put_array(w, 2);
+		cbor_put_uint(w, ids[i].service);
+		cbor_put_text(w, ids[i].mc_service_id);
 	}
-	cbor_put_uint(&w, AUDIT_CAUSE);
-	cbor_put_uint(&w, (uint64_t)r->cause);
-	cbor_put_uint(&w, AUDIT_MC_IDS);
-	cbor_put_array(&w, r->n_mc_ids);
-	for (size_t i = 0; i < r->n_mc_ids; i++)
-		cbor_put_text(&w, r->mc_ids[i]);
-	cbor_put_uint(&w, AUDIT_OUTCOME);
-	cbor_put_array(&w, 3);
-	cbor_put_uint(&w, r->created);
-	cbor_put_uint(&w, r->replaced);
-	cbor_put_uint(&w, r->unchanged);
-	return cbor_written(&w);
-}
-
-struct str record_encode_uint(struct arena *a, uint64_t value)
-{
-	struct cbor_writer w = cbor_writer_new(a, HEAD_MAX);
-	cbor_put_uint(&w, value);
-	return cbor_written(&w);
-}
-
-struct str record_encode_text(struct arena *a, struct str text)
-{
-	struct cbor_writer w = cbor_writer_new(a, HEAD_MAX + text.len);
-	cbor_put_text(&w, text);
-	return cbor_written(&w);
-}
-
-/* --- reading --- */
-
-/* A cause may be a newer version's, but not what an enum cannot hold: cut, it could become TRUE. */
-static enum cause get_cause(struct cbor_reader *r)
-{
-	uint64_t cause = cbor_get_uint(r);
-	if (cause > INT32_MAX)
-		cbor_fail(r, "a cause that cannot be");
-	return r->bad ? CAUSE_STORE_UNAVAILABLE : (enum cause)cause;
 }
 
 static enum mc_service get_service(struct cbor_reader *r)
@@ -188,41 +76,232 @@ static int compare_ids(const struct user_service_id *a, const struct user_servic
 	return str_cmp(a->mc_service_id, b->mc_service_id);
 }
 
-static void get_service_ids(struct cbor_reader *r, struct arena *a, struct user_record *out)
+/* Memory for a list that was announced, NULL if there is none or the record is bad. */
+static void *list_of(struct cbor_reader *r, struct arena *a, size_t n, size_t size)
 {
-	out->n_service_ids = cbor_get_array(r);
-	struct user_service_id *ids = arena_array(a, out->n_service_ids, sizeof *ids);
-	if (!ids)
+	void *list = r->bad ? NULL : arena_array(a, n, size);
+	if (!list)
 		cbor_fail(r, "out of memory");
-	for (size_t i = 0; !r->bad && i < out->n_service_ids; i++) {
+	return list;
+}
+
+const struct user_service_id *get_service_ids(struct cbor_reader *r, struct arena *a, size_t *n)
+{
+	*n = cbor_get_array(r);
+	struct user_service_id *ids = list_of(r, a, *n, sizeof *ids);
+	for (size_t i = 0; !r->bad && i < *n; i++) {
 		cbor_expect_array(r, 2);
 		ids[i].service = get_service(r);
 		ids[i].mc_service_id = cbor_get_id(r, MC_SERVICE_ID_MAX);
 		if (!r->bad && i > 0 && compare_ids(&ids[i - 1], &ids[i]) >= 0)
 			cbor_fail(r, "MC service IDs are not sorted");
 	}
-	out->service_ids = ids;
+	return ids;
+}
+
+size_t identities_size(const struct identity_cause *causes, size_t n)
+{
+	size_t size = HEAD_MAX;
+	for (size_t i = 0; i < n; i++)
+		size += 4 * HEAD_MAX + causes[i].mc_id.len + causes[i].mc_service_id.len;
+	return size;
+}
+
+static void put_text_or_null(struct cbor_writer *w, struct str s)
+{
+	if (s.ptr)
+		cbor_put_text(w, s);
+	else
+		cbor_put_null(w);
+}
+
+void put_identities(struct cbor_writer *w, const struct identity_cause *causes, size_t n)
+{
+	cbor_put_array(w, n);
+	for (size_t i = 0; i < n; i++) {
+		cbor_put_array(w, 3);
+		cbor_put_text(w, causes[i].mc_id);
+		put_text_or_null(w, causes[i].mc_service_id);
+		cbor_put_uint(w, (uint64_t)causes[i].cause);
+	}
+}
+
+enum cause get_cause(struct cbor_reader *r)
+{
+	uint64_t cause = cbor_get_uint(r);
+	if (cause > INT32_MAX)
+		cbor_fail(r, "a cause that cannot be");
+	return r->bad ? CAUSE_STORE_UNAVAILABLE : (enum cause)cause;
+}
+
+const struct identity_cause *get_identities(struct cbor_reader *r, struct arena *a, size_t *n)
+{
+	*n = cbor_get_filled_array(r);
+	struct identity_cause *causes = list_of(r, a, *n, sizeof *causes);
+	for (size_t i = 0; !r->bad && i < *n; i++) {
+		cbor_expect_array(r, 3);
+		causes[i].mc_id = cbor_get_id(r, MC_ID_MAX);
+		causes[i].mc_service_id = cbor_get_text_or_null(r);
+		causes[i].cause = get_cause(r);
+	}
+	return causes;
+}
+
+size_t revisions_size(const struct user_revision *revisions, size_t n)
+{
+	size_t size = HEAD_MAX;
+	for (size_t i = 0; i < n; i++)
+		size += 3 * HEAD_MAX + revisions[i].mc_id.len;
+	return size;
+}
+
+void put_revisions(struct cbor_writer *w, const struct user_revision *revisions, size_t n)
+{
+	cbor_put_array(w, n);
+	for (size_t i = 0; i < n; i++) {
+		cbor_put_array(w, 2);
+		cbor_put_text(w, revisions[i].mc_id);
+		cbor_put_uint(w, revisions[i].revision);
+	}
+}
+
+const struct user_revision *get_revisions(struct cbor_reader *r, struct arena *a, size_t *n)
+{
+	*n = cbor_get_filled_array(r);
+	struct user_revision *revisions = list_of(r, a, *n, sizeof *revisions);
+	for (size_t i = 0; !r->bad && i < *n; i++) {
+		cbor_expect_array(r, 2);
+		revisions[i].mc_id = cbor_get_id(r, MC_ID_MAX);
+		revisions[i].revision = cbor_get_uint(r);
+	}
+	return revisions;
+}
+
+size_t texts_size(const struct str *texts, size_t n)
+{
+	size_t size = HEAD_MAX;
+	for (size_t i = 0; i < n; i++)
+		size += HEAD_MAX + texts[i].len;
+	return size;
+}
+
+void put_texts(struct cbor_writer *w, const struct str *texts, size_t n)
+{
+	cbor_put_array(w, n);
+	for (size_t i = 0; i < n; i++)
+		cbor_put_text(w, texts[i]);
+}
+
+const struct str *get_texts(struct cbor_reader *r, struct arena *a, size_t *n)
+{
+	*n = cbor_get_filled_array(r);
+	struct str *texts = list_of(r, a, *n, sizeof *texts);
+	for (size_t i = 0; !r->bad && i < *n; i++)
+		texts[i] = cbor_get_text(r);
+	return texts;
+}
+
+size_t decided_by_size(const struct decided_by *d)
+{
+	return 4 * HEAD_MAX + d->acmc.len + d->reason.len;
+}
+
+void put_decided_by(struct cbor_writer *w, const struct decided_by *d)
+{
+	cbor_put_array(w, 3);
+	cbor_put_text(w, d->acmc);
+	put_text_or_null(w, d->reason);
+	cbor_put_uint(w, d->at_ms);
+}
+
+struct decided_by get_decided_by(struct cbor_reader *r)
+{
+	struct decided_by d;
+	cbor_expect_array(r, 3);
+	d.acmc = cbor_get_text(r);
+	d.reason = cbor_get_text_or_null(r);
+	d.at_ms = cbor_get_uint(r);
+	return d;
+}
+
+enum operation get_operation(struct cbor_reader *r)
+{
+	uint64_t operation = cbor_get_uint(r);
+	if (operation == OPERATION_SETUP || operation >= OPERATIONS)
+		cbor_fail(r, "an unknown operation");
+	return r->bad ? OPERATION_SETUP : (enum operation)operation;
+}
+
+uint64_t get_nonzero(struct cbor_reader *r)
+{
+	uint64_t n = cbor_get_uint(r);
+	if (n == 0)
+		cbor_fail(r, "a number that says nothing");
+	return n;
+}
+
+/* --- users, owners, systems --- */
+
+struct str record_encode_user(struct arena *a, const struct user_record *r)
+{
+	const struct validity *v = &r->validity;
+	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + REQUEST_ID_SIZE +
+						  service_ids_size(r->service_ids, r->n_service_ids));
+	cbor_put_map(&w, 5 + (v->not_before_ms > 0) + (v->not_after_ms > 0));
+	cbor_put_uint(&w, USER_REVISION);
+	cbor_put_uint(&w, r->revision);
+	cbor_put_uint(&w, USER_SERVICE_IDS);
+	put_service_ids(&w, r->service_ids, r->n_service_ids);
+	cbor_put_uint(&w, USER_CREATED);
+	cbor_put_uint(&w, r->created_ms);
+	cbor_put_uint(&w, USER_CHANGED);
+	cbor_put_uint(&w, r->changed_ms);
+	cbor_put_uint(&w, USER_BY);
+	cbor_put_bytes(&w, r->by.bytes, REQUEST_ID_SIZE);
+	if (v->not_before_ms) {
+		cbor_put_uint(&w, USER_NOT_BEFORE);
+		cbor_put_uint(&w, v->not_before_ms);
+	}
+	if (v->not_after_ms) {
+		cbor_put_uint(&w, USER_NOT_AFTER);
+		cbor_put_uint(&w, v->not_after_ms);
+	}
+	return cbor_written(&w);
 }
 
 enum status record_decode_user(struct arena *a, struct str value, struct user_record *out,
 			       struct error *e)
 {
 	struct cbor_reader r = cbor_reader_of(value);
-	if (cbor_get_map(&r) != 5)
-		cbor_fail(&r, "a key is missing or unknown");
-	cbor_expect_key(&r, USER_REVISION);
+	struct map m = map_of(&r);
+	*out = (struct user_record){ 0 };
+	map_key(&m, USER_REVISION);
 	out->revision = cbor_get_uint(&r);
 	if (out->revision == 0)
 		cbor_fail(&r, "revision 0");
-	cbor_expect_key(&r, USER_SERVICE_IDS);
-	get_service_ids(&r, a, out);
-	cbor_expect_key(&r, USER_CREATED);
+	map_key(&m, USER_SERVICE_IDS);
+	out->service_ids = get_service_ids(&r, a, &out->n_service_ids);
+	map_key(&m, USER_CREATED);
 	out->created_ms = cbor_get_uint(&r);
-	cbor_expect_key(&r, USER_CHANGED);
+	map_key(&m, USER_CHANGED);
 	out->changed_ms = cbor_get_uint(&r);
-	cbor_expect_key(&r, USER_BY);
+	map_key(&m, USER_BY);
 	cbor_get_fixed(&r, out->by.bytes, REQUEST_ID_SIZE);
+	if (map_has(&m, USER_NOT_BEFORE))
+		out->validity.not_before_ms = get_nonzero(&r);
+	if (map_has(&m, USER_NOT_AFTER))
+		out->validity.not_after_ms = get_nonzero(&r);
+	map_end(&m);
 	return cbor_finish(&r, "user", e);
+}
+
+struct str record_encode_owner(struct arena *a, const struct owner_record *r)
+{
+	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + r->home.len + r->mc_id.len);
+	cbor_put_array(&w, 2);
+	cbor_put_text(&w, r->home);
+	cbor_put_text(&w, r->mc_id);
+	return cbor_written(&w);
 }
 
 enum status record_decode_owner(struct str value, struct owner_record *out, struct error *e)
@@ -234,104 +313,46 @@ enum status record_decode_owner(struct str value, struct owner_record *out, stru
 	return cbor_finish(&r, "owner", e);
 }
 
-static void get_identities(struct cbor_reader *r, struct arena *a, struct request_record *out)
+struct str record_encode_system(struct arena *a, const struct system_record *r)
 {
-	cbor_expect_key(r, REQUEST_IDENTITIES);
-	out->n_identities = cbor_get_filled_array(r);
-	struct identity_cause *causes = arena_array(a, out->n_identities, sizeof *causes);
-	if (!causes)
-		cbor_fail(r, "out of memory");
-	for (size_t i = 0; !r->bad && i < out->n_identities; i++) {
-		cbor_expect_array(r, 3);
-		causes[i].mc_id = cbor_get_id(r, MC_ID_MAX);
-		causes[i].mc_service_id = cbor_get_text_or_null(r);
-		causes[i].cause = get_cause(r);
+	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + r->token_issuer.len);
+	cbor_put_map(&w, r->token_issuer.ptr ? 2 : 1);
+	cbor_put_uint(&w, SYSTEM_USERS_HELD);
+	cbor_put_uint(&w, r->users_held);
+	if (r->token_issuer.ptr) {
+		cbor_put_uint(&w, SYSTEM_TOKEN_ISSUER);
+		cbor_put_text(&w, r->token_issuer);
 	}
-	out->identities = causes;
-}
-
-enum status record_decode_request(struct arena *a, struct str value, struct request_record *out,
-				  struct error *e)
-{
-	struct cbor_reader r = cbor_reader_of(value);
-	uint64_t pairs = cbor_get_map(&r);
-	*out = (struct request_record){ .cause = CAUSE_NO_CAUSE };
-	if (pairs != 3 && pairs != 4)
-		cbor_fail(&r, "a key is missing or unknown");
-	cbor_expect_key(&r, REQUEST_CONTENT);
-	cbor_get_fixed(&r, out->content, DIGEST_SIZE);
-	cbor_expect_key(&r, REQUEST_ANSWERED);
-	out->answered_ms = cbor_get_uint(&r);
-	cbor_expect_key(&r, REQUEST_CAUSE);
-	out->cause = get_cause(&r);
-	if (pairs == 4)
-		get_identities(&r, a, out);
-	return cbor_finish(&r, "request", e);
+	return cbor_written(&w);
 }
 
 enum status record_decode_system(struct str value, struct system_record *out, struct error *e)
 {
 	struct cbor_reader r = cbor_reader_of(value);
-	uint64_t pairs = cbor_get_map(&r);
+	struct map m = map_of(&r);
 	*out = (struct system_record){ .token_issuer = STR_NONE };
-	if (pairs != 1 && pairs != 2)
-		cbor_fail(&r, "a key is missing or unknown");
-	cbor_expect_key(&r, SYSTEM_USERS_HELD);
+	map_key(&m, SYSTEM_USERS_HELD);
 	out->users_held = cbor_get_uint(&r);
-	if (pairs == 2) {
-		cbor_expect_key(&r, SYSTEM_TOKEN_ISSUER);
+	if (map_has(&m, SYSTEM_TOKEN_ISSUER))
 		out->token_issuer = cbor_get_text(&r);
-	}
+	map_end(&m);
 	return cbor_finish(&r, "system", e);
 }
 
-static void get_mc_ids(struct cbor_reader *r, struct arena *a, struct audit_record *out)
+/* --- plain values --- */
+
+struct str record_encode_uint(struct arena *a, uint64_t value)
 {
-	out->n_mc_ids = cbor_get_filled_array(r);
-	struct str *ids = arena_array(a, out->n_mc_ids, sizeof *ids);
-	if (!ids)
-		cbor_fail(r, "out of memory");
-	for (size_t i = 0; !r->bad && i < out->n_mc_ids; i++)
-		ids[i] = cbor_get_id(r, MC_ID_MAX);
-	out->mc_ids = ids;
+	struct cbor_writer w = cbor_writer_new(a, HEAD_MAX);
+	cbor_put_uint(&w, value);
+	return cbor_written(&w);
 }
 
-enum status record_decode_audit(struct arena *a, struct str value, struct audit_record *out,
-				struct error *e)
+struct str record_encode_text(struct arena *a, struct str text)
 {
-	struct cbor_reader r = cbor_reader_of(value);
-	uint64_t pairs = cbor_get_map(&r);
-	*out = (struct audit_record){ .claimed_acmc = STR_NONE };
-	if (pairs != 9 && pairs != 10)
-		cbor_fail(&r, "a key is missing or unknown");
-	cbor_expect_key(&r, AUDIT_PREVIOUS);
-	cbor_get_fixed(&r, out->previous, DIGEST_SIZE);
-	cbor_expect_key(&r, AUDIT_AT);
-	out->at_ms = cbor_get_uint(&r);
-	cbor_expect_key(&r, AUDIT_ACTION);
-	if (cbor_get_uint(&r) != AUDIT_SETUP)
-		cbor_fail(&r, "an unknown action");
-	out->action = AUDIT_SETUP;
-	cbor_expect_key(&r, AUDIT_HOME);
-	out->home = cbor_get_id(&r, MC_SYSTEM_ID_MAX);
-	cbor_expect_key(&r, AUDIT_CERTIFICATE);
-	out->certificate = cbor_get_text(&r);
-	cbor_expect_key(&r, AUDIT_REQUEST);
-	cbor_get_fixed(&r, out->request.bytes, REQUEST_ID_SIZE);
-	if (pairs == 10) {
-		cbor_expect_key(&r, AUDIT_CLAIMED_ACMC);
-		out->claimed_acmc = cbor_get_text(&r);
-	}
-	cbor_expect_key(&r, AUDIT_CAUSE);
-	out->cause = get_cause(&r);
-	cbor_expect_key(&r, AUDIT_MC_IDS);
-	get_mc_ids(&r, a, out);
-	cbor_expect_key(&r, AUDIT_OUTCOME);
-	cbor_expect_array(&r, 3);
-	out->created = cbor_get_uint(&r);
-	out->replaced = cbor_get_uint(&r);
-	out->unchanged = cbor_get_uint(&r);
-	return cbor_finish(&r, "audit", e);
+	struct cbor_writer w = cbor_writer_new(a, HEAD_MAX + text.len);
+	cbor_put_text(&w, text);
+	return cbor_written(&w);
 }
 
 enum status record_decode_uint(struct str value, uint64_t *out, struct error *e)

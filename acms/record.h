@@ -9,8 +9,10 @@
 #include "common/str.h"
 
 /*
- * The values of the IdM store (proto/idm-store.cddl) to and from CBOR (common/cbor.h). Pure. Encoders return bytes from the arena, ptr == NULL when it is spent. Decoders accept nothing but the
- * deterministic encoding of a valid record; what they return borrows from the value and the arena.
+ * The values of the IdM store (proto/idm-store.cddl, schema version 2) to and from CBOR (common/cbor.h). Pure.
+ * Encoders return bytes from the arena, ptr == NULL when it is spent. Decoders accept nothing but the deterministic
+ * encoding of a valid record; what they return borrows from the value and the arena. What is new in version 2 is
+ * optional: a record of version 1 decodes, and one without anything new encodes as in version 1.
  */
 
 enum { DIGEST_SIZE = 32 };
@@ -42,7 +44,10 @@ struct request_record {
 	struct str detail;               /* STR_NONE: none */
 };
 
-/* A request of another system that waits for a decision. */
+/*
+ * A request of another system that waits for a decision. The setup comes back complete and canonical, but for the
+ * request ID, which is in the key.
+ */
 struct pending_record {
 	uint8_t content[DIGEST_SIZE];
 	uint64_t received_ms, decide_until_ms;
@@ -50,7 +55,7 @@ struct pending_record {
 	struct setup setup; /* n_targets is 0 */
 };
 
-/* A request of one of our ACMCs. */
+/* A request of one of our ACMCs. The setup as above. */
 struct asked_record {
 	uint8_t content[DIGEST_SIZE];
 	uint64_t accepted_ms;
@@ -94,6 +99,7 @@ enum audit_action {
 	AUDIT_ANSWER = 9,  /* at home: the final answer for one target */
 	AUDIT_IMPORT = 10, /* by acms users import */
 };
+/* "setup", "update", ...; NULL for none of ours. Static. */
 const char *audit_action_name(enum audit_action action);
 
 struct audit_record {
@@ -119,6 +125,12 @@ struct audit_record {
 	struct str detail;
 };
 
+/* The last entry of the audit log and its digest, kept apart, so that a tail that was cut off shows. */
+struct audit_head {
+	uint64_t number; /* 0: there is no entry; the digest is zero then */
+	uint8_t digest[DIGEST_SIZE];
+};
+
 struct str record_encode_user(struct arena *a, const struct user_record *r);
 struct str record_encode_owner(struct arena *a, const struct owner_record *r);
 struct str record_encode_request(struct arena *a, const struct request_record *r);
@@ -128,6 +140,7 @@ struct str record_encode_asked(struct arena *a, const struct asked_record *r);
 struct str record_encode_outbox(struct arena *a, const struct outbox_record *r);
 struct str record_encode_answer(struct arena *a, const struct answer_record *r);
 struct str record_encode_audit(struct arena *a, const struct audit_record *r);
+struct str record_encode_audit_head(struct arena *a, const struct audit_head *r);
 struct str record_encode_uint(struct arena *a, uint64_t value);
 struct str record_encode_text(struct arena *a, struct str text);
 
@@ -146,6 +159,14 @@ enum status record_decode_answer(struct arena *a, struct str value, struct answe
 				 struct error *e);
 enum status record_decode_audit(struct arena *a, struct str value, struct audit_record *r,
 				struct error *e);
+enum status record_decode_audit_head(struct str value, struct audit_head *r, struct error *e);
+
+/* An exported audit log: a CBOR sequence (RFC 8742) of entries as stored, then the head. */
+enum audit_item { AUDIT_ITEM_END, AUDIT_ITEM_ENTRY, AUDIT_ITEM_HEAD, AUDIT_ITEM_BAD };
+/* Takes the next one off *sequence; *value: its bytes. BAD: what is wrong is in *e, nothing was taken. */
+enum audit_item record_next_audit(struct arena *a, struct str *sequence, struct str *value,
+				  struct audit_record *entry, struct audit_head *head, struct error *e);
+
 enum status record_decode_uint(struct str value, uint64_t *out, struct error *e);
 enum status record_decode_text(struct str value, struct str *out, struct error *e);
 

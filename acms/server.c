@@ -5,11 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
+#include "acms/partner.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/text.h"
 
-enum { EXPIRY_CHECK_MS = 12 * 3600 * 1000 };
+enum { EXPIRY_CHECK_MS = 12 * 3600 * 1000, TICK_MS = 200, TICKS_A_SECOND = 5, PARTING_MS = 1000 };
 
 /* --- stopping --- */
 
@@ -19,11 +20,19 @@ void server_check_stopped(struct server *s)
 		loop_stop(s->loop);
 }
 
+/* First whoever waits is told, with a moment to take it; then what is left ends. */
 static void on_stop_timeout(void *context)
 {
 	struct server *s = context;
-	log_warning("not everything was finished in time; ending now");
-	peers_kill(s);
+	if (!s->parting) {
+		log_warning("not everything was finished in time; ending now");
+		s->parting = true;
+		outbox_stop(s);
+		peers_kill(s, true);
+		loop_timer_set(s->stop_timer, PARTING_MS);
+	} else {
+		peers_kill(s, false);
+	}
 	partner_links_kill(s);
 }
 
@@ -208,6 +217,16 @@ static void on_expiry_timer(void *context)
 	loop_timer_set(s->expiry_timer, EXPIRY_CHECK_MS);
 }
 
+/* What comes with time: attempts, deadlines. */
+static void on_tick(void *context)
+{
+	struct server *s = context;
+	partner_links_tick(s);
+	if (s->ticks++ % TICKS_A_SECOND == 0)
+		outbox_tick(s);
+	loop_timer_set(s->tick, TICK_MS);
+}
+
 /* --- starting --- */
 
 static void wake_loop(void *context)
@@ -217,7 +236,14 @@ static void wake_loop(void *context)
 
 static void on_committed(void *context)
 {
-	partner_committed(context);
+	struct server *s = context;
+	struct error why;
+	committer_finish(s->committer);
+	if (!s->failed && committer_failed(s->committer, &why)) {
+		log_error("%s; stopping, so that a restart can open the store anew", why.text);
+		s->failed = true;
+		server_stop(s);
+	}
 }
 
 static enum status start_store(struct server *s, struct error *e)
@@ -225,6 +251,10 @@ static enum status start_store(struct server *s, struct error *e)
 	const struct config *c = s->live->config;
 	enum status status = store_open(c->store_directory.ptr, c->mc_system_id,
 					c->store_map_bytes, STORE_SERVE, &s->store, e);
+	if (status == OK && store_upgraded(s->store))
+		log_info("store %s: upgraded from an older version", LOG_STR(c->store_directory));
+	if (status == OK)
+		status = outbox_load(s, e);
 	if (status == OK)
 		status = loop_wake_new(s->loop, on_committed, s, &s->committed, e);
 	if (status == OK)
@@ -240,9 +270,12 @@ static enum status start(struct server *s, struct error *e)
 		return status;
 	s->expiry_timer = loop_timer_new(s->loop, on_expiry_timer, s);
 	s->stop_timer = loop_timer_new(s->loop, on_stop_timeout, s);
-	if (!s->expiry_timer || !s->stop_timer)
+	s->tick = loop_timer_new(s->loop, on_tick, s);
+	if (!s->expiry_timer || !s->stop_timer || !s->tick)
 		return error_set(e, ERR_MEMORY, "out of memory");
 	status = start_store(s, e);
+	if (status == OK && !(s->sweeper = sweeper_new(s)))
+		status = error_set(e, ERR_MEMORY, "out of memory");
 	if (status == OK)
 		status = loop_signal(s->loop, SIGHUP, on_reload, s, e);
 	if (status == OK)
@@ -263,8 +296,9 @@ static enum status start(struct server *s, struct error *e)
 static void log_started(const struct server *s)
 {
 	const struct config *c = s->live->config;
-	log_info("acms " ACX_VERSION " of %s, store %s, %zu ACMCs, %zu partner systems",
-		 LOG_STR(c->mc_system_id), LOG_STR(c->store_directory), c->n_acmcs, c->n_partners);
+	log_info("acms " ACX_VERSION " of %s, store %s, %zu ACMC%s, %zu partner system%s",
+		 LOG_STR(c->mc_system_id), LOG_STR(c->store_directory), c->n_acmcs, text_s(c->n_acmcs),
+		 c->n_partners, text_s(c->n_partners));
 	for (size_t i = 0; i < c->n_listen; i++)
 		log_info("listening on %s port %u", LOG_STR(c->listen[i].address),
 			 listener_port(s->listeners[i]));
@@ -275,8 +309,12 @@ static void finish(struct server *s)
 {
 	if (s->committer) {
 		committer_stop(s->committer);
-		partner_committed(s);
+		while (committer_finish(s->committer)) { /* what is done may submit more: it is refused */
+		}
 	}
+	outbox_free(s);
+	approval_free(s);
+	sweeper_free(s->sweeper);
 	committer_free(s->committer);
 	loop_wake_free(s->committed);
 	store_close(s->store);
@@ -285,6 +323,7 @@ static void finish(struct server *s)
 	free(s->listeners);
 	loop_timer_free(s->expiry_timer);
 	loop_timer_free(s->stop_timer);
+	loop_timer_free(s->tick);
 	loop_free(s->loop);
 	live_free(s->live);
 }
@@ -295,6 +334,7 @@ int server_run(struct live *live)
 	struct error e;
 	TAILQ_INIT(&s.peers);
 	TAILQ_INIT(&s.links);
+	LIST_INIT(&s.accepting);
 	set_log_level(live->config);
 	if (start(&s, &e) != OK) {
 		log_error("%s", e.text);
@@ -302,6 +342,7 @@ int server_run(struct live *live)
 	} else {
 		log_started(&s);
 		on_expiry_timer(&s);
+		on_tick(&s);
 		notify_ready(&s);
 		s.failed |= loop_run(s.loop) != OK;
 		log_info("stopped");

@@ -4,22 +4,33 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/queue.h>
+#include <uthash.h>
+#include "acms/commit.h"
 #include "acms/committer.h"
+#include "acms/delivery.h"
+#include "acms/home_commit.h"
 #include "acms/live.h"
-#include "acms/relay.h"
+#include "acms/route.h"
 #include "acms/store.h"
 #include "common/message.h"
 #include "common/net.h"
 #include "common/session.h"
 
 /*
- * The running server: what server.c, peer.c, home.c, partner.c and partner_link.c share. Loop thread only.
+ * The running server: what the files of the event loop share. Loop thread only, but for the run functions of jobs,
+ * which are in commit.h and home_commit.h.
  */
 
 TAILQ_HEAD(peer_list, peer);
 TAILQ_HEAD(request_list, request);
+TAILQ_HEAD(query_list, query);
 TAILQ_HEAD(link_list, partner_link);
-TAILQ_HEAD(relay_list, relay);
+TAILQ_HEAD(delivery_list, delivery);
+LIST_HEAD(watch_list, watch);
+LIST_HEAD(asking_list, asking);
+
+struct sweeper;
+struct approvals;
 
 struct server {
 	struct loop *loop;
@@ -31,18 +42,23 @@ struct server {
 	size_t n_listeners;
 	struct peer_list peers;
 	struct link_list links;
-	struct loop_timer *expiry_timer, *stop_timer;
-	size_t requests;             /* that are not finished */
+	struct asked *asked;         /* unfinished requests of our ACMCs, by request ID (uthash) */
+	struct asking_list accepting; /* and those that are being put on disk */
+	struct sweeper *sweeper;
+	struct approvals *approvals;
+	struct loop_timer *expiry_timer, *stop_timer, *tick;
+	uint64_t ticks;
+	size_t requests;             /* and queries that are not finished */
 	size_t held_bytes;           /* by them, about */
 	struct {                     /* of connections that never got in, in the present period */
 		uint64_t period;
 		unsigned logged, more;
 	} failures;
-	bool stopping;
+	bool stopping, parting;
 	bool failed;                 /* ends with an error */
 };
 
-/* A request that was taken from a peer; answered once for each target, then freed. */
+/* A setup, update or remove that was taken from a peer; answered once for each target, then freed. */
 struct request {
 	TAILQ_ENTRY(request) in_peer;
 	struct server *server;
@@ -52,7 +68,18 @@ struct request {
 	struct setup setup;
 	size_t held_bytes;
 	size_t unanswered;      /* targets that still owe an answer */
-	struct commit_job job;  /* at the partner */
+};
+
+/* Any other question of a peer; answered once, then freed. */
+struct query {
+	TAILQ_ENTRY(query) in_peer;
+	TAILQ_ENTRY(query) in_link;
+	struct server *server;
+	struct peer *peer;      /* NULL once the connection has gone */
+	struct arena *arena;
+	struct message message;
+	uint64_t link_token;    /* while a partner is asked */
+	uint64_t asked_mono_ms;
 };
 
 /* --- server.c --- */
@@ -69,46 +96,148 @@ void server_check_stopped(struct server *s);
 extern const struct conn_handlers peer_handlers;
 /* For listeners: the context of a new connection. */
 void *peer_accepted(struct conn *c, void *server);
-/* The connection that it came by, whose certificate asks; only while the request is being taken. */
-struct ssl_st *request_ssl(const struct request *r);
+/* Judges every connection by the new configuration. */
+void peers_reload(struct server *s, const struct live *live);
+void peers_close(struct server *s, enum cause cause);
+/* Ends what is left; orderly: what is queued is still written, for a moment. */
+void peers_kill(struct server *s, bool orderly);
+/* To each open connection of version 2 that a system made. */
+void peers_send_system(struct server *s, struct str mc_system_id, const struct message *m);
+void peer_send(struct peer *p, const struct message *m);
+uint32_t peer_version(const struct peer *p);
+/* Bytes that a frame between us may have: the smaller of both ends' limits. */
+uint32_t peer_max_frame(const struct peer *p);
+/* The ACMC at its end, NULL if it is none (any more). */
+const struct acmc_rule *peer_acmc(const struct peer *p);
+struct server *peer_server(const struct peer *p);
+/* Subject name and fingerprint of its certificate, for the audit log; in the arena. ptr == NULL: it is spent. */
+struct str peer_certificate(const struct peer *p, struct arena *a);
+struct watch_list *peer_watches(struct peer *p);
+
 /* Sends a response to whoever asked, if still there. */
 void request_respond(struct request *r, const struct setup_response *response);
 /* One more answer is given; frees the request with the last. */
 void request_answered(struct request *r);
-/* Judges every connection by the new configuration. */
-void peers_reload(struct server *s, const struct live *live);
-void peers_close(struct server *s, enum cause cause);
-void peers_kill(struct server *s);
+/* Answers a query, if whoever asked is still there, and frees it. */
+void query_reply(struct query *q, const struct message *m);
+/* The answer to a query that says only why there is none. */
+void query_refuse(struct query *q, enum cause cause, const char *detail);
 
 /* --- home.c: requests of ACMCs (the source's steps 2, 3 and 8) --- */
 
 void home_setup(struct request *r, const struct acmc_rule *acmc);
-/* Our own answer for a target. */
-void home_answer(struct request *r, struct str target, enum cause cause, const char *detail);
+
+/* --- outbox.c: what home owes its ACMCs: requests that are not answered by all targets yet --- */
+
+struct asked {
+	UT_hash_handle hh;
+	struct server *server;
+	struct request_id id;
+	uint64_t deadline_ms;        /* Unix */
+	bool kept;                   /* on disk; a dry run is not */
+	struct delivery_list deliveries; /* unfinished */
+	struct watch_list watchers;
+	struct arena *arena;         /* of setup; NULL when it is to be loaded from the store */
+	struct setup setup;
+};
+
+/* One target's share. */
+struct delivery {
+	TAILQ_ENTRY(delivery) in_asked, in_link;
+	struct asked *asked;
+	struct partner_link *link;   /* NULL: no such partner is configured now */
+	struct str target;           /* memory follows the struct */
+	enum delivery_phase phase;
+	unsigned attempts, nonsense;
+	bool told_delayed;
+	bool listed;                 /* by the link, under its phase */
+	bool by_ourselves;           /* what is being put on disk is not the partner's answer */
+	struct delivery_outlook outlook;
+	enum cause unsendable;       /* with DELIVERY_EV_UNSENDABLE: why */
+	uint64_t sent_mono_ms, due_mono_ms, pending_until_ms;
+	char detail[200];            /* why there is no answer yet; escaped */
+};
+
+/* Somebody who wants to hear of a request. */
+struct watch {
+	LIST_ENTRY(watch) in_asked, in_peer;
+	struct asked *asked;
+	struct peer *peer;
+	struct request *request;     /* version 1: counts as in flight until all is answered; else NULL */
+};
+
+/* Reads what was left unfinished; before the committer is started. */
+enum status outbox_load(struct server *s, struct error *e);
+struct asked *outbox_find(struct server *s, const struct request_id *id);
+/* NULL: out of memory. The arena, with what setup points to, is taken; it may be NULL. */
+struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t deadline_ms, bool kept,
+			 struct arena *arena, const struct setup *setup);
+/* False: out of memory (what is on disk is delivered after a restart). */
+bool outbox_add_target(struct asked *a, struct str target);
+/* Hands all of it to the links, then lets go of what can be loaded again. */
+void outbox_send(struct asked *a);
+void outbox_forget(struct asked *a);
+/* False: out of memory. */
+bool outbox_watch(struct asked *a, struct peer *p, struct request *request);
+void outbox_peer_gone(struct peer *p);
+/* The partner's response; the message's arena is taken. Receipt as verified, or NULL if there is none. */
+void outbox_response(struct server *s, struct str partner, struct arena *arena,
+		     const struct setup_response *response, uint32_t version,
+		     const struct receipt *receipt);
+/* The partner's response was no response to it; or the connection broke down over something like that. */
+void outbox_nonsense(struct delivery *d, const char *what);
+void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail);
+/* What happened on the way; detail: for people, NULL: as it was. */
+void outbox_event(struct delivery *d, enum delivery_event event, const char *detail);
+/* A partner cannot be reached: those who wait are told, once. */
+void outbox_tell_delayed(struct delivery *d);
+/* Deadlines; once a second. */
+void outbox_tick(struct server *s);
+/* Links that came or went: each delivery finds its own. */
+void outbox_relink(struct server *s);
+/* The server ends: nobody is left without a word. */
+void outbox_stop(struct server *s);
+void outbox_free(struct server *s);
+
+/* --- requests.c: what ACMCs ask about requests, users and digests --- */
+
+void requests_query(struct query *q, const struct acmc_rule *acmc);
+/* UsersQuery and DigestQuery of an ACMC: answered here, or passed to the partner. */
+void home_held_query(struct query *q, const struct acmc_rule *acmc);
 
 /* --- partner.c: requests of home systems (steps 4 to 7) --- */
 
 void partner_setup(struct request *r, const struct partner_rule *home);
-/* Answers what the committer has done. */
-void partner_committed(struct server *s);
+
+/* --- held.c: users and digests from the store --- */
+
+/* UsersQuery and DigestQuery of a home system. */
+void partner_held_query(struct query *q, const struct partner_rule *home);
+/* Of a home system's users, or of what we believe about a partner. */
+void held_query(struct query *q, enum store_users which, struct str prefix);
+
+/* --- approval.c: what waits for a decision --- */
+
+void approval_query(struct query *q, const struct acmc_rule *acmc);
+void approval_decide(struct query *q, const struct acmc_rule *acmc);
+void approval_peer_gone(struct server *s, struct peer *p);
 
 /* --- partner_link.c: our connection to each partner --- */
 
-/* One request to one partner. */
-struct relay {
-	TAILQ_ENTRY(relay) in_link;
-	struct request *request;
-	struct str target;
-	enum relay_state state;
-	uint64_t deadline_ms; /* clock_mono_ms */
-};
-
 struct partner_link;
 struct partner_link *partner_link_find(struct server *s, struct str mc_system_id);
-/* Takes the relay, which answers its request in any case. */
-void partner_link_submit(struct partner_link *l, struct relay *relay);
+/* Takes a delivery that is queued. */
+void partner_link_submit(struct partner_link *l, struct delivery *d);
+/* Lets go of it, wherever it is; it stays as it is. */
+void partner_link_drop(struct partner_link *l, struct delivery *d);
+/* Asks the partner; the query is answered in any case. */
+void partner_link_ask(struct partner_link *l, struct query *q);
+/* The partner's response to one request was nonsense: ends the connection. To be followed by outbox_nonsense. */
+void partner_link_nonsense(struct partner_link *l, const char *what);
 /* Makes the links that the live configuration asks for, and stops the others. False: out of memory. */
 bool partner_links_configure(struct server *s);
+/* Time-outs and repetitions; several times a second. */
+void partner_links_tick(struct server *s);
 void partner_links_stop(struct server *s);
 void partner_links_kill(struct server *s);
 

@@ -9,7 +9,7 @@
 #include "common/str.h"
 
 /*
- * The IdM store: an LMDB environment (layout: proto/idm-store.cddl). The only file that knows LMDB.
+ * The IdM store: an LMDB environment (layout: proto/idm-store.cddl), which only store*.c know.
  * One process writes (it holds a lock on DIRECTORY/acms.lock); any number read. A struct store is used by one
  * thread at a time.
  */
@@ -24,13 +24,18 @@ enum store_mode {
 /*
  * Opens, and creates or checks the schema. mc_system_id: whose store it is, checked against what it says (with
  * STORE_READ it may be STR_NONE). map_bytes: first size of the map, grown when full; 0 with STORE_READ.
- * ERR_BUSY: another server has it. ERR_STORE_VERSION: written by a newer version. ERR_NOT_FOUND: none there.
+ * A store of an older schema version is upgraded, all or nothing; STORE_READ takes it as it is, what it has not being
+ * empty. ERR_BUSY: another server has it (STORE_WRITE: one that would have to be upgraded). ERR_STORE_VERSION: written by a newer version. ERR_NOT_FOUND: none there.
  */
 enum status store_open(const char *directory, struct str mc_system_id, uint64_t map_bytes,
 		       enum store_mode mode, struct store **out, struct error *e);
 void store_close(struct store *s); /* NULL is fine */
 /* The MC system whose store it is; lives as long as s. */
 struct str store_mc_system_id(const struct store *s);
+/* The schema version that it has; less than the present one with STORE_READ only. */
+uint64_t store_version(const struct store *s);
+/* Whether store_open upgraded it: worth a line in the log. */
+bool store_upgraded(const struct store *s);
 
 /*
  * A transaction. Errors stick: after the first one every call does nothing, look-ups find nothing, and
@@ -45,6 +50,8 @@ enum status store_commit(struct store_txn *t, struct error *e);
 void store_abort(struct store_txn *t); /* NULL is fine */
 /* It cannot be used any more, until it is opened anew. */
 bool store_broken(const struct store *s);
+/* Makes it fail for want of memory: the caller could not make what it had to write. */
+void store_fail_memory(struct store_txn *t);
 /* The sticky status so far. */
 enum status store_status(const struct store_txn *t);
 /*
@@ -106,12 +113,15 @@ void store_put_request(struct store_txn *t, struct arena *a, struct str home,
 		       struct request_id id, const struct request_record *r);
 void store_put_system(struct store_txn *t, struct arena *a, struct str mc_system_id,
 		      const struct system_record *r);
-/* Appends, filling in r->previous. */
+/* Appends behind the audit log's head, filling in r->previous, and moves the head. */
 void store_append_audit(struct store_txn *t, struct arena *a, struct audit_record *r);
+/* False: there is none (a version 1 store), or an error. */
+bool store_get_audit_head(struct store_txn *t, struct audit_head *out);
 
 /*
  * Lists. Each calls each() for every record in key order, from a start on, until it returns false or there are no
- * more: true then. What each() gets is valid during its call; it must not change the store.
+ * more: true then (false after an error, too). What each() gets is valid during its call only; it may look up and
+ * list, but not change the store.
  */
 
 struct user_key {
@@ -119,7 +129,7 @@ struct user_key {
 };
 typedef bool store_each_user(void *context, struct str home, struct str mc_id,
 			     const struct user_record *r);
-/* Of one home system (home STR_NONE: of all); from *after on, without it; both STR_NONE: from the first. */
+/* Of one home system (home STR_NONE: of all); from *after on, without it; NULL or both STR_NONE: from the first. */
 bool store_list_users(struct store_txn *t, enum store_users which, struct str home,
 		      const struct user_key *after, store_each_user *each, void *context);
 /* Of one home system, MC IDs from `from` (with it; STR_NONE: the first) to `to` (without it; STR_NONE: the last). */

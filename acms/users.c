@@ -1,30 +1,28 @@
-#include "acms/users.h"
-
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "acms/commands.h"
-#include "acms/committer.h"
 #include "acms/inspect.h"
 #include "common/clock.h"
-#include "common/crypto.h"
 #include "common/json.h"
 #include "common/table.h"
 #include "common/text.h"
-#include "common/users_file.h"
+#include "common/when.h"
 
-enum { PAGE_USERS = 1000, IMPORT_USERS = 1000 };
+/* acms users list, show, export: what is in the store, and who is vouched for now. */
+
+enum { PAGE_USERS = 1000 };
 
 /* Where users go that were found: a table or JSON. */
 struct sink {
 	struct table *table;
 	struct json_writer *json;
+	uint64_t now_ms;
 	size_t n;
 	bool bad;
 };
 
 static const char *const titles[] = { "HOME", "MC ID", "REVISION", "MCPTT", "MCVIDEO", "MCDATA",
-				      "CHANGED", NULL };
+				      "VALIDITY", "VOUCHED", "CHANGED", NULL };
 
 /* The MC service IDs of one service, separated by spaces. */
 static struct str ids_of(struct arena *a, const struct user_record *r, enum mc_service service)
@@ -38,16 +36,29 @@ static struct str ids_of(struct arena *a, const struct user_record *r, enum mc_s
 	return str_of(text ? text : "");
 }
 
+/* "from ... until ...", empty without bounds. */
+static const char *window(struct arena *a, struct validity v)
+{
+	char from[WHEN_TEXT_SIZE], until[WHEN_TEXT_SIZE];
+	const char *text = arena_printf(a, "%s%s%s%s%s", v.not_before_ms ? "from " : "",
+					v.not_before_ms ? when_format_seconds(v.not_before_ms, from) : "",
+					v.not_before_ms && v.not_after_ms ? " " : "", v.not_after_ms ? "until " : "",
+					v.not_after_ms ? when_format_seconds(v.not_after_ms, until) : "");
+	return text ? text : "";
+}
+
 static bool add_row(struct sink *to, struct str home, struct str mc_id, const struct user_record *r)
 {
-	char revision[24], changed[32];
+	char revision[24], changed[WHEN_TEXT_SIZE];
 	struct arena *a = arena_new(0);
 	if (!a)
 		return false;
 	snprintf(revision, sizeof revision, "%llu", (unsigned long long)r->revision);
-	inspect_time(r->changed_ms, changed);
+	when_format_seconds(r->changed_ms, changed);
 	struct str cells[] = { home, mc_id, str_of(revision), ids_of(a, r, MC_SERVICE_MCPTT),
 			       ids_of(a, r, MC_SERVICE_MCVIDEO), ids_of(a, r, MC_SERVICE_MCDATA),
+			       str_of(window(a, r->validity)),
+			       validity_covers(r->validity, to->now_ms) ? STR("yes") : STR("no"),
 			       str_of(changed) };
 	bool good = table_row(to->table, cells);
 	arena_free(a);
@@ -73,20 +84,30 @@ static void put_ids(struct json_writer *w, const struct user_record *r)
 	json_end_array(w);
 }
 
-static void put_user(struct json_writer *w, struct str home, struct str mc_id,
-		     const struct user_record *r)
+/* To the millisecond, so that an import gives the same. */
+static void put_bound(struct json_writer *w, const char *key, uint64_t ms)
 {
-	char when[32], id[REQUEST_ID_TEXT_SIZE];
+	char text[WHEN_TEXT_SIZE];
+	if (ms)
+		put_text(w, key, str_of(when_format(ms, text)));
+}
+
+static void put_user(struct json_writer *w, struct str home, struct str mc_id,
+		     const struct user_record *r, uint64_t now_ms)
+{
+	char when[WHEN_TEXT_SIZE], id[REQUEST_ID_TEXT_SIZE];
 	json_map(w);
 	put_text(w, "home", home);
 	put_text(w, "mc_id", mc_id);
 	put_ids(w, r);
 	json_key(w, "revision");
 	json_number(w, (int64_t)r->revision);
-	inspect_time(r->created_ms, when);
-	put_text(w, "created", str_of(when));
-	inspect_time(r->changed_ms, when);
-	put_text(w, "changed", str_of(when));
+	put_bound(w, "not_before", r->validity.not_before_ms);
+	put_bound(w, "not_after", r->validity.not_after_ms);
+	json_key(w, "vouched");
+	json_bool(w, validity_covers(r->validity, now_ms));
+	put_text(w, "created", str_of(when_format_seconds(r->created_ms, when)));
+	put_text(w, "changed", str_of(when_format_seconds(r->changed_ms, when)));
 	request_id_format(r->by, id);
 	put_text(w, "request_id", str_of(id));
 	json_end_map(w);
@@ -97,7 +118,7 @@ static bool take(void *context, struct str home, struct str mc_id, const struct 
 	struct sink *to = context;
 	to->n++;
 	if (to->json)
-		put_user(to->json, home, mc_id, r);
+		put_user(to->json, home, mc_id, r, to->now_ms);
 	else
 		to->bad = !add_row(to, home, mc_id, r);
 	return !to->bad;
@@ -105,7 +126,7 @@ static bool take(void *context, struct str home, struct str mc_id, const struct 
 
 static bool sink_open(struct sink *to, bool json)
 {
-	*to = (struct sink){ 0 };
+	*to = (struct sink){ .now_ms = clock_wall_ms() };
 	if (json)
 		to->json = json_writer_new(stdout);
 	else
@@ -126,19 +147,11 @@ static bool sink_close(struct sink *to)
 		json_end_map(to->json);
 		good &= json_writer_free(to->json);
 	} else if (to->table) {
+		table_skip_empty(to->table);
 		good &= (to->n == 0 || table_print(to->table, stdout, false)) && fflush(stdout) == 0;
 		table_free(to->table);
 	}
 	return good;
-}
-
-/* Ends a read transaction with its error, if it has one. */
-static enum status end_read(struct store_txn *t, struct error *e)
-{
-	if (store_status(t) != OK)
-		return store_commit(t, e);
-	store_abort(t);
-	return OK;
 }
 
 /* --- list, export --- */
@@ -149,15 +162,58 @@ struct found {
 };
 
 struct page {
-	struct found *items;
+	struct arena *arena;
+	struct found items[PAGE_USERS];
 	size_t n;
+	bool full, spent;
 };
+
+static bool copy_user(struct arena *a, const struct user_record *r, struct user_record *out)
+{
+	struct user_service_id *ids = arena_array(a, r->n_service_ids, sizeof *ids);
+	bool good = ids != NULL;
+	for (size_t i = 0; good && i < r->n_service_ids; i++) {
+		ids[i].service = r->service_ids[i].service;
+		ids[i].mc_service_id = arena_str(a, r->service_ids[i].mc_service_id);
+		good = ids[i].mc_service_id.ptr;
+	}
+	*out = *r;
+	out->service_ids = ids;
+	return good;
+}
 
 static bool keep(void *context, struct str home, struct str mc_id, const struct user_record *r)
 {
 	struct page *p = context;
-	p->items[p->n++] = (struct found){ home, mc_id, *r };
-	return true;
+	p->full = p->n == PAGE_USERS;
+	if (p->full)
+		return false;
+	struct found *f = &p->items[p->n];
+	f->home = arena_str(p->arena, home);
+	f->mc_id = arena_str(p->arena, mc_id);
+	p->spent = !f->home.ptr || !f->mc_id.ptr || !copy_user(p->arena, r, &f->record);
+	p->n += !p->spent;
+	return !p->spent;
+}
+
+/* The users behind the last one of the page before, in an arena of their own. */
+static enum status next_page(struct store *s, struct str home, struct page *p, struct error *e)
+{
+	struct store_txn *t;
+	struct arena *before = p->arena;
+	struct user_key after = { STR_NONE, STR_NONE };
+	if (p->n > 0)
+		after = (struct user_key){ p->items[p->n - 1].home, p->items[p->n - 1].mc_id };
+	p->n = 0;
+	p->full = false;
+	p->arena = arena_new(0);
+	enum status status = p->arena ? store_begin_read(s, &t, e) : error_set(e, ERR_MEMORY, "out of memory");
+	if (status == OK) {
+		store_list_users(t, STORE_USERS, home, &after, keep, p);
+		status = inspect_end(t, e);
+	}
+	arena_free(before);
+	return status == OK && p->spent ? error_set(e, ERR_MEMORY, "out of memory") : status;
 }
 
 /*
@@ -166,26 +222,18 @@ static bool keep(void *context, struct str home, struct str mc_id, const struct 
  */
 static enum status each_page(struct store *s, struct str home, struct sink *to, struct error *e)
 {
-	struct arena *a = NULL;
-	struct user_key after = { STR_NONE, STR_NONE };
-	enum status status = OK;
-	bool more = true;
-	while (more && status == OK && !to->bad) {
-		struct store_txn *t;
-		struct arena *next = arena_new(0);
-		struct page page = { next ? arena_array(next, PAGE_USERS, sizeof *page.items) : NULL, 0 };
-		status = page.items ? store_begin_read(s, &t, e) :
-				      error_set(e, ERR_MEMORY, "out of memory");
-		if (status == OK) {
-			store_list_users(t, next, home, &after, PAGE_USERS, &more, keep, &page);
-			status = end_read(t, e);
-		}
-		for (size_t i = 0; i < page.n && !to->bad; i++)
-			take(to, page.items[i].home, page.items[i].mc_id, &page.items[i].record);
-		arena_free(a); /* after is in the page before until now */
-		a = next;
+	struct page *p = calloc(1, sizeof *p);
+	enum status status = p ? OK : error_set(e, ERR_MEMORY, "out of memory");
+	if (p)
+		p->full = true;
+	while (status == OK && p->full && !to->bad) {
+		status = next_page(s, home, p, e);
+		for (size_t i = 0; status == OK && i < p->n && !to->bad; i++)
+			take(to, p->items[i].home, p->items[i].mc_id, &p->items[i].record);
 	}
-	arena_free(a);
+	if (p)
+		arena_free(p->arena);
+	free(p);
 	return status;
 }
 
@@ -201,11 +249,9 @@ static int list(const struct inspect *i, bool json)
 	if (!sink_close(&to) && status == OK)
 		status = error_set(&e, ERR_SYSTEM, "standard output cannot be written");
 	store_close(s);
-	if (status != OK)
-		fprintf(stderr, "acms: %s\n", e.text);
-	else if (!json && to.n == 0)
+	if (status == OK && !json && to.n == 0)
 		fprintf(stderr, "no users\n");
-	return status == OK ? EXIT_GOOD : EXIT_BAD;
+	return inspect_result(status, &e);
 }
 
 int users_list(const struct inspect *i)
@@ -225,14 +271,29 @@ struct search {
 	struct arena *arena;
 	struct str mc_id;
 	struct sink *to;
+	bool outside; /* one of them is not vouched for now */
 };
+
+/* What people and scripts must not overlook: she is in the store, and still must not be let in. */
+static void say_outside(const struct search *s, struct str home, struct validity v)
+{
+	char text[WHEN_TEXT_SIZE], shown[300];
+	bool early = v.not_before_ms > s->to->now_ms;
+	fprintf(stderr, "acms: %s of %.*s is not vouched for now: the validity %s %s\n",
+		text_escape(s->mc_id, shown, sizeof shown), STR_ARG(home), early ? "begins at" : "ended at",
+		when_format_seconds(early ? v.not_before_ms : v.not_after_ms, text));
+}
 
 static bool look_in(struct search *s, struct str home)
 {
 	struct user_record record;
-	if (store_get_user(s->txn, s->arena, home, s->mc_id, &record))
-		return take(s->to, home, s->mc_id, &record);
-	return true;
+	if (!store_get_user(s->txn, s->arena, STORE_USERS, home, s->mc_id, &record))
+		return true;
+	if (!validity_covers(record.validity, s->to->now_ms)) {
+		s->outside = true;
+		say_outside(s, home, record.validity);
+	}
+	return take(s->to, home, s->mc_id, &record);
 }
 
 static bool look_in_system(void *context, struct str mc_system_id, const struct system_record *r)
@@ -248,7 +309,7 @@ static void find(struct search *s, const struct inspect *i)
 	if (i->n_arguments == 2 && i->home.ptr) {
 		look_in(s, i->home);
 	} else if (i->n_arguments == 2) {
-		store_list_systems(s->txn, s->arena, look_in_system, s);
+		store_list_systems(s->txn, look_in_system, s);
 	} else if (mc_service_id_canonical(s->arena, i->mc_service_id, &canonical, NULL) &&
 		   store_get_owner(s->txn, s->arena, canonical, &owner)) {
 		s->mc_id = owner.mc_id;
@@ -273,7 +334,7 @@ int users_show(const struct inspect *i)
 	bool opened = status == OK && sink_open(&to, i->json);
 	if (opened) {
 		find(&search, i);
-		status = end_read(search.txn, &e);
+		status = inspect_end(search.txn, &e);
 		if (!sink_close(&to) && status == OK)
 			status = error_set(&e, ERR_SYSTEM, "standard output cannot be written");
 		if (status == OK && to.n == 0)
@@ -283,114 +344,5 @@ int users_show(const struct inspect *i)
 	arena_free(search.arena);
 	if (status != OK && e.text[0])
 		fprintf(stderr, "acms: %s\n", e.text);
-	return status == OK && opened ? EXIT_GOOD : EXIT_BAD;
-}
-
-/* --- import --- */
-
-/* A setup of local users from..to, with this system itself as their home. */
-static bool make_setup(struct arena *a, const struct users *u, size_t from, size_t to,
-		       struct str own, struct setup *out)
-{
-	struct limits limits = { .max_mc_ids = IMPORT_USERS, .max_mc_service_ids_per_mc_id = UINT32_MAX,
-				 .max_mc_system_ids = 1 };
-	size_t first_id = u->items[from].first, last_id = u->items[to - 1].first + u->items[to - 1].n;
-	struct setup_request r = { .n_mc_system_ids = 1, .n_mc_ids = to - from,
-				   .n_service_ids = last_id - first_id };
-	uint8_t random[10];
-	r.mc_system_ids = arena_alloc(a, sizeof *r.mc_system_ids);
-	r.mc_ids = arena_array(a, r.n_mc_ids, sizeof *r.mc_ids);
-	r.service_ids = arena_array(a, r.n_service_ids, sizeof *r.service_ids);
-	if (!r.mc_system_ids || !r.mc_ids || !r.service_ids || crypto_random(random, 10) != OK)
-		return false;
-	r.request_id = request_id_make(clock_wall_ms(), random);
-	r.mc_system_ids[0] = own;
-	for (size_t i = from; i < to; i++)
-		r.mc_ids[i - from] = u->items[i].mc_id;
-	for (size_t i = first_id; i < last_id; i++)
-		r.service_ids[i - first_id] = u->ids[i].entry;
-	return setup_check(a, &r, &limits, out).cause == CAUSE_NO_CAUSE;
-}
-
-static void report_verdict(const struct verdict *v)
-{
-	char id[300];
-	fprintf(stderr, "acms: %s: %s\n", cause_name(v->cause), cause_text(v->cause));
-	for (size_t i = 0; i < v->n_identities; i++)
-		fprintf(stderr, "acms: %s\n",
-			text_escape(v->identities[i].mc_service_id.ptr ?
-					    v->identities[i].mc_service_id : v->identities[i].mc_id,
-				    id, sizeof id));
-}
-
-static enum status commit_growing(struct store *s, struct commit_job *job, struct error *e)
-{
-	enum status status;
-	do {
-		struct store_txn *t;
-		status = store_begin_write(s, &t, e);
-		if (status == OK) {
-			commit_setup(t, job, clock_wall_ms());
-			status = store_commit(t, e);
-		}
-	} while (status == ERR_STORE_FULL && store_grow(s, e) == OK);
-	return status;
-}
-
-/* The batch from..to in one transaction. */
-static bool import_batch(struct store *s, const struct users *u, size_t from, size_t to)
-{
-	struct error e = { ERR_MEMORY, "out of memory" };
-	struct arena *a = arena_new(0);
-	struct commit_job job = { .home = store_mc_system_id(s), .certificate = STR("local import"),
-				  .most_users = UINT64_MAX };
-	bool good = a && make_setup(a, u, from, to, job.home, &job.setup) &&
-		    commit_growing(s, &job, &e) == OK;
-	if (!good)
-		fprintf(stderr, "acms: %s\n", e.text);
-	else if (job.verdict.cause != CAUSE_NO_CAUSE)
-		report_verdict(&job.verdict);
-	good = good && job.verdict.cause == CAUSE_NO_CAUSE;
-	arena_free(job.work);
-	arena_free(a);
-	return good;
-}
-
-static bool import_all(struct store *s, const struct users *u)
-{
-	for (size_t from = 0; from < u->n; from += IMPORT_USERS) {
-		size_t to = u->n - from > IMPORT_USERS ? from + IMPORT_USERS : u->n;
-		if (!import_batch(s, u, from, to)) {
-			fprintf(stderr, "acms: %zu of %zu users imported\n", from, u->n);
-			return false;
-		}
-	}
-	printf("%zu local users imported\n", u->n);
-	return true;
-}
-
-int users_import(const struct inspect *i)
-{
-	struct users users;
-	struct arena *a = arena_new(0);
-	FILE *in = i->n_arguments == 2 ? fopen(i->arguments[1], "rb") : NULL;
-	struct store *s = NULL;
-	if (i->n_arguments != 2) {
-		fprintf(stderr, "acms users import: give a file\n");
-		arena_free(a);
-		return EXIT_USAGE;
-	}
-	users_init(&users, a, i->arguments[1], stderr);
-	if (!in)
-		fprintf(stderr, "acms: %s: %s\n", i->arguments[1], strerror(errno));
-	else if (a)
-		users_read(&users, in, USERS_GUESS);
-	bool good = in && a && users_check(&users) && (s = inspect_open(i, STORE_WRITE)) &&
-		    import_all(s, &users);
-	if (in)
-		fclose(in);
-	store_close(s);
-	users_free(&users);
-	arena_free(a);
-	return good ? EXIT_GOOD : EXIT_BAD;
+	return status == OK && opened && !search.outside ? EXIT_GOOD : EXIT_BAD;
 }

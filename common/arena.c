@@ -27,15 +27,38 @@ struct arena *arena_new(size_t budget)
 	return a;
 }
 
+static void free_blocks(struct block *b)
+{
+	for (struct block *older; b; b = older) {
+		older = b->older;
+		free(b);
+	}
+}
+
 void arena_free(struct arena *a)
 {
 	if (!a)
 		return;
-	for (struct block *b = a->newest, *older; b; b = older) {
-		older = b->older;
-		free(b);
-	}
+	free_blocks(a->newest);
 	free(a);
+}
+
+/* The newest block is kept, unless it was made for something large. */
+void arena_reset(struct arena *a)
+{
+	struct block *b = a->newest;
+	a->taken = 0;
+	if (!b)
+		return;
+	free_blocks(b->older);
+	b->older = NULL;
+	if (b->size > BLOCK_MAX) {
+		free(b);
+		a->newest = NULL;
+		return;
+	}
+	memset(b->data, 0, b->used);
+	b->used = 0;
 }
 
 static struct block *add_block(struct arena *a, size_t n)

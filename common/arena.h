@@ -12,6 +12,8 @@ struct arena;
 
 struct arena *arena_new(size_t budget);
 void arena_free(struct arena *a); /* NULL is fine */
+/* Drops all that is in it; its memory is used again. For loops over many records. */
+void arena_reset(struct arena *a);
 
 /* Zeroed, aligned for any type; NULL when the budget or the machine has no more. n may be 0. */
 void *arena_alloc(struct arena *a, size_t n);

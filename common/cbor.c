@@ -14,10 +14,14 @@ struct cbor_writer cbor_writer_new(struct arena *a, size_t size)
 	return w;
 }
 
+/* n == 0: there was no room. It sticks. */
 static void advance(struct cbor_writer *w, size_t n)
 {
-	if (n > 0)
-		w->at += n;
+	if (!w->start || n == 0) {
+		*w = (struct cbor_writer){ 0 };
+		return;
+	}
+	w->at += n;
 	w->left -= n;
 }
 
@@ -48,11 +52,11 @@ void cbor_put_array(struct cbor_writer *w, size_t items)
 
 static void put_raw(struct cbor_writer *w, const void *bytes, size_t n)
 {
-	if (n > w->left)
+	if (n == 0)
 		return;
-	if (n)
+	if (n <= w->left)
 		memcpy(w->at, bytes, n);
-	advance(w, n);
+	advance(w, n <= w->left ? n : 0);
 }
 
 void cbor_put_bytes(struct cbor_writer *w, const void *bytes, size_t n)

@@ -97,8 +97,7 @@ static void on_start(evutil_socket_t fd, short what, void *context)
 {
 	struct conn *c = context;
 	char port[8];
-	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM,
-					 .ai_flags = EVUTIL_AI_ADDRCONFIG };
+	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM };
 	(void)fd, (void)what;
 	event_free(c->raw);
 	c->raw = NULL;

@@ -2,11 +2,60 @@
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <stdbool.h>
+#include <stdlib.h>
 
 enum status crypto_sha256(struct str data, uint8_t digest[32])
 {
 	return EVP_Digest(data.ptr, data.len, digest, NULL, EVP_sha256(), NULL) == 1 ? OK :
 										       ERR_SYSTEM;
+}
+
+struct crypto_sum {
+	EVP_MD_CTX *context;
+	bool bad;
+};
+
+static bool sum_start(struct crypto_sum *sum)
+{
+	sum->bad = EVP_DigestInit_ex(sum->context, EVP_sha256(), NULL) != 1;
+	return !sum->bad;
+}
+
+struct crypto_sum *crypto_sum_new(void)
+{
+	struct crypto_sum *sum = calloc(1, sizeof *sum);
+	if (sum && (sum->context = EVP_MD_CTX_new()) && sum_start(sum))
+		return sum;
+	crypto_sum_free(sum);
+	return NULL;
+}
+
+struct crypto_sum *crypto_sum_copy(const struct crypto_sum *sum)
+{
+	struct crypto_sum *copy = sum ? crypto_sum_new() : NULL;
+	if (copy)
+		copy->bad = sum->bad || EVP_MD_CTX_copy_ex(copy->context, sum->context) != 1;
+	return copy;
+}
+
+void crypto_sum_add(struct crypto_sum *sum, const void *data, size_t n)
+{
+	sum->bad |= EVP_DigestUpdate(sum->context, data, n) != 1;
+}
+
+enum status crypto_sum_end(struct crypto_sum *sum, uint8_t digest[32])
+{
+	bool good = !sum->bad && EVP_DigestFinal_ex(sum->context, digest, NULL) == 1;
+	return sum_start(sum) && good ? OK : ERR_SYSTEM;
+}
+
+void crypto_sum_free(struct crypto_sum *sum)
+{
+	if (!sum)
+		return;
+	EVP_MD_CTX_free(sum->context);
+	free(sum);
 }
 
 enum status crypto_random(uint8_t *out, size_t n)

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,10 +51,13 @@ static void on_again(evutil_socket_t fd, short what, void *context)
 	l->paused = false;
 }
 
-/* Somebody has to wait; rather one who has not shown a certificate yet. */
+/* If somebody is at the door, somebody has to wait; rather one who has not shown a certificate yet. */
 static void make_room(struct listener *l, const char *why)
 {
 	struct conn *longest = TAILQ_FIRST(&l->loop->handshakes);
+	struct pollfd door = { .fd = l->fd, .events = POLLIN };
+	if (poll(&door, 1, 0) != 1)
+		return;
 	if (longest)
 		conn_bury(longest, CONN_END_TIMEOUT, "made room for others before its TLS handshake was done");
 	else

@@ -173,10 +173,12 @@ static void watch(struct conn *c)
 {
 	if (c->dead || c->closing || !c->opened)
 		return;
-	if (c->paused || c->choked || c->deaf)
-		bufferevent_disable(c->bev, EV_READ);
-	else
+	if (!c->paused && !c->choked && !c->deaf) {
 		bufferevent_enable(c->bev, EV_READ);
+		return;
+	}
+	bufferevent_disable(c->bev, EV_READ);
+	clear_deadline(c); /* that a frame does not come while we do not read is not the peer's slowness */
 }
 
 static bool listening(const struct conn *c)
@@ -231,6 +233,14 @@ static void on_read(struct bufferevent *bev, void *context)
 		;
 }
 
+static void read_on(struct conn *c)
+{
+	watch(c);
+	/* What is buffered already does not make the socket readable. */
+	if (listening(c) && c->opened)
+		bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+}
+
 static void on_write(struct bufferevent *bev, void *context)
 {
 	struct conn *c = context;
@@ -241,7 +251,7 @@ static void on_write(struct bufferevent *bev, void *context)
 		linger(c, CONN_END_LOCAL, "closed");
 	else if (c->choked) {
 		c->choked = false;
-		conn_resume(c);
+		read_on(c);
 	}
 }
 
@@ -291,10 +301,7 @@ void conn_pause(struct conn *c)
 void conn_resume(struct conn *c)
 {
 	c->paused = false;
-	watch(c);
-	/* What is buffered already does not make the socket readable. */
-	if (listening(c) && c->opened)
-		bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+	read_on(c);
 }
 
 /* --- TLS --- */
@@ -312,10 +319,17 @@ static void on_opened(struct conn *c)
 	watch(c);
 }
 
+/* 0: none. libevent puts bare SSL_ERROR_ numbers among OpenSSL's errors. */
+static unsigned long openssl_error(const struct conn *c)
+{
+	unsigned long code = bufferevent_get_openssl_error(c->bev);
+	return code > UINT8_MAX ? code : 0;
+}
+
 static void on_broken(struct conn *c, short what, int system_error)
 {
 	struct error e;
-	unsigned long code = bufferevent_get_openssl_error(c->bev);
+	unsigned long code = openssl_error(c);
 	if ((what & BEV_EVENT_EOF) && c->opened) {
 		bool inside = evbuffer_get_length(bufferevent_get_input(c->bev)) > 0;
 		conn_bury(c, inside ? CONN_END_TRUNCATED : CONN_END_CLOSED,
@@ -328,7 +342,7 @@ static void on_broken(struct conn *c, short what, int system_error)
 	else if (code == 0 && strcmp(e.text, "the connection broke") == 0)
 		error_set(&e, ERR_SYSTEM, "closed by the other end during the TLS handshake");
 	if (c->accepted && !c->opened) /* so that our alert arrives */
-		linger(c, CONN_END_FAILED, e.text);
+		linger(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
 	else
 		conn_bury(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
 }

@@ -451,6 +451,46 @@ struct str setup_content(struct arena *a, const struct setup *s)
 	return (struct str){ (const char *)start, size };
 }
 
+/* --- copies --- */
+
+static bool copy_user(struct arena *a, const struct setup_user *from, struct user_service_id *ids,
+		      struct setup_user *to)
+{
+	bool good = true;
+	*to = *from;
+	to->mc_id = arena_str(a, from->mc_id);
+	to->service_ids = ids;
+	good &= to->mc_id.ptr != NULL;
+	for (size_t i = 0; i < from->n_service_ids; i++) {
+		ids[i].service = from->service_ids[i].service;
+		ids[i].mc_service_id = arena_str(a, from->service_ids[i].mc_service_id);
+		good &= ids[i].mc_service_id.ptr != NULL;
+	}
+	return good;
+}
+
+bool setup_copy(struct arena *a, const struct setup *setup, struct setup *out)
+{
+	struct setup_user *users = arena_array(a, setup->n_users, sizeof *users);
+	struct user_service_id *ids = arena_array(a, setup->n_service_ids, sizeof *ids);
+	struct str *targets = arena_array(a, setup->n_targets, sizeof *targets);
+	bool good = users && ids && targets;
+	*out = *setup;
+	out->users = users;
+	out->targets = targets;
+	out->home_acmc_id = arena_str(a, setup->home_acmc_id);
+	good &= !setup->home_acmc_id.ptr || out->home_acmc_id.ptr;
+	for (size_t i = 0; good && i < setup->n_users; i++) {
+		good = copy_user(a, &setup->users[i], ids, &users[i]);
+		ids += setup->users[i].n_service_ids;
+	}
+	for (size_t i = 0; good && i < setup->n_targets; i++) {
+		targets[i] = arena_str(a, setup->targets[i]);
+		good = targets[i].ptr != NULL;
+	}
+	return good;
+}
+
 /* --- messages --- */
 
 /* The lists of a well-formed setup, flat again. */

@@ -170,6 +170,9 @@ enum cause setup_times_check(const struct setup *setup, uint64_t now_ms, bool fr
  */
 struct str setup_content(struct arena *a, const struct setup *setup);
 
+/* With everything that it points to, in the arena. False: it is spent. */
+bool setup_copy(struct arena *a, const struct setup *setup, struct setup *out);
+
 /*
  * The request that a home ACMS sends to one partner: without part and parts; for a partner of version 1 expires_ms is
  * to be set to 0. Lists from the arena. False: arena spent.

@@ -223,6 +223,7 @@ const void *tls_recheck(SSL *ssl, struct tls_context *c, struct error *e)
 	if (judge_chain(SSL_CTX_get_ex_data(c->ctx, judge_index), leaf, SSL_get_peer_cert_chain(ssl),
 			state) != X509_V_OK)
 		error_set(e, ERR_TLS, "%s", state->why);
+	ERR_clear_error();
 	return state->owner;
 }
 

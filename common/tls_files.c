@@ -46,9 +46,10 @@ static enum status load_chain(struct tls_identity *i, const char *file, struct e
 		if (!sk_X509_push(i->chain, x))
 			X509_free(x);
 	}
-	if (!i->leaf || !i->chain)
-		status = error_set(e, ERR_TLS, "%s: no PEM certificate in it: %s", file,
-				   openssl_reason());
+	unsigned long last = ERR_peek_last_error();
+	if (!i->leaf || !i->chain || ERR_GET_REASON(last) != PEM_R_NO_START_LINE)
+		status = error_set(e, ERR_TLS, "%s: %s PEM certificate in it: %s", file,
+				   i->leaf ? "a bad" : "no", openssl_reason());
 	ERR_clear_error(); /* the end of the file is one, too */
 	BIO_free(in);
 	return status;

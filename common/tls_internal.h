@@ -46,7 +46,7 @@ struct peer_state {
 /* Judges a chain; fills in *state, and returns an X509_V_ code. */
 int judge_chain(const struct judge *j, X509 *leaf, STACK_OF(X509) *untrusted,
 		struct peer_state *state);
-/* "URI:...", "DNS:..." of the first name in the certificate, escaped. */
+/* "URI:...", "DNS:..." of the first name in the certificate, or "(no name; subject CN=...)", escaped. */
 void certificate_name(X509 *x, char *out, size_t size);
 /* Whether one of its names is this one. */
 bool certificate_has_name(X509 *x, const char *expected);

@@ -92,10 +92,23 @@ bool certificate_has_name(X509 *x, const char *expected)
 	return has;
 }
 
+/* For certificates that have no other name: most authorities'. */
+static void subject(X509 *x, char *out, size_t size)
+{
+	BIO *text = BIO_new(BIO_s_mem());
+	char *line = NULL, escaped[256];
+	long n = 0;
+	if (text && X509_NAME_print_ex(text, X509_get_subject_name(x), 0, XN_FLAG_RFC2253) > 0)
+		n = BIO_get_mem_data(text, &line);
+	snprintf(out, size, "(no name; subject %s)",
+		 n > 0 ? text_escape((struct str){ line, (size_t)n }, escaped, sizeof escaped) : "none");
+	BIO_free(text);
+}
+
 void certificate_name(X509 *x, char *out, size_t size)
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(x, NID_subject_alt_name, NULL, NULL);
-	snprintf(out, size, "(no name)");
+	subject(x, out, size);
 	for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
 		const char *prefix;
 		struct str value = name_value(sk_GENERAL_NAME_value(names, i), &prefix);

@@ -18,6 +18,7 @@ struct users_user {
 	unsigned line;
 	size_t first, n; /* its MC service IDs, in struct users */
 	uint64_t revision; /* 0: not given */
+	struct str home;   /* of acms users export; STR_NONE: not given */
 	struct validity validity;
 };
 

@@ -5,7 +5,7 @@
 /*
  * {"users": [{"mc_id": "...", "mc_service_ids": [{"service": "mcptt", "mc_service_id": "sip:..."}],
  *             "revision": 3, "not_before": "...", "not_after": "..."}]}
- * or the bare list. What else acmc users prints is skipped.
+ * or the bare list. What else acmc users and acms users print is skipped, but for "home", which is kept.
  */
 
 enum place { AT_TOP, IN_TOP_MAP, IN_USERS, IN_USER, IN_IDS, IN_ID, AT_END, PLACES };
@@ -18,7 +18,7 @@ struct reader {
 	bool skipping;   /* the value of a key that is wrong */
 	size_t skip_depth;
 	unsigned user_line;
-	struct str mc_id; /* ptr NULL: not given yet */
+	struct str mc_id, home; /* ptr NULL: not given yet */
 	struct {
 		struct str text; /* ptr NULL: not given */
 		unsigned line;
@@ -49,7 +49,7 @@ static bool open_map(struct reader *r, unsigned line)
 	} else if (r->place == IN_USERS) {
 		r->place = IN_USER;
 		r->user_line = line;
-		r->mc_id = r->revision.text = r->not_before.text = r->not_after.text = STR_NONE;
+		r->mc_id = r->home = r->revision.text = r->not_before.text = r->not_after.text = STR_NONE;
 		r->n_ids = 0;
 	} else if (r->place == IN_IDS) {
 		r->place = IN_ID;
@@ -74,7 +74,10 @@ static bool open_array(struct reader *r, unsigned line)
 
 static void end_user(struct reader *r)
 {
+	size_t before = r->users->n;
 	users_add(r->users, r->user_line, r->mc_id);
+	if (r->users->n > before)
+		r->users->items[before].home = r->home;
 	for (size_t i = 0; i < r->n_ids; i++)
 		users_add_id(r->users, r->ids[i].line, r->ids[i].service, r->ids[i].mc_service_id);
 	users_set_revision(r->users, r->revision.line, r->revision.text);
@@ -117,14 +120,14 @@ static bool end_map(struct reader *r, unsigned line)
 
 static bool take_key(struct reader *r, struct str key, unsigned line)
 {
-	static const char *const known[PLACES][6] = {
+	static const char *const known[PLACES][7] = {
 		[IN_TOP_MAP] = { "users" },
-		[IN_USER] = { "mc_id", "mc_service_ids", "revision", "not_before", "not_after" },
+		[IN_USER] = { "mc_id", "mc_service_ids", "revision", "not_before", "not_after", "home" },
 		[IN_ID] = { "service", "mc_service_id" },
 	};
-	static const char *const skipped[PLACES][6] = {
+	static const char *const skipped[PLACES][7] = {
 		[IN_TOP_MAP] = { "mc_system_id", "believed", "exit_code", "failure" },
-		[IN_USER] = { "vouched", "changed", "by" },
+		[IN_USER] = { "vouched", "changed", "by", "created", "request_id" },
 	};
 	char shown[80];
 	for (size_t i = 0; known[r->place][i]; i++) {
@@ -174,6 +177,8 @@ static bool take_text(struct reader *r, struct str text, unsigned line)
 		if (!r->id.service)
 			users_mistake(r->users, line, "%s: unknown service; known are mcptt, mcvideo, mcdata",
 				      text_escape(text, shown, sizeof shown));
+	} else if (r->place == IN_USER && key_is(r, "home")) {
+		r->home = copy;
 	} else if (r->place == IN_USER && key_is(r, "not_before")) {
 		r->not_before.text = copy;
 		r->not_before.line = line;

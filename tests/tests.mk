@@ -35,6 +35,11 @@ test-valgrind: deps-test all $(addprefix $(BUILD)/tests/,$(UNIT))
 	@UNIT_WRAPPER="$(VALGRIND)" tests/unit/run $(BUILD) $(UNIT)
 	@ACX_VALGRIND="$(VALGRIND)" BUILD=$(BUILD) $(PYTEST) tests/blackbox/test_setup.py
 
+## make test-model    the exchange between home and partner, with crashes and losses, checked by spin (2 min)
+.PHONY: test-model
+test-model: deps-test
+	@tests/model/run
+
 ## make fuzz          FUZZ_SECONDS (30) of each fuzz target, with libFuzzer
 FUZZ_SECONDS ?= 30
 fuzz: deps-test $(BUILD)/gen/proto/acx.pb-c.h
@@ -53,6 +58,6 @@ fuzz: deps-test $(BUILD)/gen/proto/acx.pb-c.h
 ## make lint          shell scripts and man pages; and everything under clang, too
 lint: deps-test check-includes
 	shellcheck -S warning deploy/acx-pki deploy/demo deploy/install-packages deploy/compose-setup tests/compose/run tests/check-includes \
-		tests/unit/run tests/golden/cli/run .ci/run
+		tests/unit/run tests/golden/cli/run tests/model/run .ci/run
 	mandoc -Tlint -Wwarning deploy/acx-pki.1 acms/acms.8 acms/acms.yaml.5 acmc/acmc.1
 	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang all

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from acx_peer import FakePartner, Link, frame, hello, limits, new_id, pb, request, true_response
+from acx_peer import FakePartner, agree, hello, limits, new_id, now_ms, pb, request, silent, twice
 from systems import acmc, wait_for
 
 USER = {"uma@police.example": [(1, "sip:uma@police.example")]}
@@ -81,20 +81,24 @@ def test_authorisation_of_the_acmc(world):
 
 
 def test_a_partner_that_is_down(federation):
-    """'a partner that is down ... a defined response for that partner alone' and back again"""
+    """'a partner that is down ... a defined response for that partner alone', when its time is over; and back again"""
     home, fire = federation.home, federation.fire
     fire.stop()
     client = home.client(home.admin)
-    answers = client.setup_all(["fire.example", "rail.example"], USER)
-    assert answers["fire.example"].cause == pb.PARTNER_UNREACHABLE and answers["rail.example"].result
-    assert "Connection refused" in answers["fire.example"].detail
+    client.send(request(["fire.example", "rail.example"], USER, expires=now_ms(2)))
+    first = client.response()
+    assert first.mc_system_id == "rail.example" and first.result
+    delayed = client.indication(pb.DELAYED)
+    assert delayed.mc_system_id == "fire.example" and "Connection refused" in delayed.detail
+    late = client.response()
+    assert late.cause == pb.PARTNER_UNREACHABLE and "Connection refused" in late.detail
     fire.start()
     assert client.setup(["fire.example"], USER).result
 
 
 def test_a_partner_sees_only_its_own_mc_system_id(world):
-    home, partner = home_with(world, "fire.example", lambda link, r: link.send(true_response(r, "fire.example")))
-    fake_rail = fake(world, home, "rail.example", lambda link, r: link.send(true_response(r, "rail.example")))
+    home, partner = home_with(world, "fire.example", agree)
+    fake_rail = fake(world, home, "rail.example", agree)
     home.reload()
     request_id = new_id()
     answers = home.client(home.admin).setup_all(["rail.example", "fire.example"], USER, request_id=request_id)
@@ -109,67 +113,28 @@ def test_responses_are_passed_on_as_they_arrive(world):
 
     def slow(link, r):
         release.wait(20)
-        link.send(true_response(r, "slow.example"))
+        agree(link, r)
 
     home, _ = home_with(world, "slow.example", slow)
-    fake(world, home, "fast.example", lambda link, r: link.send(true_response(r, "fast.example")))
+    fake(world, home, "fast.example", agree)
     home.reload()
     client = home.client(home.admin)
     client.send(request(["slow.example", "fast.example"], USER))
-    assert client.receive().mc_service_user_setup_response.mc_system_id == "fast.example"
+    assert client.response().mc_system_id == "fast.example"
     release.set()
-    assert client.receive().mc_service_user_setup_response.mc_system_id == "slow.example"
-
-
-def nonsense(change):
-    def script(link: Link, r):
-        message = true_response(r, "fake.example")
-        change(message.mc_service_user_setup_response)
-        link.send(message)
-    return script
-
-
-def set_field(name, value):
-    return nonsense(lambda r: setattr(r, name, value))
-
-
-@pytest.mark.parametrize("script, cause", [
-    (set_field("mc_system_id", "rail.example"), pb.PARTNER_PROTOCOL_ERROR),
-    (set_field("origin", pb.HOME_ACMS), pb.PARTNER_PROTOCOL_ERROR),
-    (set_field("cause", pb.MC_SERVICE_ID_IN_USE), pb.PARTNER_PROTOCOL_ERROR),
-    (nonsense(lambda r: r.ClearField("mc_id_list")), pb.PARTNER_PROTOCOL_ERROR),
-    (nonsense(lambda r: r.mc_id_list.append("else@police.example")), pb.PARTNER_PROTOCOL_ERROR),
-    (nonsense(lambda r: r.ClearField("result")), pb.PARTNER_PROTOCOL_ERROR),
-    (lambda link, r: link.send_raw(frame(b"\xff\xff\xff")), pb.PARTNER_PROTOCOL_ERROR),
-    (lambda link, r: link.send_raw(b"\x7f\xff\xff\xff"), pb.PARTNER_PROTOCOL_ERROR),
-    (lambda link, r: link.sock.close(), pb.PARTNER_CONNECTION_LOST),
-    (lambda link, r: (link.send_raw(b"\0\0\1\0half"), link.sock.unwrap()), pb.PARTNER_CONNECTION_LOST),
-    (lambda link, r: None, pb.PARTNER_TIMEOUT),
-    (set_field("request_id", b"0123456789abcdef"), pb.PARTNER_TIMEOUT),  # an answer to nothing is dropped
-])
-def test_a_partner_that_answers_nonsense_or_not_at_all(world, script, cause):
-    home = world.system("police.example")
-    home.config["limits"]["partner_timeout"] = "1 s"
-    home.admin = home.acmc()
-    fake(world, home, "fake.example", script)
-    fake(world, home, "good.example", lambda link, r: link.send(true_response(r, "good.example")))
-    home.start()
-    answers = home.client(home.admin).setup_all(["fake.example", "good.example"], USER)
-    assert answers["fake.example"].cause == cause and not answers["fake.example"].result
-    assert answers["good.example"].result
+    assert client.response().mc_system_id == "slow.example"
 
 
 def test_a_partner_that_answers_twice(world):
-    def twice(link, r):
-        for _ in range(2):
-            link.send(true_response(r, "fake.example"))
-
-    home, _ = home_with(world, "fake.example", twice)
+    """'A response that nobody waits for (late) is dropped.'"""
+    home, partner = home_with(world, "fake.example", twice)
     client = home.client(home.admin)
     assert client.setup(["fake.example"], USER).result
-    client.ping()
+    agree(partner.links[0], partner.requests[0])
     home.wait_log("nobody waits for")
+    client.ping()
     assert client.setup(["fake.example"], USER).result
+    assert len(partner.links) == 1
 
 
 def test_limits_of_the_partner_are_kept(world):
@@ -179,7 +144,7 @@ def test_limits_of_the_partner_are_kept(world):
     def script(link, r):
         seen.append(time.monotonic())
         time.sleep(0.2)
-        link.send(true_response(r, "fake.example"))
+        agree(link, r)
 
     home, partner = home_with(world, "fake.example", script, greeting=greeting)
     client = home.client(home.admin)
@@ -187,38 +152,34 @@ def test_limits_of_the_partner_are_kept(world):
     assert client.setup(["fake.example"], three).cause == pb.PARTNER_LIMIT
     for i in range(3):
         client.send(request(["fake.example"], {f"u{i}@police.example": []}))
-    assert all(client.receive().mc_service_user_setup_response.result for _ in range(3))
+    assert all(client.response().result for _ in range(3))
     assert all(b - a > 0.15 for a, b in zip(seen, seen[1:]))
 
 
 @pytest.mark.parametrize("greeting", [
-    hello("other.example"), hello("fake.example", version_min=2, version_max=3),
+    hello("other.example"), hello("fake.example", version_min=3, version_max=4),
     hello("fake.example", limits=limits(max_frame_bytes=100)), hello(None)])
 def test_a_partner_with_a_bad_hello_is_not_used(world, greeting):
-    home, partner = home_with(world, "fake.example", lambda link, r: None, greeting=greeting)
-    answer = home.client(home.admin).setup(["fake.example"], USER)
+    home, partner = home_with(world, "fake.example", silent, greeting=greeting)
+    answer = home.client(home.admin).setup(["fake.example"], USER, expires=now_ms(1))
     assert answer.cause == pb.PARTNER_UNREACHABLE and not partner.requests
 
 
 def test_same_id_twice_at_once_is_not_mixed_up(world):
+    """5.5: 'the same request ID came with other content', while the first is still under way"""
     waiting = []
-
-    def script(link, r):
-        waiting.append((link, r))
-
-    home, partner = home_with(world, "fake.example", script)
+    home, partner = home_with(world, "fake.example", lambda link, r: waiting.append((link, r)))
     one, two = home.client(home.admin), home.client(home.admin)
     request_id = new_id()
     one.send(request(["fake.example"], {"one@police.example": []}, request_id=request_id))
     wait_for(lambda: len(waiting) == 1, "the first request")
-    two.send(request(["fake.example"], {"two@police.example": []}, request_id=request_id))
+    other = two.setup(["fake.example"], {"two@police.example": []}, request_id=request_id)
+    assert other.cause == pb.REQUEST_ID_REUSED and other.origin == pb.HOME_ACMS
+    assert list(other.mc_id_list) == ["two@police.example"]
+    agree(*waiting[0])
+    assert list(one.response().mc_id_list) == ["one@police.example"]
     two.ping()
-    assert len(waiting) == 1  # the second waits at home
-    waiting[0][0].send(true_response(waiting[0][1], "fake.example"))
-    assert list(one.receive().mc_service_user_setup_response.mc_id_list) == ["one@police.example"]
-    wait_for(lambda: len(waiting) == 2, "the second request")
-    waiting[1][0].send(true_response(waiting[1][1], "fake.example"))
-    assert list(two.receive().mc_service_user_setup_response.mc_id_list) == ["two@police.example"]
+    assert len(partner.requests) == 1
 
 
 def test_an_administrator_who_leaves_harms_nobody(world):
@@ -227,7 +188,7 @@ def test_an_administrator_who_leaves_harms_nobody(world):
     def script(link, r):
         entered.set()
         release.wait(20)
-        link.send(true_response(r, "fake.example"))
+        agree(link, r)
 
     home, _ = home_with(world, "fake.example", script)
     gone = home.client(home.admin)
@@ -240,7 +201,7 @@ def test_an_administrator_who_leaves_harms_nobody(world):
 
 
 def test_acmc_shows_what_came_and_what_did_not(world):
-    home, _ = home_with(world, "fake.example", lambda link, r: None)
+    home, _ = home_with(world, "fake.example", silent)
     home.config["limits"]["partner_timeout"] = "60 s"
     home.reload()
     result = acmc(home.acmc_config(home.admin), "--timeout", "1", "--to", "fake.example,nobody.example",

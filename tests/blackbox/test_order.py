@@ -101,7 +101,7 @@ def test_the_same_id_twice_in_one_burst(pair):
     other = request(FIRE, {f"b{U}": []}, request_id=request_id)
     for message in (same, same, other, same):
         c.send(message)
-    answers = [c.receive().mc_service_user_setup_response for _ in range(4)]
+    answers = [c.response() for _ in range(4)]
     assert sorted((a.result, a.cause) for a in answers) == [(False, pb.REQUEST_ID_REUSED)] + [(True, pb.NO_CAUSE)] * 3
     assert {m: u["revision"] for (_, m), u in fire.users().items()} == {f"a{U}": 1}
 
@@ -137,7 +137,7 @@ def test_many_want_the_same_identity_at_once(pair):
         messages = [request(FIRE, {f"u{n}-{i}{U}": [(1, f"sip:n{i}{U}")], f"v{n}-{i}{U}": []}) for i in range(100)]
         for m in messages:
             c.send(m)
-        answers = [c.receive().mc_service_user_setup_response for _ in messages]
+        answers = [c.response() for _ in messages]
         assert {a.cause for a in answers} <= {pb.NO_CAUSE, pb.MC_SERVICE_ID_IN_USE}
         won[n] = sum(a.result for a in answers)
 

@@ -2,7 +2,7 @@
 
 import signal
 
-from acx_peer import new_id, pb, request
+from acx_peer import new_id, now_ms, pb, request
 from systems import wait_for
 
 
@@ -114,10 +114,11 @@ def test_a_refusal_is_repeated_too(federation):
 
 def test_pipelined_requests_are_all_answered_and_all_stored(federation):
     client = as_home(federation.fire, federation.home)
-    messages = [request(["fire.example"], {f"pipe{i}@police.example": [(1, f"sip:pipe{i}@police.example")]})
+    messages = [request(["fire.example"], {f"pipe{i}@police.example": [(1, f"sip:pipe{i}@police.example")]},
+                        expires=now_ms(3600))
                 for i in range(200)]
     client.send_raw(b"".join(len(p).to_bytes(4, "big") + p for p in (m.SerializeToString() for m in messages)))
-    answers = {client.receive().mc_service_user_setup_response.request_id for _ in messages}
+    answers = {client.response().request_id for _ in messages}
     assert answers == {m.mc_service_user_setup_request.request_id for m in messages}
     assert sum(m.startswith("pipe") for _, m in federation.fire.users()) == 200
 
@@ -141,7 +142,7 @@ def test_what_is_submitted_before_sigterm_is_answered(world):
             break
     try:
         while True:
-            assert client.receive().mc_service_user_setup_response.result
+            assert client.response().result
             answered += 1
     except Exception:  # noqa: BLE001 - the end of the connection
         pass

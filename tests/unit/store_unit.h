@@ -50,9 +50,9 @@ static inline struct store_txn *reading(struct store *s)
 static inline void put_user(struct store_txn *t, struct arena *a, struct str home, const char *mc_id, uint64_t revision)
 {
 	struct user_service_id id = { MC_SERVICE_MCPTT, str_of(arena_printf(a, "sip:%s", mc_id)) };
-	struct user_record r = { revision, &id, 1, 5, 6, { "by" } };
+	struct user_record r = { revision, &id, 1, 5, 6, { "by" }, { 0, 0 } };
 	struct owner_record owner = { home, str_of(mc_id) };
-	store_put_user(t, a, home, str_of(mc_id), &r);
+	store_put_user(t, a, STORE_USERS, home, str_of(mc_id), NULL, &r);
 	store_put_owner(t, a, id.mc_service_id, &owner);
 }
 
@@ -62,7 +62,7 @@ static inline uint64_t revision_of(struct store *s, struct str home, const char 
 	struct arena *a = arena_new(0);
 	struct store_txn *t = reading(s);
 	struct user_record r = { .revision = 0 };
-	bool found = store_get_user(t, a, home, str_of(mc_id), &r);
+	bool found = store_get_user(t, a, STORE_USERS, home, str_of(mc_id), &r);
 	assert_int_equal(store_status(t), OK);
 	store_abort(t);
 	arena_free(a);

@@ -43,12 +43,35 @@ static void texts_are_copied_with_a_nul(void **state)
 	arena_free(a);
 }
 
+static void reset_takes_everything_back(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1 << 20);
+	arena_reset(a);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 9; i++) {
+			char *p = arena_alloc(a, 100000);
+			assert_non_null(p);
+			assert_int_equal(p[0] | p[99999], 0); /* zeroed again */
+			memset(p, 'x', 100000);
+		}
+		assert_non_null(arena_alloc(a, 20000));
+		assert_null(arena_alloc(a, 200000));
+		arena_reset(a);
+	}
+	assert_non_null(arena_alloc(a, 1 << 20)); /* a block of its own, which is not kept */
+	arena_reset(a);
+	assert_non_null(arena_alloc(a, 1 << 20));
+	arena_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_zeroed_and_aligned),
 		cmocka_unit_test(the_budget_holds),
 		cmocka_unit_test(texts_are_copied_with_a_nul),
+		cmocka_unit_test(reset_takes_everything_back),
 	};
 	return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
 }

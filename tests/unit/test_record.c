@@ -1,4 +1,4 @@
-// needs: acms/record.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c
+// needs: acms/record.c acms/record_request.c acms/record_audit.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c
 #include "acms/record.h"
 #include "unit.h"
 
@@ -17,7 +17,7 @@ static void golden_vectors(void **state)
 	(void)state;
 	struct arena *a = arena_new(0);
 	struct user_service_id ids[] = { { 1, STR("sip:a") }, { 3, STR("tel:+1") } };
-	struct user_record user = { 2, ids, 2, 1000, 100000, { ID } };
+	struct user_record user = { 2, ids, 2, 1000, 100000, { ID }, { 0, 0 } };
 	struct identity_cause cause = { STR("a"), STR_NONE, CAUSE_INVALID_MC_ID };
 	struct request_record request = { .answered_ms = 5, .cause = CAUSE_INVALID_MC_ID, .identities = &cause, .n_identities = 1 };
 	memset(request.content, 'D', DIGEST_SIZE);

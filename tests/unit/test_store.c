@@ -1,4 +1,4 @@
-// needs: acms/store.c acms/record.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c
+// needs: acms/store.c acms/store_open.c acms/store_txn.c acms/store_requests.c acms/store_audit.c acms/store_lists.c acms/record.c acms/record_request.c acms/record_audit.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c
 #include <fcntl.h>
 #include <lmdb.h>
 #include "common/crypto.h"
@@ -32,7 +32,7 @@ static void put_raw(const char *database, const char *key, size_t key_len, struc
 	MDB_dbi dbi;
 	MDB_val k = { key_len, (void *)key }, v = { value.len, (void *)value.ptr };
 	assert_int_equal(mdb_env_create(&env), 0);
-	assert_int_equal(mdb_env_set_maxdbs(env, 8), 0);
+	assert_int_equal(mdb_env_set_maxdbs(env, 16), 0);
 	assert_int_equal(mdb_env_open(env, directory, 0, 0600), 0);
 	assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
 	assert_int_equal(mdb_dbi_open(txn, database, database ? MDB_CREATE : 0, &dbi), 0);
@@ -124,8 +124,8 @@ static void newer_and_damaged_ones(void **state)
 {
 	(void)state;
 	store_close(open_as(STORE_SERVE, 1 << 20));
-	put_raw("meta", "schema", 6, STR("\x02"));
-	refused(STORE_SERVE, ERR_STORE_VERSION, "schema version 2");
+	put_raw("meta", "schema", 6, STR("\x03"));
+	refused(STORE_SERVE, ERR_STORE_VERSION, "schema version 3");
 	refused(STORE_READ, ERR_STORE_VERSION, "newer acms");
 	put_raw("meta", "schema", 6, STR("\x18\x01")); /* not the shortest form */
 	refused(STORE_READ, ERR_STORE, "store ");
@@ -142,9 +142,9 @@ static void newer_and_damaged_ones(void **state)
 static void newer_with_other_databases(void **state)
 {
 	(void)state;
-	put_raw("meta", "schema", 6, STR("\x02"));
-	refused(STORE_SERVE, ERR_STORE_VERSION, "schema version 2");
-	refused(STORE_READ, ERR_STORE_VERSION, "schema version 2");
+	put_raw("meta", "schema", 6, STR("\x03"));
+	refused(STORE_SERVE, ERR_STORE_VERSION, "schema version 3");
+	refused(STORE_READ, ERR_STORE_VERSION, "schema version 3");
 }
 
 /* --- records --- */
@@ -165,16 +165,16 @@ static void what_is_put_is_found(void **state)
 	put_user(t, a, HOME, "b", 3);
 	store_put_request(t, a, HOME, id, &request);
 	store_put_system(t, a, HOME, &system);
-	assert_true(store_get_user(t, a, HOME, STR("b"), &user)); /* before the commit, too */
+	assert_true(store_get_user(t, a, STORE_USERS, HOME, STR("b"), &user)); /* before the commit, too */
 	assert_int_equal(store_commit(t, NULL), OK);
 	store_close(s);
 	s = open_as(STORE_READ, 0);
 	t = reading(s);
-	assert_true(store_get_user(t, a, HOME, STR("b"), &user));
+	assert_true(store_get_user(t, a, STORE_USERS, HOME, STR("b"), &user));
 	assert_true(store_get_owner(t, a, STR("sip:b"), &owner));
 	assert_true(store_get_request(t, a, HOME, id, &request));
 	assert_true(store_get_system(t, a, HOME, &system));
-	assert_false(store_get_user(t, a, STR("rail.example"), STR("b"), &user));
+	assert_false(store_get_user(t, a, STORE_USERS, STR("rail.example"), STR("b"), &user));
 	assert_false(store_get_owner(t, a, STR("sip:c"), &owner));
 	assert_false(store_get_request(t, a, OWN, id, &request));
 	assert_false(store_get_system(t, a, OWN, &system));
@@ -237,9 +237,9 @@ static void errors_stick(void **state)
 	struct error e;
 	struct store_txn *t = writing(s);
 	put_user(t, a, HOME, "before", 1);
-	assert_false(store_get_user(t, a, HOME, STR("bad"), &user));
+	assert_false(store_get_user(t, a, STORE_USERS, HOME, STR("bad"), &user));
 	assert_int_equal(store_status(t), ERR_STORE);
-	assert_false(store_get_user(t, a, HOME, STR("before"), &user));
+	assert_false(store_get_user(t, a, STORE_USERS, HOME, STR("before"), &user));
 	assert_false(store_get_owner(t, a, STR("sip:before"), &owner));
 	put_user(t, a, HOME, "behind", 1);
 	store_delete_owner(t, STR("sip:before"));
@@ -266,16 +266,16 @@ static void no_key_overflows(void **state)
 	static char longest[MC_ID_MAX + 2];
 	memset(longest, 'x', MC_ID_MAX);
 	struct store_txn *t = writing(s);
-	store_put_user(t, a, (struct str){ longest, MC_SYSTEM_ID_MAX }, str_of(longest), &(struct user_record){ .revision = 7 });
+	store_put_user(t, a, STORE_USERS, (struct str){ longest, MC_SYSTEM_ID_MAX }, str_of(longest), NULL, &(struct user_record){ .revision = 7 });
 	assert_int_equal(store_commit(t, NULL), OK); /* LMDB takes keys of 511 bytes */
 	assert_int_equal(revision_of(s, (struct str){ longest, MC_SYSTEM_ID_MAX }, longest), 7);
 	t = writing(s);
 	longest[MC_ID_MAX] = 'x';
-	assert_false(store_get_user(t, a, HOME, str_of(longest), &user));
+	assert_false(store_get_user(t, a, STORE_USERS, HOME, str_of(longest), &user));
 	assert_int_equal(store_status(t), ERR_STORE);
 	store_abort(t);
 	t = reading(s);
-	assert_false(store_get_user(t, a, str_of(longest), STR("b"), &user));
+	assert_false(store_get_user(t, a, STORE_USERS, str_of(longest), STR("b"), &user));
 	assert_int_equal(store_commit(t, NULL), ERR_STORE);
 	arena_free(a);
 	store_close(s);
@@ -291,7 +291,7 @@ static void a_spent_arena_is_an_error(void **state)
 	put_user(t, a, HOME, "b", 1);
 	assert_int_equal(store_commit(t, NULL), OK);
 	t = reading(s);
-	assert_false(store_get_user(t, spent, HOME, STR("b"), &user));
+	assert_false(store_get_user(t, spent, STORE_USERS, HOME, STR("b"), &user));
 	assert_int_equal(store_commit(t, NULL), ERR_MEMORY); /* not: there is no such user */
 	t = writing(s);
 	store_put_system(t, spent, HOME, &(struct system_record){ 1, STR_NONE });
@@ -317,19 +317,42 @@ static bool list_user(void *context, struct str home, struct str mc_id, const st
 	return l->stop_after == 0 || --l->stop_after > 0;
 }
 
+/* As many pages as it takes, each in a transaction of its own, going on behind the last user of the one before. */
+struct pages {
+	struct listing *listing;
+	struct user_key last;
+	char home[64], mc_id[64];
+	size_t left;
+	bool stopped;
+};
+
+static bool list_page(void *context, struct str home, struct str mc_id, const struct user_record *r)
+{
+	struct pages *p = context;
+	if (p->left-- == 0) {
+		p->stopped = true;
+		return false;
+	}
+	memcpy(p->home, home.ptr, home.len);
+	memcpy(p->mc_id, mc_id.ptr, mc_id.len);
+	p->last = (struct user_key){ { p->home, home.len }, { p->mc_id, mc_id.len } };
+	return list_user(p->listing, home, mc_id, r);
+}
+
 static void listed(struct store *s, struct str home, size_t page, const char *expected)
 {
-	struct arena *a = arena_new(0);
-	struct user_key after = { STR_NONE, STR_NONE };
 	struct listing l = { "", 0 };
+	struct pages p = { .listing = &l, .last = { STR_NONE, STR_NONE } };
 	for (bool more = true; more;) {
 		struct store_txn *t = reading(s);
-		store_list_users(t, a, home, &after, page, &more, list_user, &l);
+		p.left = page;
+		p.stopped = false;
+		more = !store_list_users(t, STORE_USERS, home, &p.last, list_page, &p);
 		assert_int_equal(store_status(t), OK);
+		assert_int_equal(more, p.stopped);
 		store_abort(t);
 	}
 	assert_string_equal(l.text, expected);
-	arena_free(a);
 }
 
 /* Homes that begin alike do not mix; pages neither skip nor repeat. */
@@ -355,9 +378,8 @@ static void users_by_home_and_page(void **state)
 	}
 	struct user_key after = { STR("a.example"), STR("1x") }; /* need not be there */
 	struct listing l = { "", 1 };
-	bool more;
 	t = reading(s);
-	store_list_users(t, a, STR_NONE, &after, 9, &more, list_user, &l); /* stopped by list_user */
+	assert_false(store_list_users(t, STORE_USERS, STR_NONE, &after, list_user, &l)); /* stopped by list_user */
 	assert_string_equal(l.text, "a.example/2 ");
 	store_abort(t);
 	arena_free(a);
@@ -370,15 +392,10 @@ static void a_damaged_user_ends_the_list(void **state)
 	store_close(open_as(STORE_SERVE, 1 << 20));
 	put_raw("users", "no-separator", 12, STR("\xa0"));
 	struct store *s = open_as(STORE_READ, 0);
-	struct arena *a = arena_new(0);
-	struct user_key after = { STR_NONE, STR_NONE };
 	struct listing l = { "", 0 };
-	bool more;
 	struct store_txn *t = reading(s);
-	store_list_users(t, a, STR_NONE, &after, 9, &more, list_user, &l);
-	assert_false(more);
+	assert_false(store_list_users(t, STORE_USERS, STR_NONE, NULL, list_user, &l));
 	assert_int_equal(store_commit(t, NULL), ERR_STORE);
-	arena_free(a);
 	store_close(s);
 }
 
@@ -399,8 +416,8 @@ static void systems_in_order(void **state)
 	struct store_txn *t = writing(s);
 	store_put_system(t, a, STR("b.example"), &(struct system_record){ 2, STR_NONE });
 	store_put_system(t, a, STR("a.example"), &(struct system_record){ 1, STR_NONE });
-	store_list_systems(t, a, list_system, &all);
-	store_list_systems(t, a, list_system, &one);
+	assert_true(store_list_systems(t, list_system, &all));
+	assert_false(store_list_systems(t, list_system, &one));
 	assert_int_equal(store_commit(t, NULL), OK);
 	assert_string_equal(all.text, "a.example=1 b.example=2 ");
 	assert_string_equal(one.text, "a.example=1 ");
@@ -426,6 +443,14 @@ static bool check_link(void *context, uint64_t number, struct str value)
 	return true;
 }
 
+static bool stop_at(void *context, uint64_t number, struct str value)
+{
+	struct chain *c = context;
+	(void)value;
+	c->number = number;
+	return false;
+}
+
 static void the_audit_log_is_a_chain(void **state)
 {
 	(void)state;
@@ -441,17 +466,19 @@ static void the_audit_log_is_a_chain(void **state)
 		store_append_audit(t, a, &r);
 		assert_int_equal(store_commit(t, NULL), OK);
 	}
-	for (size_t page = 1; page < 8; page++) {
-		struct chain c = { .arena = a };
-		uint64_t from = 1;
-		for (bool more = true; more;) {
-			struct store_txn *t = reading(s);
-			store_list_audit(t, a, &from, page, &more, check_link, &c);
-			assert_int_equal(store_commit(t, NULL), OK);
-		}
-		assert_int_equal(c.number, 6);
-		assert_int_equal(from, 7);
-	}
+	struct chain c = { .arena = a };
+	struct audit_head head;
+	struct store_txn *t = reading(s);
+	assert_true(store_list_audit(t, 1, check_link, &c));
+	assert_int_equal(c.number, 6);
+	assert_true(store_get_audit_head(t, &head));
+	assert_int_equal(head.number, 6);
+	assert_memory_equal(head.digest, c.digest, DIGEST_SIZE);
+	c.number = 5;
+	assert_false(store_list_audit(t, 6, stop_at, &c));
+	assert_true(store_list_audit(t, 7, check_link, &c)); /* none */
+	assert_int_equal(c.number, 6);
+	assert_int_equal(store_commit(t, NULL), OK);
 	arena_free(a);
 	store_close(s);
 }

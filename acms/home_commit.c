@@ -1,0 +1,403 @@
+#include "acms/home_commit.h"
+
+#include "common/crypto.h"
+#include "common/receipt.h"
+
+static bool digest_content(struct arena *work, const struct setup *s, uint8_t digest[DIGEST_SIZE])
+{
+	struct str content = setup_content(work, s);
+	return content.ptr && crypto_sha256(content, digest) == OK;
+}
+
+static struct str *mc_ids_of(struct arena *a, const struct setup *s)
+{
+	struct str *ids = arena_array(a, s->n_users, sizeof *ids);
+	for (size_t i = 0; ids && i < s->n_users; i++)
+		ids[i] = s->users[i].mc_id;
+	return ids;
+}
+
+/* --- accepting --- */
+
+static bool same_targets(const struct asked_record *before, const struct home_request *r)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < r->n_routes; i++) {
+		bool found = false;
+		for (size_t j = 0; j < before->setup.n_targets && !found; j++)
+			found = str_eq(before->setup.targets[j], r->routes[i].target);
+		n += found;
+	}
+	return n == r->n_routes && n == before->setup.n_targets;
+}
+
+static void audit_request(struct store_txn *t, struct arena *work, const struct home_request *r,
+			  const struct verdict *v, uint64_t now_ms)
+{
+	struct audit_record entry = { .at_ms = now_ms,
+				      .action = AUDIT_ASK,
+				      .home = r->own,
+				      .certificate = r->certificate,
+				      .request = r->setup.request_id,
+				      .claimed_acmc = r->setup.home_acmc_id,
+				      .cause = v->cause,
+				      .mc_ids = mc_ids_of(work, &r->setup),
+				      .n_mc_ids = r->setup.n_users,
+				      .acmc = r->acmc,
+				      .operation = r->setup.operation,
+				      .identities = v->identities,
+				      .n_identities = v->n_identities,
+				      .detail = str_of(v->detail) };
+	struct str *targets = arena_array(work, r->n_routes, sizeof *targets);
+	for (size_t i = 0; targets && i < r->n_routes; i++)
+		targets[i] = r->routes[i].target;
+	entry.targets = targets;
+	entry.n_targets = r->n_routes;
+	if (!targets || !entry.mc_ids)
+		store_fail_memory(t);
+	else
+		store_append_audit(t, work, &entry);
+}
+
+void home_refuse(struct store_txn *t, struct arena *work, const struct home_request *r,
+		 const struct verdict *v, uint64_t now_ms)
+{
+	audit_request(t, work, r, v, now_ms);
+}
+
+static void accept_target(struct store_txn *t, struct arena *work, const struct home_request *r,
+			  const struct route *route, uint64_t now_ms, struct home_answered *out)
+{
+	out->target = route->target;
+	if (route->cause == CAUSE_NO_CAUSE) {
+		struct outbox_record waits = { now_ms, r->setup.expires_ms };
+		store_put_outbox(t, work, route->target, r->setup.request_id, &waits);
+		return;
+	}
+	out->answered = true;
+	out->answer = (struct answer_record){ .answered_ms = now_ms,
+					      .origin = ORIGIN_HOME_ACMS,
+					      .cause = route->cause };
+	store_put_answer(t, work, r->setup.request_id, route->target, &out->answer);
+}
+
+static void look_again(struct store_txn *t, struct arena *work, const struct home_request *r,
+		       struct home_accepted *out)
+{
+	for (size_t i = 0; i < r->n_routes; i++) {
+		struct home_answered *known = &out->targets[i];
+		known->target = r->routes[i].target;
+		known->answered = store_get_answer(t, work, r->setup.request_id, known->target,
+						   &known->answer);
+	}
+}
+
+void home_accept(struct store_txn *t, struct arena *work, const struct home_request *r,
+		 uint64_t now_ms, struct home_accepted *out)
+{
+	struct asked_record before, asked = { .accepted_ms = now_ms,
+					      .acmc = r->acmc,
+					      .certificate = r->certificate,
+					      .setup = r->setup };
+	*out = (struct home_accepted){ .deadline_ms = r->setup.expires_ms };
+	out->targets = arena_array(work, r->n_routes, sizeof *out->targets);
+	struct str *targets = arena_array(work, r->n_routes, sizeof *targets);
+	if (!out->targets || !targets || !digest_content(work, &r->setup, asked.content)) {
+		store_fail_memory(t);
+		return;
+	}
+	if (store_get_asked(t, work, r->setup.request_id, &before)) {
+		out->repeated = str_eq(before.acmc, r->acmc) && same_targets(&before, r) &&
+				memcmp(before.content, asked.content, DIGEST_SIZE) == 0;
+		out->reused = !out->repeated;
+		out->deadline_ms = before.setup.expires_ms;
+		if (out->repeated)
+			look_again(t, work, r, out);
+		return;
+	}
+	if (r->late) {
+		out->late = true;
+		audit_request(t, work, r, r->late, now_ms);
+		return;
+	}
+	for (size_t i = 0; i < r->n_routes; i++)
+		targets[i] = r->routes[i].target;
+	asked.setup.targets = targets;
+	asked.setup.n_targets = r->n_routes;
+	store_put_asked(t, work, r->setup.request_id, &asked);
+	for (size_t i = 0; i < r->n_routes; i++)
+		accept_target(t, work, r, &r->routes[i], now_ms, &out->targets[i]);
+	audit_request(t, work, r, &(struct verdict){ .cause = CAUSE_NO_CAUSE }, now_ms);
+}
+
+/* --- answers --- */
+
+static const struct setup_user *user_of(const struct setup *s, struct str mc_id)
+{
+	size_t low = 0, high = s->n_users;
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int c = str_cmp(s->users[middle].mc_id, mc_id);
+		if (c == 0)
+			return &s->users[middle];
+		if (c < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return NULL;
+}
+
+/*
+ * What the partner has of the user now, as far as we can know. Done_ms is by its clock: answers that are asked for again
+ * after an outage come in another order than that in which things were done.
+ */
+static void believe(struct store_txn *t, struct arena *work, const struct home_answer *a,
+		    const struct setup *s, const struct user_revision *since, uint64_t done_ms)
+{
+	const struct setup_user *u = user_of(s, since->mc_id);
+	struct user_record had;
+	if (!u)
+		return;
+	bool known = store_get_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, &had);
+	if (known && (done_ms < had.changed_ms ||
+		      (done_ms == had.changed_ms && since->revision < had.revision)))
+		return;
+	bool ended = known && had.validity.not_after_ms && had.validity.not_after_ms <= done_ms;
+	bool there = known && !ended; /* one that had ended was set up anew */
+	struct user_record has = { .revision = since->revision,
+				   .service_ids = u->service_ids,
+				   .n_service_ids = u->n_service_ids,
+				   .created_ms = there ? had.created_ms : done_ms,
+				   .changed_ms = done_ms,
+				   .by = s->request_id,
+				   .validity = s->validity };
+	if (s->operation == OPERATION_SETUP && u->n_service_ids == 0 && there) {
+		has.service_ids = had.service_ids;
+		has.n_service_ids = had.n_service_ids;
+	}
+	if (s->operation == OPERATION_SETUP && !s->has_validity && there)
+		has.validity = had.validity;
+	store_put_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, known ? &had : NULL, &has);
+}
+
+/*
+ * Removed: a record whose validity has ended, which look-ups pass over. It stays for as long as an answer may still come of
+ * what was done to the user before.
+ */
+static void believe_removed(struct store_txn *t, struct arena *work, const struct home_answer *a,
+			    struct str mc_id, uint64_t done_ms, uint64_t now_ms)
+{
+	struct user_record had;
+	bool known = store_get_user(t, work, STORE_BELIEVED, a->partner, mc_id, &had);
+	struct user_record gone = { .revision = known ? had.revision : 1,
+				    .created_ms = done_ms,
+				    .changed_ms = done_ms,
+				    .by = a->request_id,
+				    .validity = { 0, done_ms < now_ms ? done_ms : now_ms } };
+	if (!known || had.changed_ms <= done_ms)
+		store_put_user(t, work, STORE_BELIEVED, a->partner, mc_id, known ? &had : NULL, &gone);
+}
+
+static bool among(const struct identity_cause *causes, size_t n, struct str mc_id)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (str_eq(causes[i].mc_id, mc_id))
+			return true;
+	}
+	return false;
+}
+
+static void update_believed(struct store_txn *t, struct arena *work, const struct home_answer *a,
+			    const struct setup *s, uint64_t now_ms)
+{
+	const struct setup_response *r = a->response;
+	uint64_t done_ms = a->receipt ? a->receipt->done_ms : now_ms;
+	if (!r || (r->cause != CAUSE_NO_CAUSE && r->cause != CAUSE_PARTLY_DONE))
+		return;
+	if (s->operation == OPERATION_REMOVE) {
+		for (size_t i = 0; i < s->n_users; i++) {
+			if (!among(r->identities, r->n_identities, s->users[i].mc_id))
+				believe_removed(t, work, a, s->users[i].mc_id, done_ms, now_ms);
+		}
+	} else if (a->version < 2) { /* which says no revisions */
+		for (size_t i = 0; i < s->n_users; i++)
+			believe(t, work, a, s, &(struct user_revision){ s->users[i].mc_id, 1 },
+				done_ms);
+	} else {
+		for (size_t i = 0; i < r->n_revisions; i++)
+			believe(t, work, a, s, &r->revisions[i], done_ms);
+	}
+}
+
+static struct answer_record answer_of(const struct home_answer *a, uint64_t now_ms)
+{
+	const struct setup_response *r = a->response;
+	if (!r)
+		return (struct answer_record){ .answered_ms = now_ms,
+					       .origin = ORIGIN_HOME_ACMS,
+					       .cause = a->cause,
+					       .detail = a->detail && *a->detail ? str_of(a->detail) :
+										   STR_NONE };
+	return (struct answer_record){ .answered_ms = now_ms,
+				       .origin = r->origin,
+				       .cause = r->cause,
+				       .detail = r->detail,
+				       .identities = r->identities,
+				       .n_identities = r->n_identities,
+				       .revisions = r->revisions,
+				       .n_revisions = r->n_revisions,
+				       .receipt = r->receipt,
+				       .decided_by = r->decided_by };
+}
+
+static void audit_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,
+			 const struct asked_record *asked, const struct answer_record *answer)
+{
+	struct audit_record entry = { .at_ms = answer->answered_ms,
+				      .action = AUDIT_ANSWER,
+				      .home = a->own,
+				      .certificate = asked->certificate,
+				      .request = a->request_id,
+				      .claimed_acmc = asked->setup.home_acmc_id,
+				      .cause = answer->cause,
+				      .mc_ids = mc_ids_of(work, &asked->setup),
+				      .n_mc_ids = asked->setup.n_users,
+				      .acmc = asked->acmc,
+				      .targets = &a->partner,
+				      .n_targets = 1,
+				      .operation = asked->setup.operation,
+				      .decided_by = answer->decided_by,
+				      .identities = answer->identities,
+				      .n_identities = answer->n_identities,
+				      .detail = answer->detail };
+	if (!entry.mc_ids)
+		store_fail_memory(t);
+	else
+		store_append_audit(t, work, &entry);
+}
+
+/*
+ * What comes after we had to answer that we do not know may take that answer's place, but not by telling that nothing
+ * can be told: by then the partner may have forgotten what it did.
+ */
+static bool supersedes(const struct home_answer *a, const struct answer_record *before)
+{
+	enum cause cause = a->response ? a->response->cause : CAUSE_REQUEST_EXPIRED;
+	return cause != CAUSE_REQUEST_EXPIRED && cause_kind(cause) != CAUSE_KIND_TRANSIENT &&
+	       before->origin == ORIGIN_HOME_ACMS && cause_kind(before->cause) == CAUSE_KIND_UNKNOWN;
+}
+
+static bool is_wanted(struct store_txn *t, struct arena *work, const struct home_answer *a)
+{
+	struct outbox_record waits;
+	struct answer_record before;
+	return store_get_outbox(t, a->partner, a->request_id, &waits) ||
+	       (store_get_answer(t, work, a->request_id, a->partner, &before) &&
+		supersedes(a, &before));
+}
+
+static const char *fault_of(struct arena *work, const struct home_answer *a, const struct setup *s)
+{
+	const struct setup_response *r = a->response;
+	const char *fault = r ? setup_response_fault(s, a->partner, a->version, r) : NULL;
+	if (fault || !r || a->version < 2 ||
+	    (r->cause != CAUSE_NO_CAUSE && r->cause != CAUSE_PARTLY_DONE))
+		return fault;
+	struct receipt_outcome outcome = { .partner = a->partner,
+					   .home = a->own,
+					   .cause = r->cause,
+					   .identities = r->identities,
+					   .n_identities = r->n_identities,
+					   .revisions = r->revisions,
+					   .n_revisions = r->n_revisions,
+					   .decided_by = r->decided_by.acmc };
+	return a->receipt ? receipt_fits(work, a->receipt, s, &outcome) : "a response without a receipt";
+}
+
+void home_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,
+		 uint64_t now_ms, struct home_recorded *out)
+{
+	struct asked_record asked;
+	*out = (struct home_recorded){ .recorded = false };
+	if (!is_wanted(t, work, a) || !store_get_asked(t, work, a->request_id, &asked))
+		return;
+	out->setup = asked.setup;
+	out->fault = fault_of(work, a, &asked.setup);
+	if (out->fault)
+		return;
+	out->answer = answer_of(a, now_ms);
+	store_put_answer(t, work, a->request_id, a->partner, &out->answer);
+	store_delete_outbox(t, a->partner, a->request_id);
+	update_believed(t, work, a, &asked.setup, now_ms);
+	audit_answer(t, work, a, &asked, &out->answer);
+	out->recorded = true;
+}
+
+bool home_response(struct arena *a, const struct setup *setup, struct str target,
+		   const struct answer_record *answer, struct setup_response *out)
+{
+	struct verdict v = { answer->cause, (struct identity_cause *)answer->identities,
+			     answer->n_identities, NULL };
+	if (!setup_to_response(a, setup, target, answer->origin, &v, out))
+		return false;
+	out->detail = answer->detail;
+	out->revisions = (struct user_revision *)answer->revisions;
+	out->n_revisions = answer->n_revisions;
+	out->receipt = answer->receipt;
+	out->decided_by = answer->decided_by;
+	return true;
+}
+
+/* --- pruning --- */
+
+enum { PRUNE_LOOKS = 500, PRUNE_DELETES = 100 };
+
+struct pruning {
+	struct store_txn *txn;
+	struct arena *work;
+	uint64_t before_ms;
+	size_t looked, n;
+	struct request_id last;
+	struct { struct request_id id; struct str *targets; size_t n_targets; } old[PRUNE_DELETES];
+};
+
+static bool all_answered(struct pruning *p, struct request_id id, const struct asked_record *r)
+{
+	for (size_t i = 0; i < r->setup.n_targets; i++) {
+		struct answer_record answer;
+		if (!store_get_answer(p->txn, p->work, id, r->setup.targets[i], &answer) ||
+		    answer.answered_ms >= p->before_ms)
+			return false;
+	}
+	return true;
+}
+
+static bool look(void *context, struct request_id id, const struct asked_record *r)
+{
+	struct pruning *p = context;
+	p->last = id;
+	if (r->accepted_ms < p->before_ms && all_answered(p, id, r)) {
+		struct str *targets = arena_array(p->work, r->setup.n_targets, sizeof *targets);
+		for (size_t i = 0; targets && i < r->setup.n_targets; i++)
+			targets[i] = arena_str(p->work, r->setup.targets[i]);
+		p->old[p->n].id = id;
+		p->old[p->n].targets = targets;
+		p->old[p->n++].n_targets = targets ? r->setup.n_targets : 0;
+	}
+	return ++p->looked < PRUNE_LOOKS && p->n < PRUNE_DELETES;
+}
+
+void home_prune(struct store_txn *t, struct arena *work, uint64_t keep_ms, uint64_t now_ms,
+		struct request_id *after)
+{
+	struct pruning p = { .txn = t, .work = work,
+			     .before_ms = now_ms > keep_ms ? now_ms - keep_ms : 0 };
+	bool end = store_list_asked(t, after, look, &p);
+	for (size_t i = 0; i < p.n; i++) {
+		for (size_t j = 0; j < p.old[i].n_targets; j++)
+			store_delete_answer(t, p.old[i].id, p.old[i].targets[j]);
+		store_delete_asked(t, p.old[i].id);
+	}
+	*after = end ? (struct request_id){ { 0 } } : p.last;
+}

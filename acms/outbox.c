@@ -1,0 +1,601 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include "acms/server.h"
+#include "common/clock.h"
+#include "common/crypto.h"
+#include "common/failpoint.h"
+#include "common/log.h"
+#include "common/receipt.h"
+#include "common/text.h"
+
+/* --- what is unfinished --- */
+
+struct asked *outbox_find(struct server *s, const struct request_id *id)
+{
+	struct asked *a;
+	HASH_FIND(hh, s->asked, id, sizeof *id, a);
+	return a;
+}
+
+struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t deadline_ms, bool kept,
+			 struct arena *arena, const struct setup *setup)
+{
+	struct asked *a = calloc(1, sizeof *a);
+	if (!a)
+		return NULL;
+	a->server = s;
+	a->id = *id;
+	a->deadline_ms = deadline_ms;
+	a->kept = kept;
+	a->arena = arena;
+	if (setup)
+		a->setup = *setup;
+	TAILQ_INIT(&a->deliveries);
+	LIST_INIT(&a->watchers);
+	HASH_ADD(hh, s->asked, id, sizeof a->id, a);
+	return a;
+}
+
+bool outbox_add_target(struct asked *a, struct str target)
+{
+	struct delivery *d = calloc(1, sizeof *d + target.len + 1);
+	if (!d)
+		return false;
+	char *copy = (char *)(d + 1);
+	memcpy(copy, target.ptr, target.len);
+	d->target = (struct str){ copy, target.len };
+	d->asked = a;
+	d->outlook = DELIVERY_OUTLOOK_START;
+	TAILQ_INSERT_TAIL(&a->deliveries, d, in_asked);
+	return true;
+}
+
+static void watch_free(struct watch *w)
+{
+	LIST_REMOVE(w, in_asked);
+	LIST_REMOVE(w, in_peer);
+	free(w);
+}
+
+void outbox_forget(struct asked *a)
+{
+	struct watch *w;
+	struct delivery *d;
+	while ((w = LIST_FIRST(&a->watchers)))
+		watch_free(w);
+	while ((d = TAILQ_FIRST(&a->deliveries))) {
+		TAILQ_REMOVE(&a->deliveries, d, in_asked);
+		free(d);
+	}
+	HASH_DELETE(hh, a->server->asked, a);
+	arena_free(a->arena);
+	free(a);
+}
+
+static void delivery_free(struct delivery *d)
+{
+	struct asked *a = d->asked;
+	if (d->link)
+		partner_link_drop(d->link, d);
+	TAILQ_REMOVE(&a->deliveries, d, in_asked);
+	free(d);
+	if (TAILQ_EMPTY(&a->deliveries))
+		outbox_forget(a);
+}
+
+/* --- who wants to hear of it --- */
+
+bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
+{
+	struct watch *w;
+	LIST_FOREACH(w, &a->watchers, in_asked) {
+		if (w->peer == p && !request && !w->request)
+			return true;
+	}
+	w = calloc(1, sizeof *w);
+	if (!w)
+		return false;
+	w->asked = a;
+	w->peer = p;
+	w->request = request;
+	LIST_INSERT_HEAD(&a->watchers, w, in_asked);
+	LIST_INSERT_HEAD(peer_watches(p), w, in_peer);
+	return true;
+}
+
+void outbox_peer_gone(struct peer *p)
+{
+	struct watch *w;
+	while ((w = LIST_FIRST(peer_watches(p)))) {
+		struct request *r = w->request;
+		watch_free(w);
+		if (r) {
+			r->unanswered = 1;
+			request_answered(r);
+		}
+	}
+}
+
+static void tell(struct asked *a, struct str target, enum process_state state, uint64_t until_ms,
+		 struct str detail)
+{
+	struct message m = { .kind = MESSAGE_PROCESS_INDICATION,
+			     .indication = { a->id, target, state, until_ms, detail } };
+	struct watch *w;
+	LIST_FOREACH(w, &a->watchers, in_asked) {
+		if (peer_version(w->peer) >= 2)
+			peer_send(w->peer, &m);
+	}
+}
+
+/* Everybody hears the answer; a request of version 1 is then no longer in flight. */
+static void tell_response(struct asked *a, const struct setup_response *response)
+{
+	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
+	struct watch *w, *next;
+	for (w = LIST_FIRST(&a->watchers); w; w = next) {
+		struct request *r = w->request;
+		next = LIST_NEXT(w, in_asked);
+		if (!r) {
+			peer_send(w->peer, &m);
+			continue;
+		}
+		request_respond(r, response);
+		if (r->unanswered == 1)
+			watch_free(w);
+		request_answered(r);
+	}
+}
+
+/* --- answers --- */
+
+struct answer_job {
+	struct job job;
+	struct server *server;
+	struct arena *arena;         /* that the response lives in */
+	struct setup_response response;
+	struct receipt receipt;
+	char detail[200];
+	struct home_answer what;
+	struct home_recorded out;
+};
+
+static struct delivery *delivery_find(struct server *s, const struct request_id *id, struct str target)
+{
+	struct asked *a = outbox_find(s, id);
+	struct delivery *d = NULL;
+	if (a) {
+		TAILQ_FOREACH(d, &a->deliveries, in_asked) {
+			if (str_eq(d->target, target))
+				break;
+		}
+	}
+	return d;
+}
+
+static void log_answer(const struct request_id *id, const struct setup_response *r)
+{
+	char text[REQUEST_ID_TEXT_SIZE];
+	request_id_format(*id, text);
+	log_info("request %s for %s: %s%s%s", text, LOG_STR(r->mc_system_id),
+		 r->result ? "TRUE" : "FALSE", r->result ? "" : " ",
+		 r->result ? "" : cause_name(r->cause));
+}
+
+static void publish(struct delivery *d, const struct setup *setup, const struct answer_record *answer)
+{
+	struct arena *a = arena_new(0);
+	struct setup_response response;
+	if (a && home_response(a, setup, d->target, answer, &response)) {
+		log_answer(&d->asked->id, &response);
+		tell_response(d->asked, &response);
+	}
+	arena_free(a);
+}
+
+static void run_answer(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
+{
+	struct answer_job *j = (struct answer_job *)job;
+	home_answer(t, work, &j->what, now_ms, &j->out);
+	fail_point("home-answer-written");
+}
+
+/* What is on disk now decides, whatever the delivery, if there still is one, was about. */
+static void settle(struct answer_job *j, struct delivery *d)
+{
+	struct partner_link *link = partner_link_find(j->server, j->what.partner);
+	if (j->out.fault) {
+		if (link)
+			partner_link_nonsense(link, j->out.fault);
+		if (d)
+			outbox_nonsense(d, j->out.fault);
+		return;
+	}
+	if (!j->out.recorded) {
+		log_info("partner %s: a response that nobody waits for (late or repeated) is dropped",
+			 LOG_STR(j->what.partner));
+	} else if (d) {
+		publish(d, &j->out.setup, &j->out.answer);
+		fail_point("home-answer-told");
+	}
+	if (d)
+		outbox_event(d, DELIVERY_EV_STORED, NULL);
+}
+
+static void answered(struct job *job, enum status status)
+{
+	struct answer_job *j = (struct answer_job *)job;
+	struct delivery *d = delivery_find(j->server, &j->what.request_id, j->what.partner);
+	fail_point("home-answered");
+	if (d && !d->asked->kept) /* a dry run since, with the ID of one that was done */
+		d = NULL;
+	if (status == OK)
+		settle(j, d);
+	else if (d)
+		outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be written");
+	j->server->requests--;
+	server_check_stopped(j->server);
+	arena_free(j->arena);
+	free(j);
+}
+
+static void submit_answer(struct answer_job *j, struct server *s)
+{
+	j->server = s;
+	j->job.run = run_answer;
+	j->job.done = answered;
+	j->job.weight = j->response.n_mc_ids + 1;
+	j->what.own = arena_str(j->arena, s->live->config->mc_system_id);
+	s->requests++;
+	committer_submit(s->committer, &j->job);
+}
+
+/* NULL: out of memory. The arena is taken. */
+static struct answer_job *answer_job_new(struct arena *arena, const struct request_id *id,
+					 struct str partner)
+{
+	struct answer_job *j = arena ? calloc(1, sizeof *j) : NULL;
+	if (!j) {
+		arena_free(arena);
+		return NULL;
+	}
+	j->arena = arena;
+	j->what.request_id = *id;
+	j->what.partner = arena_str(arena, partner);
+	return j;
+}
+
+/* Nothing of it is on disk: only those who wait are told. */
+static void answer_unkept(struct delivery *d, const struct answer_record *answer)
+{
+	publish(d, &d->asked->setup, answer);
+	outbox_event(d, DELIVERY_EV_STORED, NULL);
+}
+
+static void answer_ourselves(struct delivery *d, enum cause cause)
+{
+	struct asked *a = d->asked;
+	struct answer_record own = { .origin = ORIGIN_HOME_ACMS, .cause = cause,
+				     .detail = d->detail[0] ? str_of(d->detail) : STR_NONE };
+	if (!a->kept) {
+		answer_unkept(d, &own);
+		return;
+	}
+	struct answer_job *j = answer_job_new(arena_new(0), &a->id, d->target);
+	if (!j) {
+		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
+		return;
+	}
+	d->by_ourselves = true;
+	snprintf(j->detail, sizeof j->detail, "%s", d->detail);
+	j->what.cause = cause;
+	j->what.detail = j->detail;
+	submit_answer(j, a->server);
+}
+
+static void take_unkept(struct delivery *d, const struct setup_response *r, uint32_t version)
+{
+	const char *fault = setup_response_fault(&d->asked->setup, d->target, version, r);
+	if (fault) {
+		if (d->link)
+			partner_link_nonsense(d->link, fault);
+		outbox_nonsense(d, fault);
+		return;
+	}
+	struct answer_record answer = { .origin = r->origin, .cause = r->cause, .detail = r->detail,
+					.identities = r->identities, .n_identities = r->n_identities,
+					.revisions = r->revisions, .n_revisions = r->n_revisions };
+	answer_unkept(d, &answer);
+}
+
+static bool is_transient(const struct setup_response *r)
+{
+	return !r->result && cause_kind(r->cause) == CAUSE_KIND_TRANSIENT;
+}
+
+void outbox_response(struct server *s, struct str partner, struct arena *arena,
+		     const struct setup_response *response, uint32_t version,
+		     const struct receipt *receipt)
+{
+	struct delivery *d = delivery_find(s, &response->request_id, partner);
+	if (d && d->phase == DELIVERY_PHASE_ANSWERING && !d->by_ourselves) { /* one is enough */
+		arena_free(arena);
+		return;
+	}
+	if (d && d->phase == DELIVERY_PHASE_ANSWERING)
+		d = NULL; /* late by a hair: it takes the place of ours */
+	if (is_transient(response) && (!d || d->asked->kept)) {
+		char why[160];
+		snprintf(why, sizeof why, "the partner says %s", cause_name(response->cause));
+		if (d)
+			outbox_event(d, DELIVERY_EV_TRANSIENT, why);
+		arena_free(arena);
+		return;
+	}
+	if (d)
+		outbox_event(d, DELIVERY_EV_RESPONSE, NULL);
+	if (d && !d->asked->kept) {
+		take_unkept(d, response, version);
+		arena_free(arena);
+		return;
+	}
+	struct answer_job *j = answer_job_new(arena, &response->request_id, partner);
+	if (!j) {
+		if (d)
+			outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
+		return;
+	}
+	j->response = *response;
+	j->what.response = &j->response;
+	j->what.version = version;
+	if (receipt) {
+		j->receipt = *receipt;
+		j->what.receipt = &j->receipt;
+	}
+	submit_answer(j, s);
+}
+
+/* --- steps --- */
+
+void outbox_tell_delayed(struct delivery *d)
+{
+	if (d->told_delayed || !d->asked->kept)
+		return;
+	d->told_delayed = true;
+	tell(d->asked, d->target, PROCESS_DELAYED, d->asked->deadline_ms, str_of(d->detail));
+}
+
+void outbox_nonsense(struct delivery *d, const char *what)
+{
+	d->nonsense++;
+	outbox_event(d, DELIVERY_EV_NONSENSE, what);
+}
+
+void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail)
+{
+	d->pending_until_ms = until_ms;
+	d->attempts = 0;
+	tell(d->asked, d->target, PROCESS_PENDING, until_ms, detail);
+	outbox_event(d, DELIVERY_EV_PENDING, "");
+}
+
+static void rest(struct delivery *d, enum delivery_event why)
+{
+	uint32_t random = 0;
+	crypto_random((uint8_t *)&random, sizeof random);
+	uint64_t ms = delivery_rest_ms(why, d->attempts, random);
+	d->due_mono_ms = clock_mono_ms() + ms;
+	if (ms == 0)
+		d->phase = DELIVERY_PHASE_QUEUED;
+	else
+		outbox_tell_delayed(d);
+	if (d->link)
+		partner_link_submit(d->link, d);
+}
+
+void outbox_event(struct delivery *d, enum delivery_event event, const char *detail)
+{
+	struct delivery_step step = delivery_step(d->phase, event, d->asked->kept);
+	if (detail)
+		snprintf(d->detail, sizeof d->detail, "%s", LOG_STR(str_of(detail)));
+	if (step.next == d->phase && step.action == DELIVERY_DO_NOTHING)
+		return;
+	d->outlook = delivery_outlook(d->outlook, event);
+	if (d->link)
+		partner_link_drop(d->link, d); /* it comes back where the next phase belongs */
+	d->phase = step.next;
+	d->by_ourselves = false; /* unless that is what happens now */
+	if (event == DELIVERY_EV_NONSENSE && step.action == DELIVERY_DO_REST &&
+	    d->nonsense >= DELIVERY_NONSENSE_MAX) {
+		d->phase = DELIVERY_PHASE_ANSWERING;
+		step.action = DELIVERY_DO_ANSWER;
+	}
+	switch (step.action) {
+	case DELIVERY_DO_NOTHING:
+		if (d->link && d->phase != DELIVERY_PHASE_ANSWERING)
+			partner_link_submit(d->link, d);
+		break;
+	case DELIVERY_DO_QUEUE:
+		if (d->link)
+			partner_link_submit(d->link, d);
+		break;
+	case DELIVERY_DO_REST:
+		rest(d, event);
+		break;
+	case DELIVERY_DO_RECORD:
+		break;
+	case DELIVERY_DO_ANSWER:
+		answer_ourselves(d, event == DELIVERY_EV_UNSENDABLE ? d->unsendable : d->outlook.now);
+		break;
+	case DELIVERY_DO_FINISH:
+		delivery_free(d);
+		break;
+	}
+}
+
+/* --- all of them --- */
+
+/* To the link of its partner, if there is one. A dry run does not change horses: it ends with its own. */
+static void link_up(struct delivery *d)
+{
+	struct partner_link *l = partner_link_find(d->asked->server, d->target), *before = d->link;
+	if (l == before || (before && !d->asked->kept))
+		return;
+	if (before) {
+		partner_link_drop(before, d);
+		d->link = NULL;
+		outbox_event(d, d->phase == DELIVERY_PHASE_LOADING ? DELIVERY_EV_DUE : DELIVERY_EV_LOST,
+			     l ? NULL : "the partner is no longer configured");
+	}
+	d->link = l;
+	if (l && d->phase != DELIVERY_PHASE_ANSWERING)
+		partner_link_submit(l, d);
+}
+
+void outbox_send(struct asked *a)
+{
+	struct delivery *d, *next;
+	struct server *s = a->server;
+	struct request_id id = a->id;
+	for (d = TAILQ_FIRST(&a->deliveries); d; d = next) {
+		bool last = !(next = TAILQ_NEXT(d, in_asked));
+		link_up(d);
+		if (last)
+			break;
+	}
+	a = outbox_find(s, &id); /* the last answer frees it */
+	if (!a || !a->kept)
+		return;
+	arena_free(a->arena);
+	a->arena = NULL;
+	a->setup = (struct setup){ .n_users = 0 };
+}
+
+void outbox_relink(struct server *s)
+{
+	struct asked *a, *next_asked;
+	HASH_ITER(hh, s->asked, a, next_asked) {
+		struct delivery *d, *next;
+		for (d = TAILQ_FIRST(&a->deliveries); d; d = next) {
+			next = TAILQ_NEXT(d, in_asked);
+			link_up(d);
+		}
+	}
+}
+
+void outbox_tick(struct server *s)
+{
+	uint64_t now = clock_wall_ms();
+	struct asked *a, *next_asked;
+	HASH_ITER(hh, s->asked, a, next_asked) {
+		struct delivery *d, *next;
+		bool over = a->deadline_ms <= now;
+		for (d = over ? TAILQ_FIRST(&a->deliveries) : NULL; d; d = next) {
+			next = TAILQ_NEXT(d, in_asked);
+			outbox_event(d, DELIVERY_EV_DEADLINE, NULL);
+		}
+	}
+}
+
+static struct setup_response parting(const struct request *r, struct str target)
+{
+	struct verdict v = { .cause = CAUSE_PARTNER_TIMEOUT,
+			     .detail = "the home ACMS stops; the request goes on when it is back" };
+	struct setup_response response;
+	setup_refuse(&r->received, target, ORIGIN_HOME_ACMS, &v, &response);
+	response.mc_ids = r->received.mc_ids;
+	response.n_mc_ids = r->received.n_mc_ids;
+	return response;
+}
+
+/* Those of version 1 are owed a response for each target. */
+static void part_from(struct asked *a)
+{
+	struct delivery *d;
+	TAILQ_FOREACH(d, &a->deliveries, in_asked) {
+		struct watch *w, *next;
+		for (w = LIST_FIRST(&a->watchers); w; w = next) {
+			struct request *r = w->request;
+			next = LIST_NEXT(w, in_asked);
+			if (!r)
+				continue;
+			struct setup_response response = parting(r, d->target);
+			request_respond(r, &response);
+			if (r->unanswered == 1)
+				watch_free(w);
+			request_answered(r);
+		}
+	}
+}
+
+void outbox_stop(struct server *s)
+{
+	struct asked *a, *next_asked;
+	HASH_ITER(hh, s->asked, a, next_asked) {
+		struct delivery *d, *next;
+		if (a->kept) {
+			part_from(a);
+			continue;
+		}
+		for (d = TAILQ_FIRST(&a->deliveries); d; d = next) {
+			next = TAILQ_NEXT(d, in_asked);
+			outbox_event(d, DELIVERY_EV_STOPPING, NULL);
+		}
+	}
+}
+
+void outbox_free(struct server *s)
+{
+	struct asked *a, *next;
+	HASH_ITER(hh, s->asked, a, next)
+		outbox_forget(a);
+}
+
+/* --- at the start --- */
+
+struct loading {
+	struct server *server;
+	size_t n;
+	bool failed;
+};
+
+static bool load_one(void *context, struct str target, struct request_id id,
+		     const struct outbox_record *r)
+{
+	struct loading *l = context;
+	struct asked *a = outbox_find(l->server, &id);
+	if (!a)
+		a = outbox_add(l->server, &id, r->deadline_ms, true, NULL, NULL);
+	l->failed = !a || !outbox_add_target(a, target);
+	l->n++;
+	return !l->failed;
+}
+
+/* That it was sent before is possible, so until the partner says something its outcome is not known. */
+static void assume_sent(struct server *s)
+{
+	struct asked *a, *next;
+	HASH_ITER(hh, s->asked, a, next) {
+		struct delivery *d;
+		TAILQ_FOREACH(d, &a->deliveries, in_asked)
+			d->outlook = (struct delivery_outlook){ CAUSE_PARTNER_CONNECTION_LOST,
+								CAUSE_PARTNER_CONNECTION_LOST };
+	}
+}
+
+enum status outbox_load(struct server *s, struct error *e)
+{
+	struct loading l = { .server = s };
+	struct store_txn *t;
+	enum status status = store_begin_read(s->store, &t, e);
+	if (status != OK)
+		return status;
+	store_list_outbox(t, load_one, &l);
+	status = store_commit(t, e);
+	if (status == OK && l.failed)
+		status = error_set(e, ERR_MEMORY, "out of memory");
+	assume_sent(s);
+	if (status == OK && l.n > 0)
+		log_info("%zu deliveries are unfinished; they go on", l.n);
+	return status;
+}

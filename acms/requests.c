@@ -1,0 +1,282 @@
+#include <stdlib.h>
+#include "acms/authorise.h"
+#include "acms/server.h"
+#include "common/clock.h"
+
+/* An ACMC's question about requests: read from the store by and by, completed with what is under way. */
+struct listing {
+	struct job job;
+	struct query *query;
+	struct str acmc;             /* whose only; STR_NONE: of all */
+	struct arena *arena;         /* of the page */
+	struct requests_page page;
+	size_t max, most_bytes;
+	struct listed_so_far {
+		size_t n, bytes;
+		bool has_after;
+		struct request_id after;
+	} start, now;                /* of this run, which may be done again */
+	bool end;
+};
+
+enum { ENTRIES_MAX = 200, LOOKS_MAX = 2000 };
+
+/* --- in the committer's thread --- */
+
+struct looking {
+	struct listing *listing;
+	struct store_txn *txn;
+	struct arena *work;
+	size_t looks;
+};
+
+static bool fill_delivery(struct looking *k, struct arena *a, struct request_id id,
+			  const struct asked_record *r, struct str target, struct delivery_entry *out)
+{
+	const struct requests_query *q = &k->listing->query->message.requests_query;
+	struct answer_record answer;
+	out->mc_system_id = arena_str(a, target);
+	out->response.request_id = id;
+	out->response.mc_system_id = out->mc_system_id;
+	out->has_response = store_get_answer(k->txn, a, id, target, &answer);
+	if (!out->has_response)
+		return out->mc_system_id.ptr;
+	out->state = DELIVERY_ANSWERED;
+	out->answered_ms = answer.answered_ms;
+	struct setup none = { .request_id = id }, copy;
+	const struct setup *s = &none;
+	if (q->has_request_id && setup_copy(a, &r->setup, &copy))
+		s = &copy;
+	if (!home_response(a, s, out->mc_system_id, &answer, &out->response))
+		return false;
+	if (!q->has_request_id) {
+		out->response.n_identities = out->response.n_revisions = 0;
+		out->response.receipt = STR_NONE;
+	}
+	return true;
+}
+
+static bool passes(const struct requests_query *q, const struct request_entry *e)
+{
+	bool unfinished = false, refused = false, target = !q->mc_system_id.ptr;
+	for (size_t i = 0; i < e->n_deliveries; i++) {
+		const struct delivery_entry *d = &e->deliveries[i];
+		unfinished |= !d->has_response;
+		refused |= d->has_response && !d->response.result;
+		target |= q->mc_system_id.ptr && str_eq(q->mc_system_id, d->mc_system_id);
+	}
+	return target && (!q->unfinished_only || unfinished) && (!q->refused_only || refused) &&
+	       e->accepted_ms >= q->since_ms && (q->until_ms == 0 || e->accepted_ms < q->until_ms);
+}
+
+static bool fill_entry(struct looking *k, struct arena *a, struct request_id id,
+		       const struct asked_record *r, struct request_entry *out)
+{
+	*out = (struct request_entry){ .request_id = id,
+				       .operation = (int)r->setup.operation,
+				       .acmc = arena_str(a, r->acmc),
+				       .accepted_ms = r->accepted_ms,
+				       .deadline_ms = r->setup.expires_ms,
+				       .part = r->setup.part,
+				       .parts = r->setup.parts,
+				       .users = (uint32_t)r->setup.n_users,
+				       .n_deliveries = r->setup.n_targets };
+	out->deliveries = arena_array(a, out->n_deliveries, sizeof *out->deliveries);
+	bool good = out->acmc.ptr && out->deliveries;
+	for (size_t i = 0; good && i < out->n_deliveries; i++)
+		good = fill_delivery(k, a, id, r, r->setup.targets[i], &out->deliveries[i]);
+	return good;
+}
+
+/* About what it takes on the wire. */
+static size_t bytes_of(const struct request_entry *e)
+{
+	return 200 + e->n_deliveries * 400;
+}
+
+/* Only what passes is kept for longer than this run. */
+static bool look(void *context, struct request_id id, const struct asked_record *r)
+{
+	struct looking *k = context;
+	struct listing *l = k->listing;
+	struct listed_so_far *now = &l->now;
+	struct request_entry draft;
+	if (now->n == l->max || now->bytes > l->most_bytes) {
+		l->page.page.more = true;
+		return false;
+	}
+	now->after = id;
+	now->has_after = true;
+	if (l->acmc.ptr && !str_eq(l->acmc, r->acmc))
+		return ++k->looks < LOOKS_MAX;
+	bool good = fill_entry(k, k->work, id, r, &draft);
+	if (good && passes(&l->query->message.requests_query, &draft)) {
+		good = fill_entry(k, l->arena, id, r, &l->page.entries[now->n]);
+		now->bytes += bytes_of(&draft);
+		now->n++;
+	}
+	if (!good)
+		store_fail_memory(k->txn);
+	return good && ++k->looks < LOOKS_MAX;
+}
+
+static void run_list(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
+{
+	struct listing *l = (struct listing *)job;
+	struct looking k = { l, t, work, 0 };
+	(void)now_ms;
+	l->now = l->start;
+	l->page.page.more = false;
+	l->end = store_list_asked(t, l->now.has_after ? &l->now.after : NULL, look, &k);
+}
+
+static void run_get(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
+{
+	struct listing *l = (struct listing *)job;
+	struct looking k = { l, t, work, 0 };
+	struct asked_record asked;
+	struct request_id id = l->query->message.requests_query.request_id;
+	(void)now_ms;
+	l->end = true;
+	l->now.n = 0;
+	if (!store_get_asked(t, work, id, &asked) || (l->acmc.ptr && !str_eq(l->acmc, asked.acmc)))
+		return;
+	if (fill_entry(&k, l->arena, id, &asked, &l->page.entries[0]))
+		l->now.n = 1;
+	else
+		store_fail_memory(t);
+}
+
+/* --- in the loop --- */
+
+static uint64_t unix_of(uint64_t mono_ms)
+{
+	return mono_ms ? clock_wall_ms() + mono_ms - clock_mono_ms() : 0;
+}
+
+static void complete_delivery(struct asked *a, struct delivery_entry *e)
+{
+	static const enum delivery_state states[DELIVERY_PHASES] = {
+		[DELIVERY_PHASE_QUEUED] = DELIVERY_QUEUED,  [DELIVERY_PHASE_LOADING] = DELIVERY_QUEUED,
+		[DELIVERY_PHASE_SENT] = DELIVERY_SENT,	    [DELIVERY_PHASE_HELD] = DELIVERY_APPROVAL,
+		[DELIVERY_PHASE_RESTING] = DELIVERY_QUEUED, [DELIVERY_PHASE_ANSWERING] = DELIVERY_SENT,
+		[DELIVERY_PHASE_DONE] = DELIVERY_SENT,
+	};
+	const struct delivery *d;
+	e->state = DELIVERY_QUEUED;
+	if (!a)
+		return;
+	TAILQ_FOREACH(d, &a->deliveries, in_asked) {
+		if (!str_eq(d->target, e->mc_system_id))
+			continue;
+		e->state = states[d->phase];
+		e->attempts = d->attempts;
+		e->detail = d->detail[0] ? str_of(d->detail) : STR_NONE;
+		if (d->phase == DELIVERY_PHASE_HELD)
+			e->until_ms = d->pending_until_ms;
+		else if (d->phase == DELIVERY_PHASE_RESTING)
+			e->until_ms = unix_of(d->due_mono_ms);
+	}
+}
+
+static void complete(struct server *s, struct requests_page *page)
+{
+	for (size_t i = 0; i < page->n_entries; i++) {
+		struct request_entry *e = &page->entries[i];
+		for (size_t j = 0; j < e->n_deliveries; j++) {
+			if (!e->deliveries[j].has_response)
+				complete_delivery(outbox_find(s, &e->request_id), &e->deliveries[j]);
+		}
+	}
+}
+
+static void follow(struct server *s, struct query *q)
+{
+	struct asked *a = outbox_find(s, &q->message.requests_query.request_id);
+	if (q->peer && a && a->kept)
+		outbox_watch(a, q->peer, NULL);
+}
+
+static void listed(struct job *job, enum status status)
+{
+	struct listing *l = (struct listing *)job;
+	struct query *q = l->query;
+	const struct requests_query *asked = &q->message.requests_query;
+	struct arena *arena = l->arena;
+	if (status == OK && !l->end && !l->page.page.more) {
+		l->start = l->now;
+		committer_submit(q->server->committer, job); /* others have had their turn */
+		return;
+	}
+	l->page.n_entries = l->now.n;
+	struct message m = { .kind = MESSAGE_REQUESTS_PAGE, .requests_page = l->page };
+	m.requests_page.page.token = asked->token;
+	if (status != OK) {
+		query_refuse(q, CAUSE_STORE_UNAVAILABLE, NULL);
+	} else if (asked->has_request_id && l->page.n_entries == 0) {
+		query_refuse(q, CAUSE_UNKNOWN_REQUEST,
+			     "no such request of this ACMC is kept here");
+	} else {
+		complete(q->server, &m.requests_page);
+		if (asked->has_request_id && asked->follow)
+			follow(q->server, q);
+		query_reply(q, &m);
+	}
+	arena_free(arena);
+}
+
+void requests_query(struct query *q, const struct acmc_rule *acmc)
+{
+	const struct requests_query *asked = &q->message.requests_query;
+	struct arena *a = arena_new(0);
+	struct listing *l = a ? arena_alloc(a, sizeof *l) : NULL;
+	if (l)
+		l->page.entries = arena_array(a, ENTRIES_MAX + 1, sizeof *l->page.entries);
+	if (l && !acmc->sees_all_requests)
+		l->acmc = arena_str(a, acmc->name);
+	if (!l || !l->page.entries || (!acmc->sees_all_requests && !l->acmc.ptr)) {
+		arena_free(a);
+		query_refuse(q, CAUSE_STORE_UNAVAILABLE, "out of memory");
+		return;
+	}
+	l->query = q;
+	l->arena = a;
+	l->max = asked->max && asked->max < ENTRIES_MAX ? asked->max : ENTRIES_MAX;
+	l->most_bytes = q->server->live->config->limits.max_frame_bytes / 4;
+	l->start.has_after = asked->has_after;
+	l->start.after = asked->after;
+	l->job.run = asked->has_request_id ? run_get : run_list;
+	l->job.done = listed;
+	l->job.weight = 1;
+	committer_submit(q->server->committer, &l->job);
+}
+
+/* --- users and digests --- */
+
+static struct str target_of(const struct query *q)
+{
+	return q->message.kind == MESSAGE_USERS_QUERY ? q->message.users_query.mc_system_id :
+							q->message.digest_query.mc_system_id;
+}
+
+static bool about_belief(const struct query *q)
+{
+	return q->message.kind == MESSAGE_USERS_QUERY ? q->message.users_query.believed :
+							q->message.digest_query.believed;
+}
+
+void home_held_query(struct query *q, const struct acmc_rule *acmc)
+{
+	struct server *s = q->server;
+	const struct partner_rule *partner;
+	enum cause cause = authorise_query_target(s->live->config, acmc, target_of(q), &partner);
+	struct partner_link *l = partner_link_find(s, target_of(q));
+	if (cause != CAUSE_NO_CAUSE)
+		query_refuse(q, cause, NULL);
+	else if (about_belief(q))
+		held_query(q, STORE_BELIEVED, partner->mc_system_id);
+	else if (!l)
+		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, NULL);
+	else
+		partner_link_ask(l, q);
+}

@@ -1,0 +1,69 @@
+#include "acms/store_internal.h"
+
+#include "common/crypto.h"
+
+/*
+ * The audit log: a hash chain, and its head kept apart in meta. A new entry goes behind the head, not behind the last
+ * entry that is there: so a tail that was cut off leaves a gap for good.
+ */
+
+static void digest_of(struct store_txn *t, struct str value, struct audit_head *out)
+{
+	if (crypto_sha256(value, out->digest) != OK)
+		txn_fail_status(t, ERR_STORE, "SHA-256 failed");
+}
+
+void audit_last(struct store_txn *t, struct audit_head *out)
+{
+	MDB_cursor *cursor;
+	MDB_val key, value;
+	*out = (struct audit_head){ .number = 0 };
+	if (!txn_good(t))
+		return;
+	int rc = mdb_cursor_open(t->txn, t->store->dbi[DB_AUDIT], &cursor);
+	if (rc == 0) {
+		rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+		mdb_cursor_close(cursor);
+	}
+	if (rc == 0) {
+		out->number = key_number(&key);
+		digest_of(t, (struct str){ value.mv_data, value.mv_size }, out);
+	} else if (rc != MDB_NOTFOUND) {
+		txn_fail(t, rc, store_database_names[DB_AUDIT]);
+	}
+}
+
+void audit_put_head(struct store_txn *t, const struct audit_head *head)
+{
+	struct arena *a = arena_new(0);
+	txn_put_meta(t, "audit-head", a ? record_encode_audit_head(a, head) : STR_NONE);
+	arena_free(a);
+}
+
+bool store_get_audit_head(struct store_txn *t, struct audit_head *out)
+{
+	struct arena *a = arena_new(0);
+	struct error e;
+	if (!a)
+		txn_fail_status(t, ERR_MEMORY, "out of memory");
+	struct str value = a ? txn_get_meta(t, a, "audit-head") : STR_NONE;
+	bool found = value.ptr && txn_decoded(t, record_decode_audit_head(value, out, &e), &e);
+	arena_free(a);
+	return found;
+}
+
+void store_append_audit(struct store_txn *t, struct arena *a, struct audit_record *r)
+{
+	uint8_t key[8];
+	struct audit_head head, last;
+	audit_last(t, &last);
+	if (!store_get_audit_head(t, &head) || last.number > head.number)
+		head = last;
+	memcpy(r->previous, head.digest, DIGEST_SIZE);
+	struct str value = record_encode_audit(a, r);
+	txn_put(t, DB_AUDIT, key_of_number(key, ++head.number), value, MDB_APPEND);
+	if (!txn_good(t))
+		return;
+	digest_of(t, value, &head);
+	audit_put_head(t, &head);
+}

@@ -1,0 +1,92 @@
+#ifndef ACMS_STORE_INTERNAL_H
+#define ACMS_STORE_INTERNAL_H
+
+#include <lmdb.h>
+#include "acms/store.h"
+
+/*
+ * What the files of the store share; for store*.c only, the only ones that know LMDB: store_open.c opens and upgrades,
+ * store_txn.c begins, ends, gets and puts, store.c and store_requests.c know the records, store_audit.c the audit log,
+ * store_lists.c the lists.
+ */
+
+enum { SCHEMA_VERSION = 2, KEY_MAX = 511 };
+
+enum database {
+	DB_META,
+	DB_USERS,
+	DB_SERVICE_IDS,
+	DB_REQUESTS,
+	DB_SYSTEMS,
+	DB_AUDIT,
+	DB_EXPIRIES, /* since schema version 2 */
+	DB_PENDING,
+	DB_ASKED,
+	DB_OUTBOX,
+	DB_ANSWERS,
+	DB_BELIEVED,
+	DB_BELIEVED_EXPIRIES,
+	DATABASES
+};
+extern const char *const store_database_names[DATABASES];
+
+struct store {
+	MDB_env *env;
+	MDB_dbi dbi[DATABASES];
+	bool has[DATABASES]; /* all, but in a version 1 store that is only read */
+	char *directory;
+	char mc_system_id[MC_SYSTEM_ID_MAX + 1];
+	int lock_fd;
+	bool map_full; /* was what filled the last transaction */
+	uint64_t version;
+	bool broken, upgraded;
+};
+
+struct store_txn {
+	struct store *store;
+	MDB_txn *txn;
+	struct error error; /* sticky */
+};
+
+/* --- errors --- */
+
+/* The one mapper of LMDB's and the system's errors. */
+enum status store_error(struct store *s, int rc, const char *doing, struct error *e);
+bool txn_good(const struct store_txn *t);
+/* False always. */
+bool txn_fail(struct store_txn *t, int rc, const char *doing);
+void txn_fail_status(struct store_txn *t, enum status status, const char *what);
+/* Whether status is OK; if not, the transaction fails: a record that cannot be read is no reason to write over it. */
+bool txn_decoded(struct store_txn *t, enum status status, const struct error *e);
+
+/* --- keys --- */
+
+/* "first 00 rest". The buffer has KEY_MAX bytes. */
+MDB_val key_join(char *buffer, struct str first, struct str rest);
+/* Identities are checked before they come here; this keeps a mistake from becoming an overflow. */
+bool key_fits(struct store_txn *t, struct str first, struct str rest);
+struct str key_of_request(const struct request_id *id);
+MDB_val key_of_str(struct str s);
+/* 64 bits, big endian. */
+MDB_val key_of_number(uint8_t buffer[8], uint64_t n);
+uint64_t key_number(const MDB_val *key);
+
+/* --- values --- */
+
+/* A copy, ptr == NULL if there is none. */
+struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_val key);
+/* value.ptr == NULL: there was no memory to encode it, and the transaction fails. */
+void txn_put(struct store_txn *t, enum database db, MDB_val key, struct str value, unsigned flags);
+/* value: of several under one key, NULL: the one there is. Not there: fine. */
+void txn_delete(struct store_txn *t, enum database db, MDB_val key, MDB_val *value);
+
+struct str txn_get_meta(struct store_txn *t, struct arena *a, const char *key);
+void txn_put_meta(struct store_txn *t, const char *key, struct str value);
+
+/* --- the audit log --- */
+
+/* The head by what is in the log; the number is 0 if nothing is. */
+void audit_last(struct store_txn *t, struct audit_head *out);
+void audit_put_head(struct store_txn *t, const struct audit_head *head);
+
+#endif

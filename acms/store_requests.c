@@ -1,0 +1,158 @@
+#include "acms/store_internal.h"
+
+#include "common/crypto.h"
+
+/* Requests: answered, waiting for a decision, asked for and on their way, and their answers. */
+
+/* "system 00 request ID"; ptr == NULL: it does not fit, and the transaction has failed. */
+static MDB_val request_key(struct store_txn *t, char *buffer, struct str system, const struct request_id *id)
+{
+	if (!key_fits(t, system, key_of_request(id)))
+		return (MDB_val){ 0, NULL };
+	return key_join(buffer, system, key_of_request(id));
+}
+
+/* --- at the partner --- */
+
+bool store_get_request(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
+		       struct request_record *out)
+{
+	char buffer[KEY_MAX];
+	struct error e;
+	MDB_val key = request_key(t, buffer, home, &id);
+	struct str value = key.mv_data ? txn_get(t, a, DB_REQUESTS, key) : STR_NONE;
+	return value.ptr && txn_decoded(t, record_decode_request(a, value, out, &e), &e);
+}
+
+void store_put_request(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
+		       const struct request_record *r)
+{
+	char buffer[KEY_MAX];
+	txn_put(t, DB_REQUESTS, request_key(t, buffer, home, &id), record_encode_request(a, r), 0);
+}
+
+void store_delete_request(struct store_txn *t, struct str home, struct request_id id)
+{
+	char buffer[KEY_MAX];
+	txn_delete(t, DB_REQUESTS, request_key(t, buffer, home, &id), NULL);
+}
+
+bool store_get_pending(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
+		       struct pending_record *out)
+{
+	char buffer[KEY_MAX];
+	struct error e;
+	MDB_val key = request_key(t, buffer, home, &id);
+	struct str value = key.mv_data ? txn_get(t, a, DB_PENDING, key) : STR_NONE;
+	if (!value.ptr || !txn_decoded(t, record_decode_pending(a, value, out, &e), &e))
+		return false;
+	out->setup.request_id = id;
+	return true;
+}
+
+void store_put_pending(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
+		       const struct pending_record *r)
+{
+	char buffer[KEY_MAX];
+	txn_put(t, DB_PENDING, request_key(t, buffer, home, &id), record_encode_pending(a, r), 0);
+}
+
+void store_delete_pending(struct store_txn *t, struct str home, struct request_id id)
+{
+	char buffer[KEY_MAX];
+	txn_delete(t, DB_PENDING, request_key(t, buffer, home, &id), NULL);
+}
+
+/* --- at home --- */
+
+bool store_get_asked(struct store_txn *t, struct arena *a, struct request_id id,
+		     struct asked_record *out)
+{
+	struct error e;
+	struct str value = txn_get(t, a, DB_ASKED, key_of_str(key_of_request(&id)));
+	if (!value.ptr || !txn_decoded(t, record_decode_asked(a, value, out, &e), &e))
+		return false;
+	out->setup.request_id = id;
+	return true;
+}
+
+void store_put_asked(struct store_txn *t, struct arena *a, struct request_id id,
+		     const struct asked_record *r)
+{
+	txn_put(t, DB_ASKED, key_of_str(key_of_request(&id)), record_encode_asked(a, r), 0);
+}
+
+void store_delete_asked(struct store_txn *t, struct request_id id)
+{
+	txn_delete(t, DB_ASKED, key_of_str(key_of_request(&id)), NULL);
+}
+
+bool store_get_outbox(struct store_txn *t, struct str target, struct request_id id,
+		      struct outbox_record *out)
+{
+	char buffer[KEY_MAX];
+	struct error e;
+	struct arena *a = arena_new(0);
+	MDB_val key = request_key(t, buffer, target, &id);
+	if (!a)
+		txn_fail_status(t, ERR_MEMORY, "out of memory");
+	struct str value = a && key.mv_data ? txn_get(t, a, DB_OUTBOX, key) : STR_NONE;
+	bool found = value.ptr && txn_decoded(t, record_decode_outbox(value, out, &e), &e);
+	arena_free(a);
+	return found;
+}
+
+void store_put_outbox(struct store_txn *t, struct arena *a, struct str target, struct request_id id,
+		      const struct outbox_record *r)
+{
+	char buffer[KEY_MAX];
+	txn_put(t, DB_OUTBOX, request_key(t, buffer, target, &id), record_encode_outbox(a, r), 0);
+}
+
+void store_delete_outbox(struct store_txn *t, struct str target, struct request_id id)
+{
+	char buffer[KEY_MAX];
+	txn_delete(t, DB_OUTBOX, request_key(t, buffer, target, &id), NULL);
+}
+
+/* Targets are as an ACMC named them: what no MC system ID can be as long as has its digest in the key. */
+static MDB_val answer_key(struct store_txn *t, char *buffer, const struct request_id *id,
+			  struct str target)
+{
+	size_t n = target.len;
+	memcpy(buffer, id->bytes, REQUEST_ID_SIZE);
+	if (n <= MC_SYSTEM_ID_MAX) {
+		if (n)
+			memcpy(buffer + REQUEST_ID_SIZE, target.ptr, n);
+	} else {
+		uint8_t digest[DIGEST_SIZE] = { 0 };
+		if (crypto_sha256(target, digest) != OK)
+			txn_fail_status(t, ERR_STORE, "SHA-256 failed");
+		buffer[REQUEST_ID_SIZE] = '\0';
+		memcpy(buffer + REQUEST_ID_SIZE + 1, digest, DIGEST_SIZE);
+		n = 1 + DIGEST_SIZE;
+	}
+	return (MDB_val){ REQUEST_ID_SIZE + n, buffer };
+}
+
+bool store_get_answer(struct store_txn *t, struct arena *a, struct request_id id, struct str target,
+		      struct answer_record *out)
+{
+	char buffer[KEY_MAX];
+	struct error e;
+	struct str value = txn_get(t, a, DB_ANSWERS, answer_key(t, buffer, &id, target));
+	return value.ptr && txn_decoded(t, record_decode_answer(a, value, out, &e), &e);
+}
+
+void store_put_answer(struct store_txn *t, struct arena *a, struct request_id id, struct str target,
+		      const struct answer_record *r)
+{
+	char buffer[KEY_MAX];
+	txn_put(t, DB_ANSWERS, answer_key(t, buffer, &id, target), record_encode_answer(a, r), 0);
+}
+
+void store_delete_answer(struct store_txn *t, struct request_id id, struct str target)
+{
+	char buffer[KEY_MAX];
+	txn_delete(t, DB_ANSWERS, answer_key(t, buffer, &id, target), NULL);
+}

@@ -1,0 +1,231 @@
+#include "acms/store_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* --- errors --- */
+
+enum status store_error(struct store *s, int rc, const char *doing, struct error *e)
+{
+	enum status status = ERR_STORE;
+	const char *advice = "";
+	if (rc == MDB_MAP_FULL || rc == ENOSPC || rc == EDQUOT) {
+		status = ERR_STORE_FULL;
+		advice = rc == MDB_MAP_FULL ? "" : ": free space on its disk";
+	} else if (rc == MDB_READERS_FULL) {
+		status = ERR_BUSY;
+		advice = ": too many other processes read it";
+	} else if (rc == EACCES || rc == EROFS) {
+		advice = ": its owner must be the user that acms runs as";
+	} else if (rc == EIO) {
+		advice = ": look at the disk (it may be full)";
+	}
+	s->map_full = rc == MDB_MAP_FULL;
+	s->broken |= rc == MDB_PANIC;
+	return error_set(e, status, "store %s: %s: %s%s", s->directory, doing, mdb_strerror(rc), advice);
+}
+
+bool txn_good(const struct store_txn *t)
+{
+	return t->error.status == OK;
+}
+
+bool txn_fail(struct store_txn *t, int rc, const char *doing)
+{
+	if (txn_good(t))
+		store_error(t->store, rc, doing, &t->error);
+	return false;
+}
+
+void txn_fail_status(struct store_txn *t, enum status status, const char *what)
+{
+	if (txn_good(t))
+		error_set(&t->error, status, "store %s: %s", t->store->directory, what);
+}
+
+bool txn_decoded(struct store_txn *t, enum status status, const struct error *e)
+{
+	if (status != OK)
+		txn_fail_status(t, ERR_STORE, e->text);
+	return status == OK;
+}
+
+void store_fail_memory(struct store_txn *t)
+{
+	txn_fail_status(t, ERR_MEMORY, "out of memory");
+}
+
+enum status store_status(const struct store_txn *t)
+{
+	return t->error.status;
+}
+
+bool store_broken(const struct store *s)
+{
+	return s->broken;
+}
+
+/* --- transactions --- */
+
+static enum status begin(struct store *s, unsigned flags, struct store_txn **out, struct error *e)
+{
+	struct store_txn *t = calloc(1, sizeof *t);
+	int dead;
+	if (!t)
+		return error_set(e, ERR_MEMORY, "out of memory");
+	t->store = s;
+	int rc = mdb_txn_begin(s->env, NULL, flags, &t->txn);
+	if (rc == MDB_MAP_RESIZED) { /* another process let it grow */
+		rc = mdb_env_set_mapsize(s->env, 0);
+		if (rc == 0)
+			rc = mdb_txn_begin(s->env, NULL, flags, &t->txn);
+	}
+	if (rc == MDB_READERS_FULL && mdb_reader_check(s->env, &dead) == 0)
+		rc = mdb_txn_begin(s->env, NULL, flags, &t->txn);
+	if (rc != 0) {
+		free(t);
+		return store_error(s, rc, "a transaction cannot begin", e);
+	}
+	*out = t;
+	return OK;
+}
+
+enum status store_begin_write(struct store *s, struct store_txn **out, struct error *e)
+{
+	return begin(s, 0, out, e);
+}
+
+enum status store_begin_read(struct store *s, struct store_txn **out, struct error *e)
+{
+	return begin(s, MDB_RDONLY, out, e);
+}
+
+enum status store_commit(struct store_txn *t, struct error *e)
+{
+	enum status status = t->error.status;
+	if (status != OK) {
+		if (e)
+			*e = t->error;
+		store_abort(t);
+		return status;
+	}
+	int rc = mdb_txn_commit(t->txn);
+	if (rc != 0)
+		status = store_error(t->store, rc, "commit", e);
+	free(t);
+	return status;
+}
+
+void store_abort(struct store_txn *t)
+{
+	if (!t)
+		return;
+	mdb_txn_abort(t->txn);
+	free(t);
+}
+
+enum status store_grow(struct store *s, struct error *e)
+{
+	MDB_envinfo info;
+	int dead;
+	mdb_reader_check(s->env, &dead); /* one that was killed keeps pages from being used again */
+	if (!s->map_full)
+		return error_set(e, ERR_STORE_FULL, "store %s: the disk is full: free space on it",
+				 s->directory);
+	int rc = mdb_env_info(s->env, &info);
+	if (rc == 0)
+		rc = mdb_env_set_mapsize(s->env, info.me_mapsize * 2);
+	return rc == 0 ? OK : store_error(s, rc, "cannot grow", e);
+}
+
+/* --- keys --- */
+
+MDB_val key_join(char *buffer, struct str first, struct str rest)
+{
+	memcpy(buffer, first.ptr, first.len);
+	buffer[first.len] = '\0';
+	if (rest.len)
+		memcpy(buffer + first.len + 1, rest.ptr, rest.len);
+	return (MDB_val){ first.len + 1 + rest.len, buffer };
+}
+
+bool key_fits(struct store_txn *t, struct str first, struct str rest)
+{
+	if (first.ptr && first.len <= MC_SYSTEM_ID_MAX && rest.len <= MC_ID_MAX)
+		return true;
+	return txn_fail(t, MDB_BAD_VALSIZE, "key");
+}
+
+struct str key_of_request(const struct request_id *id)
+{
+	return (struct str){ (const char *)id->bytes, REQUEST_ID_SIZE };
+}
+
+MDB_val key_of_str(struct str s)
+{
+	return (MDB_val){ s.len, (void *)s.ptr };
+}
+
+MDB_val key_of_number(uint8_t buffer[8], uint64_t n)
+{
+	for (int i = 7; i >= 0; i--, n >>= 8)
+		buffer[i] = (uint8_t)n;
+	return (MDB_val){ 8, buffer };
+}
+
+uint64_t key_number(const MDB_val *key)
+{
+	uint64_t n = 0;
+	for (size_t i = 0; i < key->mv_size && i < 8; i++)
+		n = n << 8 | ((const uint8_t *)key->mv_data)[i];
+	return n;
+}
+
+/* --- values --- */
+
+struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_val key)
+{
+	MDB_val v;
+	if (!txn_good(t) || !t->store->has[db])
+		return STR_NONE;
+	int rc = mdb_get(t->txn, t->store->dbi[db], &key, &v);
+	if (rc == MDB_NOTFOUND)
+		return STR_NONE;
+	if (rc != 0) {
+		txn_fail(t, rc, store_database_names[db]);
+		return STR_NONE;
+	}
+	struct str copy = arena_str(a, (struct str){ v.mv_data, v.mv_size });
+	if (!copy.ptr)
+		txn_fail_status(t, ERR_MEMORY, "out of memory");
+	return copy;
+}
+
+void txn_put(struct store_txn *t, enum database db, MDB_val key, struct str value, unsigned flags)
+{
+	MDB_val v = { value.len, (void *)value.ptr };
+	if (!value.ptr)
+		txn_fail_status(t, ERR_MEMORY, "out of memory");
+	if (!txn_good(t))
+		return;
+	int rc = mdb_put(t->txn, t->store->dbi[db], &key, &v, flags);
+	if (rc != 0)
+		txn_fail(t, rc, store_database_names[db]);
+}
+
+void txn_delete(struct store_txn *t, enum database db, MDB_val key, MDB_val *value)
+{
+	int rc = txn_good(t) ? mdb_del(t->txn, t->store->dbi[db], &key, value) : 0;
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		txn_fail(t, rc, store_database_names[db]);
+}
+
+struct str txn_get_meta(struct store_txn *t, struct arena *a, const char *key)
+{
+	return txn_get(t, a, DB_META, key_of_str(str_of(key)));
+}
+
+void txn_put_meta(struct store_txn *t, const char *key, struct str value)
+{
+	txn_put(t, DB_META, key_of_str(str_of(key)), value, 0);
+}
