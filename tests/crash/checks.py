@@ -56,7 +56,8 @@ def ended_users(game) -> list:
 
 def settle(game) -> None:
     """Until each request has its final answer; then until what has expired is gone from both ends."""
-    wait_for(lambda: requests_of_home(game, unfinished_only=True) == [], "every request has its final answer", 90)
+    wait_for(lambda: requests_of_home(game, unfinished_only=True) == [], "every request has its final answer",
+             game.patience)
     game.entries = requests_of_home(game)
     game.lost_sight = {m for e in game.entries for d in e.deliveries if d.response.cause in UNKNOWN
                        for m in game.asked[e.request_id].request.mc_id_list}
