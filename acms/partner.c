@@ -116,8 +116,7 @@ static void indicate(struct partner_job *j)
 			     .indication = { .request_id = r->setup.request_id,
 					     .mc_system_id = s->live->config->mc_system_id,
 					     .state = PROCESS_PENDING,
-					     .until_ms = j->answer.decide_until_ms,
-					     .detail = STR("waits for an administrator of the partner") } };
+					     .until_ms = j->answer.decide_until_ms } };
 	request_id_format(r->setup.request_id, id);
 	log_info("request %s of system %s waits for a decision: %s, %zu users", id,
 		 LOG_STR(j->setup.home), operation_name(r->setup.operation), r->setup.n_users);

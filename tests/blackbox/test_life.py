@@ -180,13 +180,21 @@ def test_rejected_and_who_may(fire):
     rail.indication(pb.PENDING, id_)
     assert clerk.pending().cause == pb.ACMC_NOT_AUTHORISED
     assert clerk.decide(id_, True).cause == pb.ACMC_NOT_AUTHORISED
+    assert ops.pending(mc_system_id=HOME).cause == pb.ACMC_NOT_AUTHORISED
+    assert len(ops.pending(mc_system_id="rail.example", follow=True).entries) == 1
+    ops.pending(mc_system_id="rail.example", follow=True)  # the latest counts
+    second = request(FIRE, {"r2@rail.example": []}, expires=now_ms(2))
+    rail.send(second)
+    assert ops.page("pending_page", ops.tokens).entries[0].users == 1
     assert ops.decide(id_, False).cause == pb.MISSING_ELEMENT
     assert ops.decide(id_, True, mc_system_id=HOME).cause == pb.UNKNOWN_REQUEST
     assert ops.decide(new_id(), True).cause == pb.UNKNOWN_REQUEST
     assert ops.decide(id_, False, reason="who is that?").cause == pb.NO_CAUSE
+    assert not any(m.WhichOneof("body") == "pending_page" for m in ops.kept)
     answer = rail.response(id_)
     assert answer.cause == pb.REJECTED and answer.decided_by.reason == "who is that?" and not answer.receipt
     assert ops.pending(request_id=id_).cause == pb.UNKNOWN_REQUEST
+    assert rail.response(second.mc_service_user_setup_request.request_id).cause == pb.APPROVAL_TIMEOUT
 
 
 def test_nobody_decides(fire):
