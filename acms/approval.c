@@ -320,6 +320,8 @@ static void done_decide(struct job *job, enum status status)
 				      &j->decided.answer, 2, &m.decision_result.response);
 	if (m.decision_result.has_response) /* otherwise the home system gets it when it asks again */
 		partner_push(s, &m.decision_result.response, j->what.what.home);
+	if (j->query->peer && !peer_takes(j->query->peer, &m)) /* that it is decided can be told */
+		m.decision_result.has_response = false;
 	query_reply(j->query, &m);
 	arena_free(a);
 	arena_free(j->arena);
