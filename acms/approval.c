@@ -21,12 +21,27 @@ struct approvals {
 
 /* --- those who watch --- */
 
+/* Of the same connection for the same home system there is one at a time: the last. */
+static struct watcher *watcher_of(struct server *s, struct peer *p, struct str home)
+{
+	struct watcher *w;
+	LIST_FOREACH(w, &s->approvals->watchers, next) {
+		if (w->peer == p && str_eq(str_of(w->home), home))
+			return w;
+	}
+	w = calloc(1, sizeof *w);
+	if (w)
+		LIST_INSERT_HEAD(&s->approvals->watchers, w, next);
+	return w;
+}
+
+/* home: one that is configured, or STR_NONE. */
 static void watch(struct server *s, struct peer *p, uint64_t token, struct str home)
 {
 	struct watcher *w;
 	if (!s->approvals)
 		s->approvals = calloc(1, sizeof *s->approvals);
-	w = s->approvals && home.len < sizeof w->home ? calloc(1, sizeof *w) : NULL;
+	w = s->approvals ? watcher_of(s, p, home.ptr ? home : STR("")) : NULL;
 	if (!w) {
 		log_error("out of memory: an ACMC is not told of what comes to wait");
 		return;
@@ -35,7 +50,6 @@ static void watch(struct server *s, struct peer *p, uint64_t token, struct str h
 	w->token = token;
 	if (home.ptr)
 		memcpy(w->home, home.ptr, home.len);
-	LIST_INSERT_HEAD(&s->approvals->watchers, w, next);
 }
 
 void approval_peer_gone(struct server *s, struct peer *p)
@@ -245,7 +259,7 @@ static void done_pending(struct job *job, enum status status)
 	const struct pending_query *asked = &q->message.pending_query;
 	struct message m = { .kind = MESSAGE_PENDING_PAGE, .pending_page = j->page };
 	struct arena *a = j->arena;
-	if (status == OK && asked->follow && q->peer)
+	if (status == OK && asked->follow && q->peer && j->homes.n > 0)
 		watch(q->server, q->peer, asked->token, asked->mc_system_id);
 	if (status == OK)
 		query_reply(q, &m);

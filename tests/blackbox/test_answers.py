@@ -164,3 +164,26 @@ def manual(world):
     rule["provision"]["approval"] = {"setup": "manual"}
     partner.start()
     return home, partner
+
+
+def test_no_indication_to_version_1(world):
+    home, partner = manual(world)
+    link = partner.client(home.leaf, system=home.name)
+    rid = new_id()
+    link.send(request([PARTNER], user(), rid))
+    assert link.indication(pb.PENDING, rid)
+    old = partner.client(home.leaf, system=home.name, version=1)
+    answer = old.setup([PARTNER], user(), request_id=rid)
+    assert answer.cause == pb.STORE_UNAVAILABLE and answer.detail
+
+
+def test_following_again_takes_the_place_of_following(world):
+    home, partner = manual(world)
+    link = partner.client(home.leaf, system=home.name)
+    admin = partner.client(partner.admin)
+    for _ in range(20):
+        assert not admin.pending(follow=True).entries
+    link.send(request([PARTNER], user(), new_id()))
+    assert link.indication(pb.PENDING)
+    assert admin.page("pending_page", admin.tokens).entries
+    admin.ping()
