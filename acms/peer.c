@@ -206,11 +206,6 @@ const struct acmc_rule *peer_acmc(const struct peer *p)
 	return p->principal.kind == PRINCIPAL_ACMC ? p->principal.acmc : NULL;
 }
 
-struct server *peer_server(const struct peer *p)
-{
-	return p->server;
-}
-
 struct watch_list *peer_watches(struct peer *p)
 {
 	return &p->watches;

@@ -111,7 +111,6 @@ uint32_t peer_max_frame(const struct peer *p);
 bool peer_takes(const struct peer *p, const struct message *m);
 /* The ACMC at its end, NULL if it is none (any more). */
 const struct acmc_rule *peer_acmc(const struct peer *p);
-struct server *peer_server(const struct peer *p);
 /* Subject name and fingerprint of its certificate, for the audit log; in the arena. ptr == NULL: it is spent. */
 struct str peer_certificate(const struct peer *p, struct arena *a);
 struct watch_list *peer_watches(struct peer *p);
