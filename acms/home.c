@@ -120,9 +120,11 @@ static void accepted(struct job *job, enum status status)
 	struct peer *p = r->peer;
 	LIST_REMOVE(g, in_server);
 	fail_point("home-accepted");
-	if (status != OK || g->out.reused) {
+	if (status != OK || g->out.reused || g->out.refused) {
 		g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
 								       CAUSE_REQUEST_ID_REUSED };
+		if (status == OK && g->out.refused)
+			g->verdict = g->what.late;
 		respond_all(r, g->what.routes, g->what.n_routes, &g->verdict, true);
 		arena_free(g->arena);
 		return;
@@ -284,7 +286,8 @@ static struct verdict settle_times(struct request *r)
 	return (struct verdict){ .cause = cause, .detail = arena_printf(r->arena, "%s", detail) };
 }
 
-static void accept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n)
+static void accept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
+		   const struct verdict *late)
 {
 	struct asking *g = asking_new(r, acmc, routes, n);
 	struct setup copy;
@@ -297,22 +300,25 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 		return;
 	}
 	g->what.setup = copy;
+	g->what.late = *late;
 	g->job.run = run_accept;
 	g->job.done = accepted;
 	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
 	committer_submit(r->server->committer, &g->job);
 }
 
-/* What passed all checks. */
+/* What passed all checks; but that of its times concerns only what did not come before. */
 static void take(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n)
 {
-	struct verdict v = check_room(r);
-	if (v.cause != CAUSE_NO_CAUSE)
+	struct verdict v = check_room(r), late = settle_times(r);
+	if (r->setup.dry_run && late.cause != CAUSE_NO_CAUSE)
+		refuse(r, acmc, routes, n, &late, true);
+	else if (v.cause != CAUSE_NO_CAUSE)
 		respond_all(r, routes, n, &v, true);
 	else if (r->setup.dry_run)
 		deliver_unkept(r, routes, n);
 	else
-		accept(r, acmc, routes, n);
+		accept(r, acmc, routes, n, &late);
 }
 
 void home_setup(struct request *r, const struct acmc_rule *acmc)
@@ -339,9 +345,6 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 		return;
 	}
 	if (well_formed)
-		v = settle_times(r);
-	well_formed = v.cause == CAUSE_NO_CAUSE || well_formed;
-	if (v.cause == CAUSE_NO_CAUSE)
 		v = authorise_acmc(r->arena, acmc, &r->setup);
 	if (v.cause != CAUSE_NO_CAUSE)
 		refuse(r, acmc, routes, n, &v, well_formed);

@@ -115,6 +115,11 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 			look_again(t, work, r, out);
 		return;
 	}
+	if (r->late.cause != CAUSE_NO_CAUSE) {
+		audit_request(t, work, r, &r->late, now_ms);
+		out->refused = true;
+		return;
+	}
 	for (size_t i = 0; i < r->n_routes; i++)
 		targets[i] = r->routes[i].target;
 	asked.setup.targets = targets;

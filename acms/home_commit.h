@@ -12,9 +12,10 @@
 
 struct receipt;
 
-/* A request of an ACMC that passed the checks. */
+/* A request of an ACMC that passed the checks, but perhaps that of its times. */
 struct home_request {
 	struct setup setup;        /* expires_ms: the deadline */
+	struct verdict late;       /* why it comes too late, unless it came before; CAUSE_NO_CAUSE: in time */
 	struct str acmc, certificate;
 	struct str own;            /* our MC system ID */
 	const struct route *routes;
@@ -30,6 +31,7 @@ struct home_answered {
 
 struct home_accepted {
 	bool reused;               /* the ID is another request's */
+	bool refused;              /* too late: an audit entry */
 	bool repeated;             /* came before: what follows is what is known of it */
 	uint64_t deadline_ms;
 	struct home_answered *targets; /* one for each route, in their order */

@@ -1,6 +1,6 @@
 """Whose answer is whose, and what fits whom: cases that a review found."""
 
-from acx_peer import FakePartner, agree, hello, limits, new_id, pb, refusal, request, silent
+from acx_peer import FakePartner, agree, hello, limits, new_id, now_ms, pb, refusal, request, silent
 from systems import wait_for
 
 PARTNER = "fire.example"
@@ -187,3 +187,19 @@ def test_following_again_takes_the_place_of_following(world):
     assert link.indication(pb.PENDING)
     assert admin.page("pending_page", admin.tokens).entries
     admin.ping()
+
+
+def test_a_repetition_after_its_time_is_told_the_answer(world):
+    """What was done in time was done, however late somebody asks."""
+    home, fake = fake_of(world)
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    client, rid, expires = home.client(home.admin), new_id(), now_ms(2)
+    client.submit([PARTNER], user(), request_id=rid, expires=expires)
+    assert client.response(rid).result
+    wait_for(lambda: now_ms() > expires, "its time is over")
+    assert client.submit([PARTNER], user(), request_id=rid, expires=expires).until == expires
+    assert client.response(rid).result
+    assert client.setup([PARTNER], user(1), expires=expires).cause == pb.REQUEST_EXPIRED
+    assert client.setup([PARTNER], user(1), expires=expires, dry_run=True).cause == pb.REQUEST_EXPIRED
+    assert len(fake.requests) == 1
