@@ -76,7 +76,7 @@ static size_t user_bytes(const struct parts *p, size_t i)
 
 static size_t fixed_bytes(const struct parts *p)
 {
-	size_t n = 160 + p->home_acmc_id.len;
+	size_t n = 64 + p->home_acmc_id.len + (parts_need_version_2(p) ? 48 : 0);
 	for (size_t i = 0; i < p->n_targets; i++)
 		n += p->targets[i].len + 4;
 	return n;

@@ -27,6 +27,8 @@ static bool show_users(FILE *out, const struct receipt *r, bool colours)
 	bool good = a && t;
 	for (size_t i = 0; good && i < r->n_users && i < USERS_SHOWN; i++)
 		good = add_user(t, a, &r->users[i]);
+	if (good)
+		table_skip_empty(t);
 	good = good && table_print(t, out, colours);
 	if (r->n_users > USERS_SHOWN)
 		fprintf(out, "... and %zu more; --json has them all\n", r->n_users - USERS_SHOWN);
@@ -40,9 +42,10 @@ static void show_claims(FILE *out, const struct receipt *r)
 	char id[REQUEST_ID_TEXT_SIZE], partner[300], home[300], who[300], when[WHEN_TEXT_SIZE];
 	const char *operation = operation_name((int)r->operation);
 	request_id_format(r->request_id, id);
-	fprintf(out, "%s certifies to %s: %s of %zu users, request %s, done %s",
+	fprintf(out, "%s certifies to %s: %s of %zu user%s, request %s, done %s",
 		text_escape(r->partner, partner, sizeof partner), text_escape(r->home, home, sizeof home),
-		operation ? operation : "?", r->n_users, id, when_format(r->done_ms, when));
+		operation ? operation : "?", r->n_users, text_s(r->n_users), id,
+		when_format(r->done_ms, when));
 	if (r->decided_by.ptr)
 		fprintf(out, ", approved by %s", text_escape(r->decided_by, who, sizeof who));
 	putc('\n', out);

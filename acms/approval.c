@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include "acms/authorise.h"
 #include "acms/partner.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 
 /* What waits for a decision of our ACMCs, and their decisions: PROTOCOL.md 5.6, 10. */
@@ -21,27 +22,25 @@ struct approvals {
 
 /* --- those who watch --- */
 
-/* Of the same connection for the same home system there is one at a time: the last. */
-static struct watcher *watcher_of(struct server *s, struct peer *p, struct str home)
+static struct watcher *find_watcher(const struct server *s, const struct peer *p, struct str home)
 {
 	struct watcher *w;
 	LIST_FOREACH(w, &s->approvals->watchers, next) {
 		if (w->peer == p && str_eq(str_of(w->home), home))
 			return w;
 	}
-	w = calloc(1, sizeof *w);
-	if (w)
-		LIST_INSERT_HEAD(&s->approvals->watchers, w, next);
-	return w;
+	return NULL;
 }
 
-/* home: one that is configured, or STR_NONE. */
+/* The latest query counts, so that a connection has no more of these than there are home systems. */
 static void watch(struct server *s, struct peer *p, uint64_t token, struct str home)
 {
 	struct watcher *w;
 	if (!s->approvals)
 		s->approvals = calloc(1, sizeof *s->approvals);
-	w = s->approvals ? watcher_of(s, p, home.ptr ? home : STR("")) : NULL;
+	w = s->approvals ? find_watcher(s, p, home) : NULL;
+	if (!w && s->approvals && home.len < sizeof w->home && (w = calloc(1, sizeof *w)))
+		LIST_INSERT_HEAD(&s->approvals->watchers, w, next);
 	if (!w) {
 		log_error("out of memory: an ACMC is not told of what comes to wait");
 		return;
@@ -283,6 +282,11 @@ void approval_query(struct query *q, const struct acmc_rule *acmc)
 		query_refuse(q, CAUSE_STORE_UNAVAILABLE, "out of memory");
 		return;
 	}
+	if (asked->mc_system_id.ptr && j->homes.n == 0) {
+		arena_free(a);
+		query_refuse(q, CAUSE_ACMC_NOT_AUTHORISED, "this ACMC does not decide for that home system");
+		return;
+	}
 	j->job = (struct job){ .run = run_pending, .done = done_pending, .weight = 1000 };
 	j->query = q;
 	j->arena = a;
@@ -313,6 +317,7 @@ static void run_decide(struct job *job, struct store_txn *t, struct arena *work,
 {
 	struct decision_job *j = (struct decision_job *)job;
 	commit_decision(t, work, &j->what, now_ms, &j->decided);
+	fail_point("decision-written");
 }
 
 /* On disk. The administrator may have gone; the home system is told in any case. */
@@ -322,6 +327,7 @@ static void done_decide(struct job *job, enum status status)
 	struct server *s = j->query->server;
 	struct arena *a;
 	struct message m = { .kind = MESSAGE_DECISION_RESULT };
+	fail_point("decision-committed");
 	if (status != OK || j->decided.cause != CAUSE_NO_CAUSE) {
 		end_decision(j, status == OK ? j->decided.cause : CAUSE_STORE_UNAVAILABLE,
 			     status == OK ? j->decided.detail : "nothing was decided");
@@ -336,7 +342,9 @@ static void done_decide(struct job *job, enum status status)
 		partner_push(s, &m.decision_result.response, j->what.what.home);
 	if (j->query->peer && !peer_takes(j->query->peer, &m)) /* that it is decided can be told */
 		m.decision_result.has_response = false;
+	fail_point("decision-pushed");
 	query_reply(j->query, &m);
+	fail_point("decision-told");
 	arena_free(a);
 	arena_free(j->arena);
 }
@@ -396,6 +404,7 @@ void approval_decide(struct query *q, const struct acmc_rule *acmc)
 {
 	const struct decision *asked = &q->message.decision;
 	struct arena *a;
+	fail_point("decision-received");
 	if (!decides(q, acmc))
 		return;
 	if (!asked->approve && asked->reason.len == 0) {

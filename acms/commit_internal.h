@@ -39,8 +39,8 @@ void work_answer_recorded(struct work *w, const struct request_record *r);
 bool validity_ended(struct validity v, uint64_t now_ms);
 /* Sorts, and drops what is there twice. */
 size_t expire_sort(struct user_key *keys, size_t n);
-/* Removes users, sorted, with an audit entry for each home system. Those that are not there are passed over. */
-void expire_users(struct store_txn *t, struct arena *a, const struct user_key *keys, size_t n,
-		  uint64_t now_ms);
+/* Removes users, sorted, with an audit entry for each home system. How many were there. */
+size_t expire_users(struct store_txn *t, struct arena *a, const struct user_key *keys, size_t n,
+		    uint64_t now_ms);
 
 #endif

@@ -5,6 +5,8 @@
 /* What time does to the store: PROTOCOL.md 5.3, 5.5, 5.6. */
 
 enum { SWEEP_USERS = 2000, SWEEP_REQUESTS = 500, SWEEP_PENDING_USERS = 20000 };
+/* An answer can be as late as the longest deadline. */
+static const uint64_t believed_past_end_ms = 31ull * 24 * 3600 * 1000;
 
 bool validity_ended(struct validity v, uint64_t now_ms)
 {
@@ -43,8 +45,8 @@ static bool expire_user(struct store_txn *t, struct arena *a, const struct user_
 	return true;
 }
 
-/* Of one home system. */
-static void expire_of(struct store_txn *t, struct arena *a, const struct user_key *keys, size_t n,
+/* Of one home system. How many there were. */
+static size_t expire_of(struct store_txn *t, struct arena *a, const struct user_key *keys, size_t n,
 		      uint64_t now_ms)
 {
 	struct system_record system = { 0 };
@@ -60,21 +62,24 @@ static void expire_of(struct store_txn *t, struct arena *a, const struct user_ke
 	}
 	audit.removed = audit.n_mc_ids;
 	if (audit.n_mc_ids == 0)
-		return;
+		return 0;
 	store_get_system(t, a, keys[0].home, &system);
 	system.users_held -= audit.removed < system.users_held ? audit.removed : system.users_held;
 	store_put_system(t, a, keys[0].home, &system);
 	store_append_audit(t, a, &audit);
+	return audit.n_mc_ids;
 }
 
-void expire_users(struct store_txn *t, struct arena *a, const struct user_key *keys, size_t n,
-		  uint64_t now_ms)
+size_t expire_users(struct store_txn *t, struct arena *a, const struct user_key *keys, size_t n,
+		    uint64_t now_ms)
 {
+	size_t removed = 0;
 	for (size_t from = 0, to; from < n; from = to) {
 		for (to = from + 1; to < n && str_eq(keys[to].home, keys[from].home);)
 			to++;
-		expire_of(t, a, keys + from, to - from, now_ms);
+		removed += expire_of(t, a, keys + from, to - from, now_ms);
 	}
+	return removed;
 }
 
 struct found_users {
@@ -101,25 +106,31 @@ static struct found_users find_ended(struct store_txn *t, struct arena *a, enum 
 	return f;
 }
 
-/* True: there may be more. */
+/* True: there may be more, and looking again will help. */
 static bool sweep_users(struct store_txn *t, struct arena *a, uint64_t now_ms)
 {
 	struct found_users f = find_ended(t, a, STORE_USERS, now_ms);
 	bool full = f.n == SWEEP_USERS;
-	expire_users(t, a, f.keys, expire_sort(f.keys, f.n), now_ms);
-	return full;
+	return expire_users(t, a, f.keys, expire_sort(f.keys, f.n), now_ms) > 0 && full;
 }
 
-/* What we believed of a partner's store: the partner removes its own. */
+/*
+ * What we believed of a partner's store: the partner removes its own. Look-ups pass over what has ended; it stays for a
+ * while, since an answer may still come of what was done to the user before its end.
+ */
 static bool sweep_believed(struct store_txn *t, struct arena *a, uint64_t now_ms)
 {
-	struct found_users f = find_ended(t, a, STORE_BELIEVED, now_ms);
+	struct found_users f = find_ended(t, a, STORE_BELIEVED,
+					  now_ms > believed_past_end_ms ? now_ms - believed_past_end_ms : 0);
+	size_t removed = 0;
 	for (size_t i = 0; i < f.n; i++) {
 		struct user_record r;
-		if (store_get_user(t, a, STORE_BELIEVED, f.keys[i].home, f.keys[i].mc_id, &r))
-			store_delete_user(t, STORE_BELIEVED, f.keys[i].home, f.keys[i].mc_id, &r);
+		if (!store_get_user(t, a, STORE_BELIEVED, f.keys[i].home, f.keys[i].mc_id, &r))
+			continue;
+		store_delete_user(t, STORE_BELIEVED, f.keys[i].home, f.keys[i].mc_id, &r);
+		removed++;
 	}
-	return f.n == SWEEP_USERS;
+	return removed > 0 && f.n == SWEEP_USERS;
 }
 
 /* --- requests --- */

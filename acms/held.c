@@ -1,7 +1,6 @@
 #include <stdlib.h>
 #include "acms/digest.h"
 #include "acms/server.h"
-#include "common/log.h"
 
 /*
  * UsersQuery and DigestQuery answered from the store (PROTOCOL.md 10): a home system's users here, or what we believe is
@@ -207,29 +206,16 @@ static void submit_digest(struct held_job *j)
 
 /* --- both --- */
 
-/* What a home system asks is about us, and about itself. */
-static bool is_for_us(struct query *q, struct str asked, struct str home)
-{
-	const struct config *config = q->server->live->config;
-	const struct partner_rule *rule = config_partner(config, home);
-	if (asked.ptr && !str_eq(asked, config->mc_system_id)) {
-		query_refuse(q, CAUSE_WRONG_TARGET, NULL);
-		return false;
-	}
-	if (!rule || !rule->may_provision) {
-		query_refuse(q, CAUSE_HOME_SYSTEM_NOT_AUTHORISED, NULL);
-		return false;
-	}
-	return true;
-}
-
 void held_query(struct query *q, enum store_users which, struct str prefix)
 {
 	bool users = q->message.kind == MESSAGE_USERS_QUERY;
 	const struct users_query *u = &q->message.users_query;
 	struct str asked = users ? u->mc_system_id : q->message.digest_query.mc_system_id;
-	if (which == STORE_USERS && !is_for_us(q, asked, prefix))
+	if (which == STORE_USERS && asked.ptr &&
+	    !str_eq(asked, q->server->live->config->mc_system_id)) {
+		query_refuse(q, CAUSE_WRONG_TARGET, NULL);
 		return;
+	}
 	struct arena *a = arena_new(0);
 	struct held_job *j = a ? arena_alloc(a, sizeof *j) : NULL;
 	if (j) {

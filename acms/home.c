@@ -120,11 +120,10 @@ static void accepted(struct job *job, enum status status)
 	struct peer *p = r->peer;
 	LIST_REMOVE(g, in_server);
 	fail_point("home-accepted");
-	if (status != OK || g->out.reused || g->out.refused) {
-		g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
-								       CAUSE_REQUEST_ID_REUSED };
-		if (status == OK && g->out.refused)
-			g->verdict = g->what.late;
+	if (status != OK || g->out.reused || g->out.late) {
+		if (status != OK || g->out.reused)
+			g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
+									       CAUSE_REQUEST_ID_REUSED };
 		respond_all(r, g->what.routes, g->what.n_routes, &g->verdict, true);
 		arena_free(g->arena);
 		return;
@@ -286,6 +285,7 @@ static struct verdict settle_times(struct request *r)
 	return (struct verdict){ .cause = cause, .detail = arena_printf(r->arena, "%s", detail) };
 }
 
+/* Late: it may have been accepted when it was not, and then has its answers. */
 static void accept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
 		   const struct verdict *late)
 {
@@ -300,25 +300,28 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 		return;
 	}
 	g->what.setup = copy;
-	g->what.late = *late;
+	if (late->cause != CAUSE_NO_CAUSE) {
+		g->verdict = *late;
+		g->verdict.detail = arena_printf(g->arena, "%s", late->detail);
+		g->what.late = &g->verdict;
+	}
 	g->job.run = run_accept;
 	g->job.done = accepted;
 	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
 	committer_submit(r->server->committer, &g->job);
 }
 
-/* What passed all checks; but that of its times concerns only what did not come before. */
-static void take(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n)
+/* What passed all checks. */
+static void take(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
+		 const struct verdict *late)
 {
-	struct verdict v = check_room(r), late = settle_times(r);
-	if (r->setup.dry_run && late.cause != CAUSE_NO_CAUSE)
-		refuse(r, acmc, routes, n, &late, true);
-	else if (v.cause != CAUSE_NO_CAUSE)
+	struct verdict v = check_room(r);
+	if (v.cause != CAUSE_NO_CAUSE)
 		respond_all(r, routes, n, &v, true);
 	else if (r->setup.dry_run)
 		deliver_unkept(r, routes, n);
 	else
-		accept(r, acmc, routes, n, &late);
+		accept(r, acmc, routes, n, late);
 }
 
 void home_setup(struct request *r, const struct acmc_rule *acmc)
@@ -344,10 +347,16 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 		refuse(r, acmc, own, 1, &v, false);
 		return;
 	}
-	if (well_formed)
+	struct verdict late = { .cause = CAUSE_NO_CAUSE };
+	if (well_formed) {
+		late = settle_times(r);
 		v = authorise_acmc(r->arena, acmc, &r->setup);
-	if (v.cause != CAUSE_NO_CAUSE)
+	}
+	bool kept = v.cause == CAUSE_NO_CAUSE && !r->setup.dry_run;
+	if (late.cause != CAUSE_NO_CAUSE && !kept)
+		refuse(r, acmc, routes, n, &late, true);
+	else if (v.cause != CAUSE_NO_CAUSE)
 		refuse(r, acmc, routes, n, &v, well_formed);
 	else
-		take(r, acmc, routes, n);
+		take(r, acmc, routes, n, &late);
 }

@@ -115,9 +115,9 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 			look_again(t, work, r, out);
 		return;
 	}
-	if (r->late.cause != CAUSE_NO_CAUSE) {
-		audit_request(t, work, r, &r->late, now_ms);
-		out->refused = true;
+	if (r->late) {
+		out->late = true;
+		audit_request(t, work, r, r->late, now_ms);
 		return;
 	}
 	for (size_t i = 0; i < r->n_routes; i++)
@@ -148,37 +148,55 @@ static const struct setup_user *user_of(const struct setup *s, struct str mc_id)
 	return NULL;
 }
 
-/* What the partner has of the user now, as far as we can know. */
+/*
+ * What the partner has of the user now, as far as we can know. Done_ms is by its clock: answers that are asked for again
+ * after an outage come in another order than that in which things were done.
+ */
 static void believe(struct store_txn *t, struct arena *work, const struct home_answer *a,
-		    const struct setup *s, const struct user_revision *since, uint64_t now_ms)
+		    const struct setup *s, const struct user_revision *since, uint64_t done_ms)
 {
 	const struct setup_user *u = user_of(s, since->mc_id);
 	struct user_record had;
 	if (!u)
 		return;
 	bool known = store_get_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, &had);
+	if (known && (done_ms < had.changed_ms ||
+		      (done_ms == had.changed_ms && since->revision < had.revision)))
+		return;
+	bool ended = known && had.validity.not_after_ms && had.validity.not_after_ms <= done_ms;
+	bool there = known && !ended; /* one that had ended was set up anew */
 	struct user_record has = { .revision = since->revision,
 				   .service_ids = u->service_ids,
 				   .n_service_ids = u->n_service_ids,
-				   .created_ms = known ? had.created_ms : now_ms,
-				   .changed_ms = now_ms,
+				   .created_ms = there ? had.created_ms : done_ms,
+				   .changed_ms = done_ms,
 				   .by = s->request_id,
 				   .validity = s->validity };
-	if (s->operation == OPERATION_SETUP && u->n_service_ids == 0 && known) {
+	if (s->operation == OPERATION_SETUP && u->n_service_ids == 0 && there) {
 		has.service_ids = had.service_ids;
 		has.n_service_ids = had.n_service_ids;
 	}
-	if (s->operation == OPERATION_SETUP && !s->has_validity && known)
+	if (s->operation == OPERATION_SETUP && !s->has_validity && there)
 		has.validity = had.validity;
 	store_put_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, known ? &had : NULL, &has);
 }
 
-static void believe_removed(struct store_txn *t, struct arena *work, struct str partner,
-			    struct str mc_id)
+/*
+ * Removed: a record whose validity has ended, which look-ups pass over. It stays for as long as an answer may still come of
+ * what was done to the user before.
+ */
+static void believe_removed(struct store_txn *t, struct arena *work, const struct home_answer *a,
+			    struct str mc_id, uint64_t done_ms, uint64_t now_ms)
 {
 	struct user_record had;
-	if (store_get_user(t, work, STORE_BELIEVED, partner, mc_id, &had))
-		store_delete_user(t, STORE_BELIEVED, partner, mc_id, &had);
+	bool known = store_get_user(t, work, STORE_BELIEVED, a->partner, mc_id, &had);
+	struct user_record gone = { .revision = known ? had.revision : 1,
+				    .created_ms = done_ms,
+				    .changed_ms = done_ms,
+				    .by = a->request_id,
+				    .validity = { 0, done_ms < now_ms ? done_ms : now_ms } };
+	if (!known || had.changed_ms <= done_ms)
+		store_put_user(t, work, STORE_BELIEVED, a->partner, mc_id, known ? &had : NULL, &gone);
 }
 
 static bool among(const struct identity_cause *causes, size_t n, struct str mc_id)
@@ -194,19 +212,21 @@ static void update_believed(struct store_txn *t, struct arena *work, const struc
 			    const struct setup *s, uint64_t now_ms)
 {
 	const struct setup_response *r = a->response;
+	uint64_t done_ms = a->receipt ? a->receipt->done_ms : now_ms;
 	if (!r || (r->cause != CAUSE_NO_CAUSE && r->cause != CAUSE_PARTLY_DONE))
 		return;
 	if (s->operation == OPERATION_REMOVE) {
 		for (size_t i = 0; i < s->n_users; i++) {
 			if (!among(r->identities, r->n_identities, s->users[i].mc_id))
-				believe_removed(t, work, a->partner, s->users[i].mc_id);
+				believe_removed(t, work, a, s->users[i].mc_id, done_ms, now_ms);
 		}
 	} else if (a->version < 2) { /* which says no revisions */
 		for (size_t i = 0; i < s->n_users; i++)
-			believe(t, work, a, s, &(struct user_revision){ s->users[i].mc_id, 1 }, now_ms);
+			believe(t, work, a, s, &(struct user_revision){ s->users[i].mc_id, 1 },
+				done_ms);
 	} else {
 		for (size_t i = 0; i < r->n_revisions; i++)
-			believe(t, work, a, s, &r->revisions[i], now_ms);
+			believe(t, work, a, s, &r->revisions[i], done_ms);
 	}
 }
 

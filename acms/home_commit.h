@@ -12,14 +12,14 @@
 
 struct receipt;
 
-/* A request of an ACMC that passed the checks, but perhaps that of its times. */
+/* A request of an ACMC that passed the checks. */
 struct home_request {
 	struct setup setup;        /* expires_ms: the deadline */
-	struct verdict late;       /* why it comes too late, unless it came before; CAUSE_NO_CAUSE: in time */
 	struct str acmc, certificate;
 	struct str own;            /* our MC system ID */
 	const struct route *routes;
 	size_t n_routes;
+	const struct verdict *late; /* NULL, or why it is refused unless it came before */
 };
 
 /* What one target has answered. */
@@ -31,7 +31,7 @@ struct home_answered {
 
 struct home_accepted {
 	bool reused;               /* the ID is another request's */
-	bool refused;              /* too late: an audit entry */
+	bool late;                 /* refused, as said; that is in the audit log */
 	bool repeated;             /* came before: what follows is what is known of it */
 	uint64_t deadline_ms;
 	struct home_answered *targets; /* one for each route, in their order */

@@ -113,7 +113,7 @@ enum status inspect_end(struct store_txn *t, struct error *e)
 
 int inspect_result(enum status status, const struct error *e)
 {
-	if (status != OK)
+	if (status != OK && e->text[0])
 		fprintf(stderr, "acms: %s\n", e->text);
 	return status == OK ? EXIT_GOOD : EXIT_BAD;
 }

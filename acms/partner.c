@@ -1,6 +1,7 @@
 #include "acms/partner.h"
 
 #include "acms/authorise.h"
+#include "common/failpoint.h"
 #include "common/log.h"
 #include "common/receipt.h"
 #include "common/receipt_sign.h"
@@ -115,8 +116,7 @@ static void indicate(struct partner_job *j)
 			     .indication = { .request_id = r->setup.request_id,
 					     .mc_system_id = s->live->config->mc_system_id,
 					     .state = PROCESS_PENDING,
-					     .until_ms = j->answer.decide_until_ms,
-					     .detail = STR("waits for an administrator of the partner") } };
+					     .until_ms = j->answer.decide_until_ms } };
 	if (!j->setup.must_expire) { /* held for a connection of version 2 */
 		unavailable(r, "it waits for an administrator of the partner: ask again later", true);
 		return;
@@ -142,11 +142,13 @@ static void run(struct job *job, struct store_txn *t, struct arena *work, uint64
 		commit_refusal(t, work, &j->refusal, now_ms);
 	else
 		commit_setup(t, work, &j->setup, now_ms, &j->answer);
+	fail_point("partner-written");
 }
 
 static void done(struct job *job, enum status status)
 {
 	struct partner_job *j = (struct partner_job *)job;
+	fail_point("partner-committed");
 	if (status != OK)
 		unavailable(j->request, "the store could not be written", j->well_formed);
 	else if (j->refused)
@@ -155,6 +157,7 @@ static void done(struct job *job, enum status status)
 		indicate(j);
 	else
 		answer(j);
+	fail_point("partner-told");
 }
 
 static void submit(struct partner_job *j, size_t weight)
@@ -209,12 +212,42 @@ bool partner_judge(struct arena *a, const struct partner_rule *home, struct str 
 	return out->home.ptr && (!home->token_issuer.ptr || out->token_issuer.ptr);
 }
 
+/* The most that the response of version 2 takes for a user: done, with its part of the receipt, or refused. */
+static size_t response_bytes(const struct setup_user *u)
+{
+	size_t id = u->mc_id.len, done = id + 17 + id + 33, refused = id + 9;
+	for (size_t i = 0; i < u->n_service_ids; i++) {
+		size_t service_id = u->service_ids[i].mc_service_id.len;
+		done += id + service_id + 11 + service_id + 5;
+		refused += id + service_id + 12;
+	}
+	return id + 3 + (done > refused ? done : refused);
+}
+
+/*
+ * Whether its response will fit into a frame, whatever it says. That a request takes a quarter of a frame does not make
+ * sure of it: a receipt says more about a user than a request must. Found out afterwards, it could never be answered.
+ */
+static bool answerable(const struct setup *s, uint32_t max_frame)
+{
+	size_t n = 8192; /* certificates, signature, details */
+	for (size_t i = 0; i < s->n_users; i++)
+		n += response_bytes(&s->users[i]);
+	return n <= max_frame;
+}
+
 static struct verdict check(struct request *r, uint32_t version)
 {
+	struct verdict v;
 	if (version < 2 && setup_request_needs_version_2(&r->received))
 		return (struct verdict){ .cause = CAUSE_UNSUPPORTED_ELEMENT,
 					 .detail = "an element of version 2 in a request of version 1" };
-	return setup_check(r->arena, &r->received, &r->server->live->config->limits, &r->setup);
+	v = setup_check(r->arena, &r->received, &r->server->live->config->limits, &r->setup);
+	if (v.cause == CAUSE_NO_CAUSE && version >= 2 &&
+	    !answerable(&r->setup, peer_max_frame(r->peer)))
+		v = (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES,
+				      .detail = "its response might not fit into a frame" };
+	return v;
 }
 
 void partner_setup(struct request *r, const struct partner_rule *home)
@@ -223,6 +256,7 @@ void partner_setup(struct request *r, const struct partner_rule *home)
 	struct partner_job *j = arena_alloc(r->arena, sizeof *j);
 	struct str certificate = peer_certificate(r->peer, r->arena);
 	uint32_t version = peer_version(r->peer);
+	fail_point("partner-received");
 	if (!j || !certificate.ptr) {
 		unavailable(r, "out of memory", false);
 		return;

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 #include "acms/partner.h"
 #include "common/clock.h"
-#include "common/log.h"
+#include "common/failpoint.h"
 
 /*
  * What time does at the partner, once a second: a job that expires users and pending requests, and forgets old answers.
@@ -35,6 +35,7 @@ static void run(struct job *job, struct store_txn *t, struct arena *work, uint64
 {
 	struct sweeper *w = (struct sweeper *)job;
 	commit_sweep(t, work, &w->what, now_ms, &w->swept);
+	fail_point("sweep-written");
 	w->asked_swept = w->asked;
 	w->swept.again |= home_prune(t, work, w->what.keep_ms, now_ms, &w->asked_swept);
 }
@@ -68,10 +69,12 @@ static void note_places(struct sweeper *w)
 static void done(struct job *job, enum status status)
 {
 	struct sweeper *w = (struct sweeper *)job;
+	fail_point("sweep-committed");
 	if (status == OK) {
 		note_places(w);
 		for (size_t i = 0; i < w->swept.n_answered; i++)
 			tell(w->server, &w->swept.answered[i]);
+		fail_point("sweep-told");
 	} else if (w->what.look_at_pending && !w->what.pending.started) {
 		w->pending_due_ms = 0;
 	}

@@ -65,12 +65,18 @@ void users_set_revision(struct users *u, unsigned line, struct str text)
 	char shown[80];
 	uint64_t value = 0;
 	size_t i = 0;
-	for (; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9' && value < UINT64_MAX / 10; i++)
-		value = value * 10 + (uint64_t)(text.ptr[i] - '0');
-	if (i < text.len || (text.len && value == 0))
+	for (; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9'; i++) {
+		uint64_t digit = (uint64_t)(text.ptr[i] - '0');
+		if (value > (UINT64_MAX - digit) / 10)
+			break;
+		value = value * 10 + digit;
+	}
+	if (i < text.len || (text.len && value == 0)) {
 		users_mistake(u, line, "%s: no revision: must be a whole number from 1",
 			      text_escape(text, shown, sizeof shown));
-	else if (u->n > 0)
+		value = 1; /* so that nobody says, too, that it is missing */
+	}
+	if (u->n > 0)
 		u->items[u->n - 1].revision = value;
 }
 

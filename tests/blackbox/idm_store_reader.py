@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import sys
+import time
 
 import cbor2
 import lmdb
@@ -25,14 +26,19 @@ def service_ids(items) -> list:
     return [tuple(i) for i in items]
 
 
-SETUP, UPDATE, REMOVE, EXPIRE, HOLD, APPROVE, REJECT, ASK, ANSWER, IMPORT = range(1, 11)
 DATABASES = ("meta", "users", "service_ids", "requests", "systems", "audit", "expiries", "pending", "asked", "outbox",
              "answers", "believed", "believed_expiries")
+SETUP, UPDATE, REMOVE, EXPIRE, HOLD, APPROVE, REJECT, ASK, ANSWER, IMPORT = range(1, 11)
 
 
-def check_users(users: dict, expiries: dict) -> None:
-    """The index of those that expire has them all, and no others."""
-    assert expiries == {key: u["validity"][1] for key, u in users.items() if u["validity"][1]}
+def vouched(user: dict, now_ms: int) -> bool:
+    """As an identity management server must judge by its own clock."""
+    return user.get("not_before", 0) <= now_ms and now_ms < user.get("not_after", 1 << 64)
+
+
+def split(key: bytes) -> tuple:
+    system, mc_id = key.split(b"\0", 1)
+    return system.decode(), mc_id.decode()
 
 
 class IdmStore:
@@ -58,36 +64,33 @@ class IdmStore:
         return {db: list(self.items(db)) for db in self.dbs}
 
     def users(self, db: str = "users") -> dict:
+        """By home system, or partner, and MC ID."""
         found = {}
         for key, value in self.items(db):
-            home, mc_id = key.split(b"\0", 1)
             user = decode(value)
             assert {1, 2, 3, 4, 5} <= set(user) <= {1, 2, 3, 4, 5, 6, 7}
             assert user[1] >= 1 and user[3] <= user[4] and len(user[5]) == 16
-            assert 0 not in (user.get(6), user.get(7))
-            found[home.decode(), mc_id.decode()] = {
-                "revision": user[1], "service_ids": service_ids(user[2]), "created": user[3], "changed": user[4],
-                "by": user[5], "validity": (user.get(6, 0), user.get(7, 0))}
+            assert user.get(6, 1) >= 1 and user.get(7, 1) >= 1
+            found[split(key)] = {"revision": user[1], "service_ids": service_ids(user[2]), "created": user[3],
+                                 "changed": user[4], "by": user[5], "validity": (user.get(6, 0), user.get(7, 0)),
+                                 **({"not_before": user[6]} if 6 in user else {}),
+                                 **({"not_after": user[7]} if 7 in user else {})}
         return found
 
     def believed(self) -> dict:
-        """What this system believes that its partners hold, by (partner, MC ID)."""
         return self.users("believed")
 
-    def expiries(self, db: str = "expiries") -> dict:
-        found = {}
-        for at, key in self.items(db):
-            home, mc_id = key.split(b"\0", 1)
-            assert len(at) == 8 and (home.decode(), mc_id.decode()) not in found
-            found[home.decode(), mc_id.decode()] = int.from_bytes(at, "big")
-        return found
+    def expiries(self, db: str = "expiries") -> set:
+        return {(int.from_bytes(key, "big"), *split(value)) for key, value in self.items(db)}
 
-    def user_of_token(self, issuer: str, subject: str):
-        """As an identity management server looks up a security token (RFC 8693)."""
+    def user_of_token(self, issuer: str, subject: str, now_ms: int | None = None):
+        """As an identity management server looks up a security token (RFC 8693): None, too, for who is not vouched for."""
+        now_ms = int(time.time() * 1000) if now_ms is None else now_ms
         for key, value in self.items("systems"):
             if decode(value).get(2) == issuer:
                 value = self.get("users", key + b"\0" + subject.encode())
-                return value and decode(value)
+                user = value and decode(value)
+                return user if user and user.get(6, 0) <= now_ms and now_ms < user.get(7, 1 << 64) else None
         return None
 
     def owners(self) -> dict:
@@ -96,47 +99,73 @@ class IdmStore:
     def systems(self) -> dict:
         return {k.decode(): decode(v) for k, v in self.items("systems")}
 
-    def by_system(self, db: str) -> dict:
-        """The records of a database by (MC system ID, request ID)."""
+    def requests(self) -> dict:
         found = {}
-        for key, value in self.items(db):
-            assert key[-17] == 0
-            found[key[:-17].decode(), key[-16:]] = decode(value)
+        for key, value in self.items("requests"):
+            record = decode(value)
+            assert {1, 2, 3} <= set(record) <= set(range(1, 9)) and len(record[1]) == 32 and key[-17] == 0
+            assert (4 in record) <= (record[3] != 0)
+            found[key[:-17].decode(), key[-16:]] = record
         return found
 
-    def requests(self) -> dict:
-        found = self.by_system("requests")
-        for record in found.values():
-            assert {1, 2, 3} <= set(record) <= set(range(1, 9)) and len(record[1]) == 32
-            assert (4 in record) <= (record[3] != 0)
-        return found
+    @staticmethod
+    def setup(value: dict, with_targets: bool) -> dict:
+        assert {1} <= set(value) <= set(range(1, 9)) and (3 in value) == with_targets
+        assert value[1] == sorted(value[1], key=lambda u: u[0].encode())
+        for _, ids, _ in value[1]:
+            service_ids(ids)
+        return value
 
     def pending(self) -> dict:
-        return self.by_system("pending")
-
-    def outbox(self) -> dict:
-        return self.by_system("outbox")
+        """At a partner: what waits for a decision, by home system and request ID."""
+        found = {}
+        for key, value in self.items("pending"):
+            record = decode(value)
+            assert set(record) == {1, 2, 3, 4, 5} and record[2] <= record[3] and key[-17] == 0
+            self.setup(record[5], False)
+            found[key[:-17].decode(), key[-16:]] = record
+        return found
 
     def asked(self) -> dict:
-        return {k: decode(v) for k, v in self.items("asked")}
+        """At home: by request ID."""
+        found = {}
+        for key, value in self.items("asked"):
+            record = decode(value)
+            assert set(record) == {1, 2, 3, 4, 5} and len(key) == 16
+            self.setup(record[5], True)
+            found[key] = record
+        return found
+
+    def outbox(self) -> dict:
+        found = {}
+        for key, value in self.items("outbox"):
+            record = decode(value)
+            assert set(record) == {1, 2} and record[1] <= record[2] and key[-17] == 0
+            found[key[-16:], key[:-17].decode()] = record
+        return found
 
     def answers(self) -> dict:
-        """By (MC system ID of the target, request ID)."""
-        return {(k[16:].decode(), k[:16]): decode(v) for k, v in self.items("answers")}
+        """At home: by request ID and target."""
+        found = {}
+        for key, value in self.items("answers"):
+            record = decode(value)
+            assert {1, 2, 3} <= set(record) <= set(range(1, 9)) and record[2] in (1, 2)
+            found[key[:16], key[16:] if key[16:17] == b"\0" else key[16:].decode()] = record
+        return found
 
     def audit(self) -> list:
-        """The entries, their chain verified up to the head."""
+        """The entries, their chain verified, and that it ends where its head says."""
         entries, previous = [], bytes(32)
         for number, (key, value) in enumerate(self.items("audit"), 1):
             entry = decode(value)
+            assert set(range(10, 20)) - {16} <= set(entry) <= set(range(10, 27)) and SETUP <= entry[12] <= IMPORT
             assert int.from_bytes(key, "big") == number and entry[10] == previous, f"entry {number}"
             previous = hashlib.sha256(value).digest()
             entries.append(entry)
         assert decode(self.get("meta", b"audit-head")) == [len(entries), previous]
         return entries
 
-    def check(self) -> None:
-        """Every index and count agrees with what it is about. (Nothing may have been pruned.)"""
+    def check_users(self) -> None:
         users, held, owners = self.users(), {}, {}
         for (home, mc_id), user in users.items():
             held[home] = held.get(home, 0) + 1
@@ -144,37 +173,37 @@ class IdmStore:
                 assert owners.setdefault(uri, (home, mc_id)) == (home, mc_id), uri
         assert owners == self.owners()
         assert held == {h: s[1] for h, s in self.systems().items() if s[1]}
-        check_users(users, self.expiries())
-        check_users(self.believed(), self.expiries("believed_expiries"))
-        self.check_partner_audit(len(users))
-        self.check_home()
+        for found, index in ((users, "expiries"), (self.believed(), "believed_expiries")):
+            assert self.expiries(index) == {(u["not_after"], *key) for key, u in found.items() if "not_after" in u}
 
-    def check_partner_audit(self, n_users: int) -> None:
-        """Each recorded request has exactly one entry that says so; what was created and not removed is there."""
-        audit, requests = self.audit(), self.requests()
-        done = [e for e in audit if e[12] in (SETUP, UPDATE, REMOVE, APPROVE, REJECT, IMPORT)
-                or (e[12] == EXPIRE and e[15] != bytes(16))]
-        for key, record in requests.items():
-            # the same ID with other content is refused with an entry of its own
-            mine = [e for e in done if (e[13], e[15]) == key and e[17] not in range(200, 400)]
-            assert [e[17] for e in mine] == [record[3]], (key, mine)
-        assert sum(e[19][0] - e.get(20, 0) for e in audit) == n_users
+    def check_requests(self) -> None:
+        """Each answer is in the audit log; what the log says was done is what is there."""
+        audit = self.audit()
+        decided = {(e[13], e[15], e[17]) for e in audit if e[12] not in (HOLD, ASK, ANSWER)}
+        requests, pending = self.requests(), self.pending()
+        assert {(*key, record[3]) for key, record in requests.items()} <= decided
+        assert not set(requests) & set(pending)
+        assert sum(e[19][0] - e.get(20, 0) for e in audit) == len(self.users())
+        asked, outbox, answers = self.asked(), self.outbox(), self.answers()
+        for request_id, record in asked.items():
+            for target in set(record[5][3]):
+                if len(target.encode()) > 253:
+                    target = b"\0" + hashlib.sha256(target.encode()).digest()
+                assert ((request_id, target) in outbox) != ((request_id, target) in answers), (request_id, target)
+        assert {i for i, _ in outbox} | {i for i, _ in answers} <= set(asked)
 
-    def check_home(self) -> None:
-        """Each target of each accepted request is either unanswered or answered, and the audit log has it."""
-        asked, outbox, answers, audit = self.asked(), self.outbox(), self.answers(), self.audit()
-        targets = {(target, request_id) for request_id, record in asked.items() for target in record[5][3]}
-        assert set(outbox) | set(answers) == targets and not set(outbox) & set(answers)
-        assert {e[15] for e in audit if e[12] == ASK and e[17] == 0} == set(asked)
-        last = {(e[22][0], e[15]): e[17] for e in audit if e[12] == ANSWER}
-        assert set(last) <= set(answers) and last == {k: answers[k][3] for k in last}
+    def check(self) -> None:
+        """Everything decodes, and every index, count and log agrees with the rest. No writer may run."""
+        self.check_users()
+        self.check_requests()
 
 
 def main() -> None:
     store = IdmStore(sys.argv[1])
     store.check()
     print(json.dumps({"mc_system_id": store.mc_system_id,
-                      "users": [{"home": h, "mc_id": m, "service_ids": u["service_ids"]}
+                      "users": [{"home": h, "mc_id": m, "service_ids": u["service_ids"],
+                                 "vouched": vouched(u, int(time.time() * 1000))}
                                 for (h, m), u in store.users().items()]}, indent=2))
 
 

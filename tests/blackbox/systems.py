@@ -105,6 +105,12 @@ class System:
         assert result.returncode == 0, result.stderr
         return {(u["home"], u["mc_id"]): u for u in json.loads(result.stdout)["users"]}
 
+    def export(self, file: Path) -> None:
+        """The audit log as stored."""
+        with open(file, "wb") as out:
+            subprocess.run([BUILD / "acms", "audit", "export", "-c", self.config_file, "--format", "cbor"], stdout=out,
+                           check=True, timeout=60)
+
     def log(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 

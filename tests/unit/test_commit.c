@@ -168,6 +168,28 @@ static void done_once(void **state)
 	assert_int_equal(audit_log().last.cause, CAUSE_REQUEST_EXPIRED);
 }
 
+/* As the committer gathers them. */
+static void those_of_one_transaction_see_each_other(void **state)
+{
+	(void)state;
+	struct commit_setup w = ask("a=sip:a", 1), theirs = ask("z=sip:a", 2), reused = ask("b", 1);
+	struct commit_answer out[4];
+	theirs.home = STR("rail.example");
+	struct store_txn *t = writing(store);
+	commit_setup(t, arena, &w, now, &out[0]);
+	commit_setup(t, arena, &theirs, now, &out[1]);
+	commit_setup(t, arena, &w, now, &out[2]);
+	commit_setup(t, arena, &reused, now, &out[3]);
+	store_abort(t); /* and nothing of it stays */
+	assert_int_equal(out[0].verdict.cause, CAUSE_NO_CAUSE);
+	assert_int_equal(out[1].verdict.cause, CAUSE_MC_SERVICE_ID_IN_USE);
+	assert_true(out[2].repeated);
+	assert_int_equal(out[3].verdict.cause, CAUSE_REQUEST_ID_REUSED);
+	assert_int_equal(held(HOME), 0);
+	assert_int_equal(audit_log().n, 0);
+	assert_int_equal(cause_of(&theirs), CAUSE_NO_CAUSE);
+}
+
 static void update_and_remove(void **state)
 {
 	(void)state;
@@ -479,15 +501,22 @@ static void over_is_as_good_as_removed(void **state)
 	assert_int_equal(revision_of(store, HOME, "a"), 1);
 }
 
-static void believed_ones_just_go(void **state)
+static void believed_ones_just_go_long_after_their_end(void **state)
 {
 	(void)state;
 	struct commit_sweep s = { .keep_ms = HOUR };
 	struct user_record r = { .revision = 3, .validity = { 0, now } };
+	const uint64_t began = now;
 	struct store_txn *t = writing(store);
 	store_put_user(t, arena, STORE_BELIEVED, HOME, STR("a"), NULL, &r);
 	assert_int_equal(store_commit(t, NULL), OK);
 	sweep(&s);
+	t = reading(store);
+	assert_true(store_get_user(t, arena, STORE_BELIEVED, HOME, STR("a"), &r));
+	store_abort(t);
+	now += 32ull * 24 * HOUR;
+	sweep(&s);
+	now = began;
 	t = reading(store);
 	assert_false(store_get_user(t, arena, STORE_BELIEVED, HOME, STR("a"), &r));
 	store_abort(t);
@@ -552,6 +581,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		COMMIT_TEST(done_once),
+		COMMIT_TEST(those_of_one_transaction_see_each_other),
 		COMMIT_TEST(update_and_remove),
 		COMMIT_TEST(a_denial_is_recorded),
 		COMMIT_TEST(best_effort_is_recorded),
@@ -565,7 +595,7 @@ int main(void)
 		COMMIT_TEST(nobody_decides),
 		COMMIT_TEST(users_expire),
 		COMMIT_TEST(over_is_as_good_as_removed),
-		COMMIT_TEST(believed_ones_just_go),
+		COMMIT_TEST(believed_ones_just_go_long_after_their_end),
 		COMMIT_TEST(answers_are_forgotten),
 		COMMIT_TEST(answers_outlive_their_requests),
 	};

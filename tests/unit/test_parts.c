@@ -1,4 +1,4 @@
-// needs: acmc/parts.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c common/json.c
+// needs: acmc/parts.c acmc/answers.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c common/json.c
 // needs: common/identity.c common/text.c common/arena.c common/cause.c common/error.c
 // needs: common/message.c common/message_v2.c common/message_encode.c common/frame.c proto/acx.pb-c.c
 /* Splitting a command into requests, collecting their answers, and the exit code. */
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <stdlib.h>
-#include "acmc/parts.h"
+#include "acmc/answers.h"
 #include "common/message.h"
 
 static const struct str targets[] = { { "fire.example", 12 }, { "rail.example", 12 } };
@@ -151,6 +151,121 @@ static void says_which_user_is_too_large(void **state)
 	end(&f);
 }
 
+/* --- version 2 --- */
+
+static size_t split_at_default(struct fixture *f)
+{
+	size_t too_large;
+	f->parts.version = 2;
+	assert_true(parts_split(&f->parts, base, &LIMITS_DEFAULT, &LIMITS_DEFAULT, &too_large));
+	return f->parts.n;
+}
+
+static struct setup_request request_of(struct fixture *f, size_t part)
+{
+	struct setup_request r;
+	assert_true(parts_request(&f->parts, part, f->arena, &r));
+	return r;
+}
+
+/* Validity is the request's: users of each share requests, in their order. */
+static void splits_by_validity(void **state)
+{
+	struct fixture f;
+	(void)state;
+	begin(&f, 6, 1, 30);
+	assert_false(parts_need_version_2(&f.parts));
+	for (size_t i = 0; i < 6; i++) {
+		f.users.items[i].line = (unsigned)i + 1;
+		f.users.items[i].validity.not_after_ms = i % 2 ? 5000 : 0;
+	}
+	assert_true(parts_need_version_2(&f.parts));
+	assert_int_equal(split_at_default(&f), 6);
+	parts_group(&f.users);
+	assert_int_equal(split_at_default(&f), 2);
+	struct setup_request first = request_of(&f, 0), second = request_of(&f, 1);
+	assert_true(!first.has_validity && first.n_mc_ids == 3 && first.n_service_ids == 3);
+	assert_true(second.has_validity && second.validity.not_after_ms == 5000);
+	assert_true(first.parts == 2 && first.part == 0 && second.part == 1);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(f.users.items[i].line, 1 + 2 * i);
+		assert_true(str_eq(second.service_ids[i].mc_id, second.mc_ids[i]));
+	}
+	/* an option is for all of them */
+	f.parts.has_validity = true;
+	f.parts.validity = (struct validity){ 1, 2 };
+	assert_int_equal(split_at_default(&f), 1);
+	first = request_of(&f, 0);
+	assert_true(first.validity.not_before_ms == 1 && first.validity.not_after_ms == 2 && first.parts == 0);
+	end(&f);
+}
+
+static void operations_carry_what_they_need(void **state)
+{
+	struct fixture f;
+	(void)state;
+	begin(&f, 3, 2, 30);
+	f.users.items[1].revision = 7;
+	f.users.items[2].validity.not_after_ms = 9;
+	assert_int_equal(split_at_default(&f), 2);
+	assert_int_equal(request_of(&f, 0).n_revisions, 0); /* setup has none */
+	f.parts.operation = OPERATION_UPDATE;
+	f.parts.revision = 3;
+	struct setup_request update = request_of(&f, 0);
+	assert_true(update.operation == OPERATION_UPDATE && update.n_revisions == 2 && update.n_service_ids == 4);
+	assert_true(update.revisions[0].revision == 3 && update.revisions[1].revision == 7);
+	f.parts.operation = OPERATION_REMOVE;
+	f.parts.revision = 0;
+	struct setup_request first = request_of(&f, 0), second = request_of(&f, 1);
+	assert_true(first.n_revisions == 1 && first.n_service_ids == 0);
+	assert_true(second.n_revisions == 0 && second.n_service_ids == 0 && !second.has_validity);
+	end(&f);
+}
+
+/* With everything that there can be in them, requests stay in a quarter of a frame. */
+static void full_requests_fit(void **state)
+{
+	struct limits small = LIMITS_DEFAULT;
+	size_t too_large;
+	(void)state;
+	small.max_frame_bytes = FRAME_BYTES_MIN;
+	for (int operation = 0; operation < OPERATIONS; operation++) {
+		struct fixture f;
+		begin(&f, 500, 3, 200);
+		f.parts.version = 2;
+		f.parts.operation = (enum operation)operation;
+		f.parts.revision = UINT64_MAX;
+		f.parts.expires_ms = UINT64_MAX;
+		f.parts.has_validity = true;
+		f.parts.validity = (struct validity){ UINT64_MAX - 1, UINT64_MAX };
+		f.parts.dry_run = f.parts.best_effort = true;
+		assert_true(parts_split(&f.parts, base, &small, &LIMITS_DEFAULT, &too_large));
+		for (size_t i = 0; i < f.parts.n; i++) {
+			struct message m = { .kind = MESSAGE_SETUP_REQUEST, .request = request_of(&f, i) };
+			assert_true(message_size(&m) - 4 <= FRAME_BYTES_MIN / 4);
+		}
+		end(&f);
+	}
+}
+
+/* Nothing of version 2 is said to a server of version 1. */
+static void version_1_stays_version_1(void **state)
+{
+	struct fixture f;
+	size_t too_large;
+	struct limits server = LIMITS_DEFAULT;
+	(void)state;
+	begin(&f, 3, 1, 20);
+	server.max_mc_ids = 1;
+	f.parts.version = 1;
+	assert_true(parts_split(&f.parts, base, &server, &LIMITS_DEFAULT, &too_large));
+	for (size_t i = 0; i < 3; i++) {
+		struct setup_request r = request_of(&f, i);
+		assert_false(setup_request_needs_version_2(&r));
+	}
+	end(&f);
+}
+
 /* --- answers --- */
 
 static void begin_answers(struct fixture *f, uint32_t users_a_part)
@@ -255,6 +370,45 @@ static void answers_outlive_the_message(void **state)
 	assert_int_equal(a->n_identities, 1);
 	assert_true(str_eq(a->identities[0].mc_id, STR("alice")));
 	assert_null(a->identities[0].mc_service_id.ptr);
+	end(&f);
+}
+
+static bool indicate(struct fixture *f, uint32_t part, const char *system, enum process_state state,
+		     const char *detail, bool *news)
+{
+	struct process_indication m = { request_id_part(base, part), str_of(system), state, 1000, str_of(detail) };
+	size_t which;
+	bool taken = answers_indicate(&f->answers, &m, &which, news);
+	if (taken)
+		assert_int_equal(which, part);
+	return taken;
+}
+
+static void indications(void **state)
+{
+	struct fixture f;
+	size_t part;
+	bool news, complete;
+	(void)state;
+	begin_answers(&f, 2);
+	assert_true(indicate(&f, 0, "police.example", PROCESS_ACCEPTED, "", &news) && news);
+	assert_true(indicate(&f, 0, "police.example", PROCESS_ACCEPTED, "", &news) && !news);
+	assert_true(indicate(&f, 1, "police.example", PROCESS_ACCEPTED, "", &news) && news);
+	assert_int_equal(f.answers.n_accepted, 2);
+	/* the same of another part is no news, nor is the same again */
+	assert_true(indicate(&f, 0, "fire.example", PROCESS_DELAYED, "refused", &news) && news);
+	assert_true(indicate(&f, 1, "fire.example", PROCESS_DELAYED, "refused", &news) && !news);
+	assert_true(indicate(&f, 0, "fire.example", PROCESS_DELAYED, "refused", &news) && !news);
+	assert_true(indicate(&f, 0, "rail.example", PROCESS_DELAYED, "refused", &news) && news);
+	assert_true(indicate(&f, 0, "fire.example", PROCESS_PENDING, "", &news) && news);
+	assert_int_equal(answers_at(&f.answers, 0, 0)->delay.state, DELIVERY_APPROVAL);
+	assert_int_equal(answers_at(&f.answers, 1, 0)->delay.state, DELIVERY_QUEUED);
+	/* of nobody, or of what is answered */
+	assert_false(indicate(&f, 2, "fire.example", PROCESS_PENDING, "", &news));
+	assert_false(indicate(&f, 0, "port.example", PROCESS_PENDING, "", &news));
+	assert_true(take(&f, response(0, "fire.example", ORIGIN_PARTNER_ACMS, 0), &part, &complete));
+	assert_false(indicate(&f, 0, "fire.example", PROCESS_DELAYED, "", &news));
+	assert_int_equal(f.answers.missing, 3);
 	end(&f);
 }
 
@@ -379,6 +533,11 @@ int main(void)
 		cmocka_unit_test(splits_by_number),
 		cmocka_unit_test(splits_by_bytes),
 		cmocka_unit_test(says_which_user_is_too_large),
+		cmocka_unit_test(splits_by_validity),
+		cmocka_unit_test(operations_carry_what_they_need),
+		cmocka_unit_test(full_requests_fit),
+		cmocka_unit_test(version_1_stays_version_1),
+		cmocka_unit_test(indications),
 		cmocka_unit_test(each_part_and_target_is_answered_once),
 		cmocka_unit_test(what_nobody_asked_is_dropped),
 		cmocka_unit_test(one_answer_for_the_whole_request),

@@ -1,4 +1,4 @@
-// needs: acmc/show.c acmc/parts.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
+// needs: acmc/show.c acmc/put.c acmc/parts.c acmc/answers.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
 // needs: common/json.c common/table.c common/identity.c common/text.c common/arena.c common/cause.c
 /* What the administrator sees, from canned answers, compared with tests/golden/cli/show-*. UPDATE=1 writes them. */
 #include <stdarg.h>
@@ -90,6 +90,53 @@ static void some_missing(struct fixture *f)
 	take(f, 0, "fire.example", ORIGIN_HOME_ACMS, CAUSE_PARTNER_UNREACHABLE, STR(""), NULL, 0);
 }
 
+/* Accepted, and on its way: one partner is not reached, the other waits for its administrator. */
+static void indicate(struct fixture *f, FILE *out, uint32_t part, const char *system, enum process_state state,
+		     uint64_t until_ms, const char *detail)
+{
+	struct process_indication m = { request_id_part(base, part), str_of(system), state, until_ms,
+					str_of(detail) };
+	size_t which;
+	bool news;
+	assert_true(answers_indicate(&f->answers, &m, &which, &news));
+	if (out && news)
+		show_indication(out, &f->answers, which, &m);
+}
+
+static void on_their_way(struct fixture *f, FILE *out)
+{
+	const uint64_t noon = 1800014400000;
+	begin(f, 2);
+	indicate(f, out, 0, "police.example", PROCESS_ACCEPTED, noon, "");
+	indicate(f, out, 1, "police.example", PROCESS_ACCEPTED, noon + 1000, "");
+	indicate(f, out, 0, "fire.example", PROCESS_DELAYED, noon, "connection refused\n");
+	indicate(f, out, 1, "fire.example", PROCESS_DELAYED, noon, "connection refused\n");
+	indicate(f, out, 0, "rail.example", PROCESS_PENDING, noon - 3600000, "");
+	take(f, 1, "rail.example", ORIGIN_PARTNER_ACMS, CAUSE_NO_CAUSE, STR(""), NULL, 0);
+}
+
+/* The partners' administrators decided. */
+static void decided(struct fixture *f)
+{
+	struct setup_response r = { .request_id = base, .mc_system_id = STR("fire.example"), .result = true,
+				    .origin = ORIGIN_PARTNER_ACMS, .detail = STR(""), .receipt = STR("x") };
+	struct user_revision revision = { STR("alice@police.example"), 4 };
+	size_t part;
+	bool complete;
+	begin(f, 3);
+	f->parts.best_effort = true;
+	r.revisions = &revision;
+	r.n_revisions = 1;
+	r.decided_by = (struct decided_by){ STR("duty"), STR("as agreed"), 1800014400000 };
+	assert_true(answers_take(&f->answers, &r, &part, &complete));
+	r.mc_system_id = STR("rail.example");
+	r.result = false;
+	r.cause = CAUSE_REJECTED;
+	r.n_revisions = 0;
+	r.decided_by = (struct decided_by){ STR("\x1B[31mnight"), STR("who\nis this?"), 0 };
+	assert_true(answers_take(&f->answers, &r, &part, &complete));
+}
+
 /* --- comparing --- */
 
 static char *read_all(FILE *in, size_t *n)
@@ -131,7 +178,7 @@ static void check(struct fixture *f, enum view view, const char *failure, const 
 	FILE *out = open_memstream(&text, &n);
 	assert_non_null(out);
 	if (view == JSON)
-		shown = show_json(out, &f->answers, failure, answers_exit_code(&f->answers));
+		shown = show_json(out, &f->answers, base, failure, answers_exit_code(&f->answers));
 	else if (view == ADVICE)
 		show_advice(out, &f->answers, base);
 	else
@@ -176,6 +223,57 @@ static void shows_what_is_missing(void **state)
 	check(&f, TABLE, "connection lost", "some-missing.table");
 	check(&f, JSON, "connection lost", "some-missing.json");
 	check(&f, ADVICE, "connection lost", "some-missing.advice");
+	end(&f);
+}
+
+static void shows_what_is_on_its_way(void **state)
+{
+	struct fixture f;
+	char *text = NULL;
+	size_t n = 0;
+	FILE *out = open_memstream(&text, &n);
+	(void)state;
+	on_their_way(&f, out);
+	fclose(out);
+	check_golden("indications", text, n);
+	free(text);
+	assert_true(show_goes_on(&f.answers));
+	check(&f, TABLE, "interrupted", "on-their-way.table");
+	check(&f, JSON, "interrupted", "on-their-way.json");
+	check(&f, ADVICE, "interrupted", "on-their-way.advice");
+	end(&f);
+}
+
+static void shows_who_decided(void **state)
+{
+	struct fixture f;
+	(void)state;
+	decided(&f);
+	check(&f, TABLE, NULL, "decided.table");
+	check(&f, JSON, NULL, "decided.json");
+	end(&f);
+}
+
+/* Who may try again learns with which revision. */
+static void shows_the_revision_that_there_is(void **state)
+{
+	struct identity_cause cause = { STR("alice@police.example"), STR_NONE, CAUSE_REVISION_MISMATCH };
+	struct user_revision revision = { STR("alice@police.example"), 17 };
+	struct setup_response r = { .request_id = base, .mc_system_id = STR("fire.example"), .detail = STR(""),
+				    .origin = ORIGIN_PARTNER_ACMS, .cause = CAUSE_REVISION_MISMATCH, .identities = &cause,
+				    .n_identities = 1, .revisions = &revision, .n_revisions = 1 };
+	struct fixture f;
+	size_t part, n = 0;
+	bool complete;
+	char *text = NULL;
+	FILE *out = open_memstream(&text, &n);
+	(void)state;
+	begin(&f, 3);
+	assert_true(answers_take(&f.answers, &r, &part, &complete));
+	assert_true(show_table(out, &f.answers, NULL, false));
+	fclose(out);
+	assert_non_null(strstr(text, "look at it again: revision 17\n"));
+	free(text);
 	end(&f);
 }
 
@@ -246,7 +344,7 @@ static void a_full_disk_is_noticed(void **state)
 		FILE *full = fopen("/dev/full", "w");
 		assert_non_null(full);
 		all_true(&f);
-		assert_false(as_json ? show_json(full, &f.answers, NULL, EXIT_ALL_TRUE) :
+		assert_false(as_json ? show_json(full, &f.answers, base, NULL, EXIT_ALL_TRUE) :
 				       show_table(full, &f.answers, NULL, false));
 		fclose(full);
 		end(&f);
@@ -259,6 +357,9 @@ int main(void)
 		cmocka_unit_test(shows_all_true),
 		cmocka_unit_test(shows_some_false),
 		cmocka_unit_test(shows_what_is_missing),
+		cmocka_unit_test(shows_what_is_on_its_way),
+		cmocka_unit_test(shows_who_decided),
+		cmocka_unit_test(shows_the_revision_that_there_is),
 		cmocka_unit_test(shows_answers_as_they_come),
 		cmocka_unit_test(no_advice_when_nothing_was_asked),
 		cmocka_unit_test(no_more_identities_than_fit_a_screen),
