@@ -68,7 +68,7 @@ class Compose:
         return {u["mc_id"] for u in json.loads(out)["users"]}
 
     def pending(self, service: str) -> set:
-        return {r["request_id"] for r in self.acmc(service, "pending")["requests"]}
+        return {r["request_id"] for r in self.acmc(service, "pending")["pending"]}
 
     def policy(self, service: str, old: str, new: str) -> None:
         """Changes the configuration of a running system."""
