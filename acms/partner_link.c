@@ -119,7 +119,7 @@ static void send_one(struct partner_link *l, struct delivery *d, const struct se
 	if (d->asked->kept && d->asked->deadline_ms <= clock_wall_ms()) {
 		outbox_event(d, DELIVERY_EV_DEADLINE, NULL);
 	} else if (!a || !setup_to_request(a, setup, d->target, &m.request)) {
-		log_error("out of memory: a delivery to %s waits", l->mc_system_id);
+		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
 	} else if (!for_version(l->version, &m.request)) {
 		unsendable(d, CAUSE_PARTNER_VERSION);
 	} else if (over_limit(l, setup, message_size(&m) - FRAME_HEADER_SIZE)) {
@@ -169,18 +169,20 @@ static void loaded(struct job *job, enum status status)
 {
 	struct load_job *j = (struct load_job *)job;
 	struct partner_link *l = partner_link_find(j->server, str_of(j->mc_system_id));
-	bool good = l && status == OK && l->state == LINK_UP && l->connection == j->connection;
+	bool up = l && l->state == LINK_UP && l->connection == j->connection;
 	for (size_t i = 0; l && i < j->n; i++) {
 		struct delivery *d = delivery_of(l, &j->items[i].id);
 		if (!d || d->phase != DELIVERY_PHASE_LOADING)
 			continue;
-		if (good && j->items[i].found)
+		if (status != OK || !j->items[i].found)
+			outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be read");
+		else if (up)
 			send_one(l, d, &j->items[i].asked.setup);
 		else
 			outbox_event(d, DELIVERY_EV_DUE, NULL);
 	}
 	j->server->requests--;
-	if (good)
+	if (up)
 		send_queued(l);
 	server_check_stopped(j->server);
 	free(j);
@@ -190,8 +192,11 @@ static void load(struct partner_link *l, size_t room)
 {
 	struct load_job *j = calloc(1, sizeof *j);
 	struct delivery *d;
-	if (!j)
+	if (!j) {
+		outbox_event(TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]), DELIVERY_EV_NOT_STORED,
+			     "out of memory");
 		return;
+	}
 	j->job.run = run_load;
 	j->job.done = loaded;
 	j->server = l->server;
@@ -213,6 +218,7 @@ static size_t room_on(const struct partner_link *l)
 		       l->announced.max_requests_in_flight - taken : 0;
 }
 
+/* Each that it looks at leaves the queue, if only for a while. */
 static void send_queued(struct partner_link *l)
 {
 	struct delivery *d;
@@ -221,8 +227,6 @@ static void send_queued(struct partner_link *l)
 	       (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]))) {
 		if (d->asked->arena) {
 			send_one(l, d, &d->asked->setup);
-			if (d == TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]))
-				return; /* for want of memory */
 		} else if (l->n_loading == 0) {
 			load(l, room);
 		} else {
@@ -666,10 +670,11 @@ static void retry_later(struct partner_link *l)
 /* Those who wait are told once; what is not kept does not wait. */
 static void tell_unreachable(struct partner_link *l)
 {
+	enum delivery_event why = l->server->stopping ? DELIVERY_EV_STOPPING : DELIVERY_EV_UNREACHABLE;
 	struct delivery *d, *next;
 	for (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]); d; d = next) {
 		next = TAILQ_NEXT(d, in_link);
-		outbox_event(d, DELIVERY_EV_UNREACHABLE, l->last_failure);
+		outbox_event(d, why, l->last_failure);
 	}
 	TAILQ_FOREACH(d, &l->lists[DELIVERY_PHASE_QUEUED], in_link)
 		outbox_tell_delayed(d);

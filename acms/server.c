@@ -334,6 +334,7 @@ int server_run(struct live *live)
 	struct error e;
 	TAILQ_INIT(&s.peers);
 	TAILQ_INIT(&s.links);
+	LIST_INIT(&s.accepting);
 	set_log_level(live->config);
 	if (start(&s, &e) != OK) {
 		log_error("%s", e.text);

@@ -27,6 +27,7 @@ TAILQ_HEAD(query_list, query);
 TAILQ_HEAD(link_list, partner_link);
 TAILQ_HEAD(delivery_list, delivery);
 LIST_HEAD(watch_list, watch);
+LIST_HEAD(asking_list, asking);
 
 struct sweeper;
 struct approvals;
@@ -42,6 +43,7 @@ struct server {
 	struct peer_list peers;
 	struct link_list links;
 	struct asked *asked;         /* unfinished requests of our ACMCs, by request ID (uthash) */
+	struct asking_list accepting; /* and those that are being put on disk */
 	struct sweeper *sweeper;
 	struct approvals *approvals;
 	struct loop_timer *expiry_timer, *stop_timer, *tick;

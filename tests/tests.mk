@@ -61,3 +61,5 @@ lint: deps-test check-includes
 		tests/unit/run tests/golden/cli/run tests/model/run .ci/run
 	mandoc -Tlint -Wwarning deploy/acx-pki.1 acms/acms.8 acms/acms.yaml.5 acmc/acmc.1
 	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang all
+
+-include tests/bench/bench.mk
