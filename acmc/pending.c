@@ -297,12 +297,15 @@ static void print_decision(const struct options *o, const struct decision_result
 	if (o->approve && d->has_response && r->result)
 		fputs(" and done", stdout);
 	else if (o->approve && d->has_response)
-		printf(", but could not be done: %s: %s", cause_label(r->cause, label),
+		printf(", %s: %s: %s", r->cause == CAUSE_PARTLY_DONE ? "done in part" : "but could not be done",
+		       cause_label(r->cause, label),
 		       text_escape(r->detail.len ? r->detail : str_of(cause_text(r->cause)), detail, sizeof detail));
 	putchar('\n');
 	for (size_t i = 0; o->approve && d->has_response && i < r->n_identities; i++) {
 		const struct identity_cause *c = &r->identities[i];
-		printf("  %s: %s\n", text_escape(c->mc_service_id.ptr ? c->mc_service_id : c->mc_id, detail, sizeof detail),
+		char service_id[600];
+		printf("  %s%s%s: %s\n", text_escape(c->mc_id, detail, sizeof detail), c->mc_service_id.ptr ? " " : "",
+		       c->mc_service_id.ptr ? text_escape(c->mc_service_id, service_id, sizeof service_id) : "",
 		       cause_label(c->cause, label));
 	}
 }
