@@ -215,7 +215,7 @@ static bool read_users(struct users *u, const struct options *o)
 			parts_group(u);
 		return true;
 	}
-	fprintf(stderr, "acmc: %zu mistakes; nothing was sent\n", u->n_mistakes);
+	fprintf(stderr, "acmc: %zu mistake%s; nothing was sent\n", u->n_mistakes, text_s(u->n_mistakes));
 	return false;
 }
 

@@ -10,7 +10,7 @@ _acmc_options() {
 	requests) echo "--unfinished --refused --partner --since --until --limit --timeout $common" ;;
 	users) echo "--at --believed --csv --timeout $common" ;;
 	reconcile) echo "--with --repair --yes --quiet --timeout $common" ;;
-	receipt) echo "--out --verify --partner-anchors --partner-crls --partner-certificate --timeout $common" ;;
+	receipt) echo "--out --partner --verify --partner-anchors --partner-crls --partner-certificate --timeout $common" ;;
 	pending) echo "--from --follow --timeout $common" ;;
 	approve | reject) echo "--from --reason --timeout $common" ;;
 	show) echo "--from --timeout $common" ;;

@@ -11,7 +11,7 @@
 
 /* acmc receipt. */
 
-enum { OPT_OUT = 256, OPT_VERIFY, OPT_ANCHORS, OPT_CRLS, OPT_NAME };
+enum { OPT_OUT = 256, OPT_VERIFY, OPT_ANCHORS, OPT_CRLS, OPT_NAME, OPT_PARTNER };
 enum { FILES_MAX = 1000, RECEIPT_MAX = 4 * 1024 * 1024 };
 
 struct options {
@@ -24,6 +24,7 @@ struct options {
 	struct str anchors[ANCHORS_MAX], crls[ANCHORS_MAX]; /* of the partner */
 	size_t n_anchors, n_crls;
 	struct str name; /* STR_NONE: any */
+	struct str partner; /* STR_NONE: all of the request */
 };
 
 static void add(struct str *list, size_t *n, char *arg, const char *option, struct argp_state *state)
@@ -57,6 +58,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		break;
 	case OPT_ANCHORS: add(o->anchors, &o->n_anchors, arg, "--partner-anchors", state); break;
 	case OPT_CRLS: add(o->crls, &o->n_crls, arg, "--partner-crls", state); break;
+	case OPT_PARTNER: o->partner = options_system("--partner", arg, state); break;
 	case OPT_NAME:
 		if (strncmp(arg, "DNS:", 4) != 0 && strncmp(arg, "URI:", 4) != 0)
 			argp_error(state, "--partner-certificate: %s: must be DNS:NAME or URI:NAME", arg);
@@ -215,11 +217,19 @@ static bool save(const char *path, struct str bytes)
 	return good;
 }
 
-static size_t count_receipts(const struct track *t)
+static bool is_wanted(const struct options *o, const struct track *t, size_t part, size_t target)
+{
+	return answers_at(&t->answers, part, target)->receipt.len > 0 &&
+	       (!o->partner.ptr || str_eq(o->partner, t->parts.targets[target]));
+}
+
+static size_t count_wanted(const struct options *o, const struct track *t)
 {
 	size_t n = 0;
-	for (size_t i = 0; i < t->parts.n * t->parts.n_targets; i++)
-		n += t->answers.items[i].receipt.len > 0;
+	for (size_t part = 0; part < t->parts.n; part++) {
+		for (size_t target = 0; target < t->parts.n_targets; target++)
+			n += is_wanted(o, t, part, target);
+	}
 	return n;
 }
 
@@ -230,7 +240,7 @@ static bool take(struct desk *d, struct query *q, const struct track *t, size_t 
 	struct wanted wanted = { partner, t->answers.home, t->parts.items[part].id };
 	char system[300];
 	const char *saved = NULL, *name;
-	if (!bytes.len)
+	if (!is_wanted(d->o, t, part, target))
 		return true;
 	text_escape(partner, system, sizeof system);
 	name = arena_printf(q->arena, t->parts.n > 1 ? "%s, part %zu of %zu" : "%s", system, part + 1, t->parts.n);
@@ -258,7 +268,7 @@ static int fetch(const struct options *o)
 		query_end(&q, true, code);
 		return EXIT_USAGE;
 	}
-	bool single = loaded && count_receipts(&t) == 1;
+	bool single = loaded && count_wanted(o, &t) == 1;
 	for (size_t target = 0; loaded && target < t.parts.n_targets; target++) {
 		for (size_t part = 0; part < t.parts.n; part++)
 			saved &= take(&d, &q, &t, part, target, single);
@@ -275,6 +285,7 @@ int receipt_command(int argc, char **argv)
 	static const struct argp_child children[] = COMMON_CHILDREN;
 	static const struct argp_option table[] = {
 		{ "out", OPT_OUT, "FILE", 0, "save it; several become FILE.PARTNER.PART", 1 },
+		{ "partner", OPT_PARTNER, "SYSTEM", 0, "only of this partner", 1 },
 		{ "verify", OPT_VERIFY, "FILE", 0, "verify a saved receipt, offline; may be repeated", 1 },
 		{ "partner-anchors", OPT_ANCHORS, "FILE", 0, "CA of the partner that signed; may be repeated", 2 },
 		{ "partner-crls", OPT_CRLS, "FILE", 0, "its CRLs; may be repeated", 2 },

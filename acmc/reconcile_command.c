@@ -74,7 +74,7 @@ static bool confirmed(const struct reconcile *r, const struct options *o)
 	char line[16] = "";
 	if (o->yes)
 		return true;
-	fprintf(stderr, "at %.*s: set %zu users up, update %zu, remove %zu? [y/N] ", STR_ARG(o->with),
+	fprintf(stderr, "at %.*s: set up %zu, update %zu, remove %zu of our users? [y/N] ", STR_ARG(o->with),
 		count(r, MISSING_AT_PARTNER), count(r, DIFFERENT), count(r, UNKNOWN_TO_HOME));
 	fflush(stderr);
 	return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');

@@ -273,6 +273,8 @@ static bool print_list(const struct query *q, const struct newest *k, const stru
 		good = requests_table_add(t, kept_at(k, i));
 	if (k->dropped)
 		printf("... %zu earlier ones; --limit shows more\n", k->dropped);
+	if (good)
+		table_skip_empty(t);
 	if (k->n)
 		good = good && table_print(t, stdout, options_colours(o, stdout));
 	else if (!query_failure(q))

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "acmc/show.h"
+#include "common/text.h"
 
 void screen_init(struct screen *s, const struct common_options *o, bool quiet)
 {
@@ -27,8 +28,8 @@ static void on_started(void *context, const struct answers *a)
 		return;
 	request_id_format(a->parts->items[0].id, first);
 	screen_clear(s);
-	fprintf(stderr, "request %s: %zu users to %zu partners\n", first, parts_users(a->parts),
-		a->parts->n_targets);
+	fprintf(stderr, "request %s: %zu user%s to %zu partner%s\n", first, parts_users(a->parts),
+		text_s(parts_users(a->parts)), a->parts->n_targets, text_s(a->parts->n_targets));
 }
 
 static void on_answered(void *context, const struct answers *a, size_t part, const struct setup_response *r)
@@ -64,7 +65,8 @@ static void on_tick(void *context)
 	struct screen *s = context;
 	if (!s->progress || !s->answers)
 		return;
-	fprintf(stderr, "\r%c waiting for %zu answers\033[K", "|/-\\"[s->ticks++ % 4], s->answers->missing);
+	fprintf(stderr, "\r%c waiting for %zu answer%s\033[K", "|/-\\"[s->ticks++ % 4], s->answers->missing,
+		text_s(s->answers->missing));
 	fflush(stderr);
 }
 

@@ -82,7 +82,7 @@ void show_indication(FILE *out, const struct answers *a, size_t part, const stru
 		show_accepted(out, a);
 		return;
 	case PROCESS_PENDING:
-		fprintf(out, "waits for approval at %s", system);
+		fprintf(out, "%s: waits for approval", system);
 		if (m->until_ms)
 			fprintf(out, " until %s", when);
 		if (m->detail.len)
@@ -116,7 +116,7 @@ static bool add_row(struct table *t, const struct answers *a, size_t part, size_
 	char users[24], part_text[48], label[CAUSE_LABEL_SIZE], text[TEXT_MAX];
 	snprintf(users, sizeof users, "%zu", a->parts->items[part].n_users);
 	snprintf(part_text, sizeof part_text, "%zu/%zu", part + 1, a->parts->n);
-	struct str cells[] = { a->parts->targets[target], str_of(part_text), str_of(users),
+	struct str cells[] = { a->parts->targets[target], str_of(a->parts->n > 1 ? part_text : ""), str_of(users),
 			       str_of(result_word(x)),
 			       !x->given || x->result ? STR("") : str_of(cause_label(x->cause, label)),
 			       detail_of(x, text) };
@@ -136,9 +136,24 @@ static bool show_answers(FILE *out, const struct answers *a, bool colours)
 		for (size_t part = 0; good && part < a->parts->n; part++)
 			good = add_row(t, a, part, target);
 	}
+	if (good)
+		table_skip_empty(t);
 	good = good && table_print(t, out, colours);
 	table_free(t);
 	return good;
+}
+
+/* What a cause means; of a revision that does not fit also which one would. */
+static struct str meaning(const struct answer *x, const struct identity_cause *c, char text[120])
+{
+	for (size_t i = 0; c->cause == CAUSE_REVISION_MISMATCH && i < x->n_revisions; i++) {
+		if (!str_eq(x->revisions[i].mc_id, c->mc_id))
+			continue;
+		snprintf(text, 120, "%s: revision %llu", cause_text(c->cause),
+			 (unsigned long long)x->revisions[i].revision);
+		return str_of(text);
+	}
+	return str_of(cause_text(c->cause));
 }
 
 static bool add_identities(struct table *t, const struct answers *a, size_t target, size_t *n)
@@ -147,11 +162,10 @@ static bool add_identities(struct table *t, const struct answers *a, size_t targ
 		const struct answer *x = answers_at(a, part, target);
 		for (size_t i = 0; i < x->n_identities; i++) {
 			const struct identity_cause *c = &x->identities[i];
-			char label[CAUSE_LABEL_SIZE];
+			char label[CAUSE_LABEL_SIZE], text[120];
 			struct str cells[] = { a->parts->targets[target], c->mc_id,
 					       c->mc_service_id.ptr ? c->mc_service_id : STR(""),
-					       str_of(cause_label(c->cause, label)),
-					       str_of(cause_text(c->cause)) };
+					       str_of(cause_label(c->cause, label)), meaning(x, c, text) };
 			if (++*n <= IDENTITIES_SHOWN && !table_row(t, cells))
 				return false;
 		}
@@ -170,6 +184,7 @@ static bool show_identities(FILE *out, const struct answers *a, bool colours)
 		good = add_identities(t, a, target, &n);
 	if (n > 0) {
 		putc('\n', out);
+		table_skip_empty(t);
 		good = good && table_print(t, out, colours);
 	}
 	if (n > IDENTITIES_SHOWN)

@@ -13,20 +13,23 @@ static bool add_user(struct table *t, struct arena *a, const struct receipt_user
 	char revision[24], before[WHEN_TEXT_SIZE], after[WHEN_TEXT_SIZE];
 	const char *ids = service_ids_text(a, u->service_ids, u->n_service_ids);
 	snprintf(revision, sizeof revision, "%llu", (unsigned long long)u->revision);
-	struct str cells[] = { u->mc_id, u->revision ? str_of(revision) : STR("removed"), str_of(ids ? ids : ""),
+	struct str cells[] = { u->mc_id, u->revision ? str_of(revision) : STR("removed"),
 			       str_of(u->validity.not_before_ms ? when_format(u->validity.not_before_ms, before) : ""),
-			       str_of(u->validity.not_after_ms ? when_format(u->validity.not_after_ms, after) : "") };
+			       str_of(u->validity.not_after_ms ? when_format(u->validity.not_after_ms, after) : ""),
+			       str_of(ids ? ids : "") };
 	return ids && table_row(t, cells);
 }
 
 static bool show_users(FILE *out, const struct receipt *r, bool colours)
 {
-	static const char *const titles[] = { "MC ID", "REVISION", "MC SERVICE IDS", "NOT BEFORE", "NOT AFTER", NULL };
+	static const char *const titles[] = { "MC ID", "REVISION", "NOT BEFORE", "NOT AFTER", "MC SERVICE IDS", NULL };
 	struct arena *a = arena_new(0);
 	struct table *t = table_new(titles);
 	bool good = a && t;
 	for (size_t i = 0; good && i < r->n_users && i < USERS_SHOWN; i++)
 		good = add_user(t, a, &r->users[i]);
+	if (good)
+		table_skip_empty(t);
 	good = good && table_print(t, out, colours);
 	if (r->n_users > USERS_SHOWN)
 		fprintf(out, "... and %zu more; --json has them all\n", r->n_users - USERS_SHOWN);
@@ -40,9 +43,10 @@ static void show_claims(FILE *out, const struct receipt *r)
 	char id[REQUEST_ID_TEXT_SIZE], partner[300], home[300], who[300], when[WHEN_TEXT_SIZE];
 	const char *operation = operation_name((int)r->operation);
 	request_id_format(r->request_id, id);
-	fprintf(out, "%s certifies to %s: %s of %zu users, request %s, done %s",
+	fprintf(out, "%s certifies to %s: %s of %zu user%s, request %s, done %s",
 		text_escape(r->partner, partner, sizeof partner), text_escape(r->home, home, sizeof home),
-		operation ? operation : "?", r->n_users, id, when_format(r->done_ms, when));
+		operation ? operation : "?", r->n_users, text_s(r->n_users), id,
+		when_format(r->done_ms, when));
 	if (r->decided_by.ptr)
 		fprintf(out, ", approved by %s", text_escape(r->decided_by, who, sizeof who));
 	putc('\n', out);

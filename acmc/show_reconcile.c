@@ -56,11 +56,11 @@ static bool show_differences(FILE *out, const struct reconcile *r, bool colours)
 bool show_reconcile(FILE *out, const struct reconcile *r, uint64_t bytes, bool colours)
 {
 	bool good = show_differences(out, r, colours);
-	fprintf(out, "%zu differences; home believes in %llu users, %.*s has %llu\n", r->n_found,
-		(unsigned long long)r->total[SIDE_HOME], STR_ARG(r->partner),
+	fprintf(out, "%zu difference%s; home believes in %llu user%s, %.*s has %llu\n", r->n_found, text_s(r->n_found),
+		(unsigned long long)r->total[SIDE_HOME], text_s(r->total[SIDE_HOME]), STR_ARG(r->partner),
 		(unsigned long long)r->total[SIDE_PARTNER]);
-	fprintf(out, "%zu queries, %zu users transferred, %llu bytes\n", r->n_queries, r->n_listed,
-		(unsigned long long)bytes);
+	fprintf(out, "%zu queries, %zu user%s transferred, %llu bytes\n", r->n_queries, r->n_listed,
+		text_s(r->n_listed), (unsigned long long)bytes);
 	return good && fflush(out) == 0 && !ferror(out);
 }
 

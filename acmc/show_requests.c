@@ -21,8 +21,8 @@ void show_track(FILE *out, const struct track *t)
 {
 	char id[REQUEST_ID_TEXT_SIZE], who[300], when[WHEN_TEXT_SIZE];
 	request_id_format(track_base(t), id);
-	fprintf(out, "request %s: %.*s of %zu users, asked by %s", id, STR_ARG(operation_of((int)t->parts.operation)),
-		parts_users(&t->parts), text_escape(t->acmc, who, sizeof who));
+	fprintf(out, "request %s: %.*s of %zu user%s, asked by %s", id, STR_ARG(operation_of((int)t->parts.operation)),
+		parts_users(&t->parts), text_s(parts_users(&t->parts)), text_escape(t->acmc, who, sizeof who));
 	if (t->accepted_ms)
 		fprintf(out, ", accepted %s", when_format_seconds(t->accepted_ms, when));
 	if (t->answers.accepted[0].deadline_ms)
@@ -64,7 +64,7 @@ bool requests_table_add(struct table *t, const struct request_entry *e)
 	char id[REQUEST_ID_TEXT_SIZE], accepted[WHEN_TEXT_SIZE], until[WHEN_TEXT_SIZE], part[32], users[16],
 		label[CAUSE_LABEL_SIZE];
 	request_id_format(e->request_id, id);
-	snprintf(part, sizeof part, "%u/%u", e->part + 1, e->parts ? e->parts : 1);
+	snprintf(part, sizeof part, "%u/%u", e->part + 1, e->parts);
 	snprintf(users, sizeof users, "%u", e->users);
 	for (size_t i = 0; i < e->n_deliveries; i++) {
 		const struct delivery_entry *d = &e->deliveries[i];
@@ -73,7 +73,7 @@ bool requests_table_add(struct table *t, const struct request_entry *e)
 				       first ? seconds(e->accepted_ms, accepted) : STR(""),
 				       first ? e->acmc : STR(""),
 				       first ? operation_of(e->operation) : STR(""),
-				       first ? str_of(part) : STR(""),
+				       first && e->parts > 1 ? str_of(part) : STR(""),
 				       first ? str_of(users) : STR(""),
 				       d->mc_system_id, state_word(d, label),
 				       d->state == DELIVERY_ANSWERED ? STR("") : seconds(d->until_ms, until), why(d) };
@@ -145,8 +145,8 @@ void show_pending_line(FILE *out, const struct pending_entry *e)
 {
 	char id[REQUEST_ID_TEXT_SIZE], until[WHEN_TEXT_SIZE], system[300];
 	request_id_format(e->request.request_id, id);
-	fprintf(out, "%s: %s: %.*s of %u users", text_escape(e->mc_system_id, system, sizeof system), id,
-		STR_ARG(operation_of(e->request.operation)), e->users);
+	fprintf(out, "%s: %s: %.*s of %u user%s", text_escape(e->mc_system_id, system, sizeof system), id,
+		STR_ARG(operation_of(e->request.operation)), e->users, text_s(e->users));
 	if (e->until_ms)
 		fprintf(out, ", decide until %s", when_format_seconds(e->until_ms, until));
 	putc('\n', out);
@@ -218,18 +218,20 @@ static bool add_user(struct table *t, struct arena *a, const struct setup_reques
 			ids = arena_printf(a, "%s%s%s=%.*s", ids, *ids ? " " : "", service ? service : "?",
 					   STR_ARG(e->mc_service_id));
 	}
-	struct str cells[] = { mc_id, ids ? str_of(ids) : STR(""), str_of(revision) };
+	struct str cells[] = { mc_id, str_of(revision), ids ? str_of(ids) : STR("") };
 	return ids && table_row(t, cells);
 }
 
 static bool show_users(FILE *out, const struct setup_request *r, bool colours)
 {
-	static const char *const titles[] = { "MC ID", "MC SERVICE IDS", "REVISION", NULL };
+	static const char *const titles[] = { "MC ID", "REVISION", "MC SERVICE IDS", NULL };
 	struct arena *a = arena_new(0);
 	struct table *t = table_new(titles);
 	bool good = a && t;
 	for (size_t i = 0; good && i < r->n_mc_ids; i++)
 		good = add_user(t, a, r, r->mc_ids[i]);
+	if (good)
+		table_skip_empty(t);
 	good = good && table_print(t, out, colours);
 	table_free(t);
 	arena_free(a);

@@ -22,12 +22,25 @@ struct approvals {
 
 /* --- those who watch --- */
 
+static struct watcher *find_watcher(const struct server *s, const struct peer *p, struct str home)
+{
+	struct watcher *w;
+	LIST_FOREACH(w, &s->approvals->watchers, next) {
+		if (w->peer == p && str_eq(str_of(w->home), home))
+			return w;
+	}
+	return NULL;
+}
+
+/* The latest query counts, so that a connection has no more of these than there are home systems. */
 static void watch(struct server *s, struct peer *p, uint64_t token, struct str home)
 {
 	struct watcher *w;
 	if (!s->approvals)
 		s->approvals = calloc(1, sizeof *s->approvals);
-	w = s->approvals && home.len < sizeof w->home ? calloc(1, sizeof *w) : NULL;
+	w = s->approvals ? find_watcher(s, p, home) : NULL;
+	if (!w && s->approvals && home.len < sizeof w->home && (w = calloc(1, sizeof *w)))
+		LIST_INSERT_HEAD(&s->approvals->watchers, w, next);
 	if (!w) {
 		log_error("out of memory: an ACMC is not told of what comes to wait");
 		return;
@@ -36,7 +49,6 @@ static void watch(struct server *s, struct peer *p, uint64_t token, struct str h
 	w->token = token;
 	if (home.ptr)
 		memcpy(w->home, home.ptr, home.len);
-	LIST_INSERT_HEAD(&s->approvals->watchers, w, next);
 }
 
 void approval_peer_gone(struct server *s, struct peer *p)
@@ -246,7 +258,7 @@ static void done_pending(struct job *job, enum status status)
 	const struct pending_query *asked = &q->message.pending_query;
 	struct message m = { .kind = MESSAGE_PENDING_PAGE, .pending_page = j->page };
 	struct arena *a = j->arena;
-	if (status == OK && asked->follow && q->peer)
+	if (status == OK && asked->follow && q->peer && j->homes.n > 0)
 		watch(q->server, q->peer, asked->token, asked->mc_system_id);
 	if (status == OK)
 		query_reply(q, &m);
@@ -268,6 +280,11 @@ void approval_query(struct query *q, const struct acmc_rule *acmc)
 	    !(j->own = arena_str(a, config->mc_system_id)).ptr) {
 		arena_free(a);
 		query_refuse(q, CAUSE_STORE_UNAVAILABLE, "out of memory");
+		return;
+	}
+	if (asked->mc_system_id.ptr && j->homes.n == 0) {
+		arena_free(a);
+		query_refuse(q, CAUSE_ACMC_NOT_AUTHORISED, "this ACMC does not decide for that home system");
 		return;
 	}
 	j->job = (struct job){ .run = run_pending, .done = done_pending, .weight = 1000 };
@@ -323,6 +340,8 @@ static void done_decide(struct job *job, enum status status)
 				      &j->decided.answer, 2, &m.decision_result.response);
 	if (m.decision_result.has_response) /* otherwise the home system gets it when it asks again */
 		partner_push(s, &m.decision_result.response, j->what.what.home);
+	if (j->query->peer && !peer_takes(j->query->peer, &m)) /* that it is decided can be told */
+		m.decision_result.has_response = false;
 	fail_point("decision-pushed");
 	query_reply(j->query, &m);
 	fail_point("decision-told");

@@ -163,6 +163,8 @@ static void put_outcome(struct json_writer *w, const struct audit_record *r)
 
 static void put_entry(struct json_writer *w, uint64_t number, const struct audit_record *r)
 {
+	static const struct request_id none; /* what acms does by itself, or imports, nobody requested */
+	bool requested = memcmp(r->request.bytes, none.bytes, REQUEST_ID_SIZE) != 0;
 	char digest[2 * DIGEST_SIZE + 1], id[REQUEST_ID_TEXT_SIZE];
 	request_id_format(r->request, id);
 	json_map(w);
@@ -170,11 +172,12 @@ static void put_entry(struct json_writer *w, uint64_t number, const struct audit
 	put_text(w, "previous", str_of(audit_digest_text(r->previous, digest)));
 	put_time(w, "at", r->at_ms);
 	put_text(w, "action", str_of(audit_action_name(r->action)));
-	if (r->action >= AUDIT_EXPIRE)
+	if (r->action >= AUDIT_EXPIRE && requested)
 		put_text(w, "operation", str_of(operation_name((int)r->operation)));
 	put_text(w, "home", r->home);
 	put_text(w, "certificate", r->certificate);
-	put_text(w, "request_id", str_of(id));
+	if (requested)
+		put_text(w, "request_id", str_of(id));
 	put_optional(w, "claimed_home_acmc_id", r->claimed_acmc);
 	put_optional(w, "acmc", r->acmc);
 	if (r->n_targets)
@@ -379,7 +382,7 @@ static void print_whole(const struct verify *v)
 {
 	char digest[2 * DIGEST_SIZE + 1];
 	const struct audit_chain *c = &v->chain;
-	printf("%s: whole: %zu entries", v->name, c->n);
+	printf("%s: whole: %zu entr%s", v->name, c->n, c->n == 1 ? "y" : "ies");
 	if (c->n)
 		printf(", the last one's SHA-256 is %s", audit_digest_text(c->links[c->n - 1].digest, digest));
 	printf("\n");

@@ -89,12 +89,14 @@ static void give_up(struct committer *c, struct job *job, const struct error *e)
 /* One that makes the transaction fail must not take the others down. */
 static void commit_batch(struct committer *c, struct job *first, size_t n)
 {
-	struct error e, said = { OK, "" };
-	if (commit_growing(c, first, n, &e) == OK)
+	struct error why, e, said = { OK, "" };
+	if (commit_growing(c, first, n, &why) == OK)
 		return;
 	for (struct job *job = first; n > 0; job = job->next, n--) {
 		if (commit_growing(c, job, 1, &e) == OK)
 			continue;
+		if (store_broken(c->store))
+			e = why; /* since it broke it says only that it is broken */
 		if (strcmp(e.text, said.text) != 0) /* a full disk stops all of them: said once */
 			log_error("%s", e.text);
 		said = e;

@@ -5,7 +5,7 @@
 #define STEP(phase, action) { DELIVERY_PHASE_##phase, DELIVERY_DO_##action }
 
 /* Waiting for its turn: what is QUEUED, LOADING or RESTING. */
-#define WAITING_ROW(phase)                                              \
+#define WAITING_ROW(phase, not_stored)                                  \
 	{ [DELIVERY_EV_LOADING] = STEP(LOADING, NOTHING),               \
 	  [DELIVERY_EV_SENT] = STEP(SENT, NOTHING),                     \
 	  [DELIVERY_EV_RESPONSE] = STEP(ANSWERING, RECORD),             \
@@ -18,8 +18,8 @@
 	  [DELIVERY_EV_DUE] = STEP(QUEUED, QUEUE),                      \
 	  [DELIVERY_EV_DEADLINE] = STEP(ANSWERING, ANSWER),             \
 	  [DELIVERY_EV_STOPPING] = STEP(phase, NOTHING),                \
-	  [DELIVERY_EV_STORED] = STEP(phase, NOTHING),                  \
-	  [DELIVERY_EV_NOT_STORED] = STEP(phase, NOTHING) }
+	  [DELIVERY_EV_STORED] = STEP(DONE, FINISH),                    \
+	  [DELIVERY_EV_NOT_STORED] = not_stored }
 
 /* With the partner: what is SENT or HELD. */
 #define PARTNER_ROW(phase)                                              \
@@ -35,7 +35,7 @@
 	  [DELIVERY_EV_DUE] = STEP(phase, NOTHING),                     \
 	  [DELIVERY_EV_DEADLINE] = STEP(ANSWERING, ANSWER),             \
 	  [DELIVERY_EV_STOPPING] = STEP(phase, NOTHING),                \
-	  [DELIVERY_EV_STORED] = STEP(phase, NOTHING),                  \
+	  [DELIVERY_EV_STORED] = STEP(DONE, FINISH),                    \
 	  [DELIVERY_EV_NOT_STORED] = STEP(phase, NOTHING) }
 
 /* Nothing but the events named changes anything. */
@@ -56,11 +56,11 @@
 	  [DELIVERY_EV_NOT_STORED] = not_stored }
 
 static const struct delivery_step steps[DELIVERY_PHASES][DELIVERY_EVENTS] = {
-	[DELIVERY_PHASE_QUEUED] = WAITING_ROW(QUEUED),
-	[DELIVERY_PHASE_LOADING] = WAITING_ROW(LOADING),
+	[DELIVERY_PHASE_QUEUED] = WAITING_ROW(QUEUED, STEP(RESTING, REST)),
+	[DELIVERY_PHASE_LOADING] = WAITING_ROW(LOADING, STEP(RESTING, REST)),
 	[DELIVERY_PHASE_SENT] = PARTNER_ROW(SENT),
 	[DELIVERY_PHASE_HELD] = PARTNER_ROW(HELD),
-	[DELIVERY_PHASE_RESTING] = WAITING_ROW(RESTING),
+	[DELIVERY_PHASE_RESTING] = WAITING_ROW(RESTING, STEP(RESTING, NOTHING)),
 	[DELIVERY_PHASE_ANSWERING] = SETTLED_ROW(ANSWERING, STEP(DONE, FINISH), STEP(RESTING, REST),
 						 STEP(RESTING, REST)),
 	[DELIVERY_PHASE_DONE] = SETTLED_ROW(DONE, STEP(DONE, NOTHING), STEP(DONE, NOTHING),
@@ -111,7 +111,10 @@ struct delivery_outlook delivery_outlook(struct delivery_outlook was, enum deliv
 	return was;
 }
 
-uint64_t delivery_rest_ms(unsigned attempts, uint32_t random)
+uint64_t delivery_rest_ms(enum delivery_event why, unsigned attempts, uint32_t random)
 {
-	return attempts <= 1 ? 0 : link_backoff_ms(attempts - 2, random);
+	unsigned first = why == DELIVERY_EV_LOST ? 2 : 1;
+	if (attempts < first)
+		return why == DELIVERY_EV_LOST ? 0 : link_backoff_ms(0, random);
+	return link_backoff_ms(attempts - first, random);
 }

@@ -34,7 +34,7 @@ enum delivery_event {
 	DELIVERY_EV_DEADLINE,
 	DELIVERY_EV_STOPPING,
 	DELIVERY_EV_STORED,      /* the answer is on disk */
-	DELIVERY_EV_NOT_STORED,  /* the store failed: the partner will say it again */
+	DELIVERY_EV_NOT_STORED,  /* the store failed, or memory: the same again later, and the partner will say it again */
 	DELIVERY_EVENTS
 };
 
@@ -65,8 +65,8 @@ struct delivery_outlook {
 /* After an event that concerned what was queued or with the partner. */
 struct delivery_outlook delivery_outlook(struct delivery_outlook was, enum delivery_event event);
 
-/* How long before the next, when so many attempts were lost: at once after the first, then 1 s to 60 s. */
-uint64_t delivery_rest_ms(unsigned attempts, uint32_t random);
+/* How long before attempt number `attempts` + 1: 1 s to 60 s, doubling; only after the first was lost at once. */
+uint64_t delivery_rest_ms(enum delivery_event why, unsigned attempts, uint32_t random);
 /* So many nonsensical responses to one request are borne. */
 enum { DELIVERY_NONSENSE_MAX = 5 };
 

@@ -8,6 +8,7 @@
 /* A request of an ACMC between its checks and its commit. */
 struct asking {
 	struct job job;
+	LIST_ENTRY(asking) in_server; /* while it is being accepted */
 	struct request *request;
 	struct arena *arena;        /* its own: outlives the request */
 	struct home_request what;
@@ -117,6 +118,7 @@ static void accepted(struct job *job, enum status status)
 	struct request *r = g->request;
 	struct server *s = r->server;
 	struct peer *p = r->peer;
+	LIST_REMOVE(g, in_server);
 	fail_point("home-accepted");
 	if (status != OK || g->out.reused || g->out.late) {
 		if (status != OK || g->out.reused)
@@ -194,29 +196,35 @@ static void refuse(struct request *r, const struct acmc_rule *acmc, const struct
 	committer_submit(r->server->committer, &g->job);
 }
 
-/* Delivered from memory, now or not at all. */
-static void deliver_unkept(struct request *r, const struct route *routes, size_t n)
+/* What memory has for a dry run. NULL: there is none. */
+static struct asked *asked_unkept(struct request *r)
 {
 	struct server *s = r->server;
 	uint64_t deadline = clock_wall_ms() + s->live->config->partner_timeout_s * 1000ull;
 	struct arena *arena = arena_new(0);
-	struct asked *a = NULL;
 	struct setup copy;
-	r->unanswered = n + 1;
-	if (arena && setup_copy(arena, &r->setup, &copy) && !outbox_find(s, &copy.request_id))
+	struct asked *a = NULL;
+	if (arena && setup_copy(arena, &r->setup, &copy))
 		a = outbox_add(s, &copy.request_id, deadline, false, arena, &copy);
-	if (!a)
+	if (!a) {
 		arena_free(arena);
-	if (a && !outbox_watch(a, r->peer, r)) {
+	} else if (!outbox_watch(a, r->peer, r)) {
 		outbox_forget(a);
 		a = NULL;
 	}
+	return a;
+}
+
+/* Delivered from memory, now or not at all. */
+static void deliver_unkept(struct request *r, const struct route *routes, size_t n)
+{
+	struct asked *a = asked_unkept(r);
 	bool any = false;
+	r->unanswered = n + 1;
 	for (size_t i = 0; i < n; i++) {
 		struct verdict v = { .cause = routes[i].cause };
 		if (v.cause == CAUSE_NO_CAUSE && (!a || !outbox_add_target(a, routes[i].target)))
-			v = (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
-					      .detail = "a dry run with this request ID is under way" };
+			v = (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" };
 		any |= v.cause == CAUSE_NO_CAUSE;
 		if (v.cause != CAUSE_NO_CAUSE)
 			respond(r, routes[i].target, &v, true);
@@ -228,12 +236,34 @@ static void deliver_unkept(struct request *r, const struct route *routes, size_t
 	request_answered(r);
 }
 
-static enum cause check_room(const struct server *s)
+static bool is_being_accepted(const struct server *s, const struct request_id *id)
 {
+	const struct asking *g;
+	LIST_FOREACH(g, &s->accepting, in_server) {
+		if (memcmp(&g->what.setup.request_id, id, sizeof *id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A dry run does not use its ID up, but what is under way at a time is told apart by it alone: the answer to one must
+ * not be taken for the other's. What is unfinished already may be asked for again whatever room there is.
+ */
+static struct verdict check_room(const struct request *r)
+{
+	const struct server *s = r->server;
+	const struct request_id *id = &r->setup.request_id;
+	const struct asked *a = outbox_find(r->server, id);
 	if (s->stopping)
-		return CAUSE_SHUTTING_DOWN;
-	return HASH_COUNT(s->asked) >= s->live->config->max_unfinished ? CAUSE_TOO_MANY_IN_FLIGHT :
-									  CAUSE_NO_CAUSE;
+		return (struct verdict){ .cause = CAUSE_SHUTTING_DOWN };
+	if (r->setup.dry_run ? a || is_being_accepted(s, id) : a && !a->kept)
+		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
+					 .detail = "another request with this ID is under way" };
+	if (!a && HASH_COUNT(s->asked) >= s->live->config->max_unfinished)
+		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
+					 .detail = "too many requests are unfinished" };
+	return (struct verdict){ .cause = CAUSE_NO_CAUSE };
 }
 
 /* 2xx that need a clock; and the deadline. */
@@ -259,13 +289,12 @@ static struct verdict settle_times(struct request *r)
 static void accept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
 		   const struct verdict *late)
 {
-	struct verdict none = { .cause = check_room(r->server) };
-	struct asking *g = none.cause == CAUSE_NO_CAUSE ? asking_new(r, acmc, routes, n) : NULL;
+	struct asking *g = asking_new(r, acmc, routes, n);
 	struct setup copy;
 	if (!g || !setup_copy(g->arena, &r->setup, &copy)) {
-		if (none.cause == CAUSE_NO_CAUSE)
-			none.cause = CAUSE_STORE_UNAVAILABLE;
-		respond_all(r, routes, n, &none, true);
+		respond_all(r, routes, n,
+			    &(struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" },
+			    true);
 		if (g)
 			arena_free(g->arena);
 		return;
@@ -278,7 +307,21 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 	}
 	g->job.run = run_accept;
 	g->job.done = accepted;
+	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
 	committer_submit(r->server->committer, &g->job);
+}
+
+/* What passed all checks. */
+static void take(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
+		 const struct verdict *late)
+{
+	struct verdict v = check_room(r);
+	if (v.cause != CAUSE_NO_CAUSE)
+		respond_all(r, routes, n, &v, true);
+	else if (r->setup.dry_run)
+		deliver_unkept(r, routes, n);
+	else
+		accept(r, acmc, routes, n, late);
 }
 
 void home_setup(struct request *r, const struct acmc_rule *acmc)
@@ -314,8 +357,6 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 		refuse(r, acmc, routes, n, &late, true);
 	else if (v.cause != CAUSE_NO_CAUSE)
 		refuse(r, acmc, routes, n, &v, well_formed);
-	else if (r->setup.dry_run)
-		deliver_unkept(r, routes, n);
 	else
-		accept(r, acmc, routes, n, &late);
+		take(r, acmc, routes, n, &late);
 }

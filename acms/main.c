@@ -9,6 +9,7 @@
 #include "acms/users.h"
 #include "common/clock.h"
 #include "common/commands.h"
+#include "common/text.h"
 
 const char *argp_program_version = "acms " ACX_VERSION;
 
@@ -53,9 +54,9 @@ int check_command(int argc, char **argv)
 	if (!live)
 		return EXIT_BAD;
 	live_warn_expiry(live, (int64_t)(clock_wall_ms() / 1000));
-	printf("%s: good: MC system %.*s, %zu ACMCs, %zu partner systems\n", file,
-	       STR_ARG(live->config->mc_system_id), live->config->n_acmcs,
-	       live->config->n_partners);
+	printf("%s: good: MC system %.*s, %zu ACMC%s, %zu partner system%s\n", file,
+	       STR_ARG(live->config->mc_system_id), live->config->n_acmcs, text_s(live->config->n_acmcs),
+	       live->config->n_partners, text_s(live->config->n_partners));
 	live_free(live);
 	return EXIT_GOOD;
 }

@@ -200,28 +200,39 @@ static void run_answer(struct job *job, struct store_txn *t, struct arena *work,
 	fail_point("home-answer-written");
 }
 
-static void answered(struct job *job, enum status status)
+/* What is on disk now decides, whatever the delivery, if there still is one, was about. */
+static void settle(struct answer_job *j, struct delivery *d)
 {
-	struct answer_job *j = (struct answer_job *)job;
-	struct delivery *d = delivery_find(j->server, &j->what.request_id, j->what.partner);
 	struct partner_link *link = partner_link_find(j->server, j->what.partner);
-	fail_point("home-answered");
-	if (status != OK && d) {
-		d->by_ourselves = false;
-		outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be written");
-	} else if (j->out.fault) {
+	if (j->out.fault) {
 		if (link)
 			partner_link_nonsense(link, j->out.fault);
 		if (d)
 			outbox_nonsense(d, j->out.fault);
-	} else if (d && j->out.recorded) {
-		publish(d, &j->out.setup, &j->out.answer);
-		fail_point("home-answer-told");
-		outbox_event(d, DELIVERY_EV_STORED, NULL);
-	} else if (!j->out.recorded) {
+		return;
+	}
+	if (!j->out.recorded) {
 		log_info("partner %s: a response that nobody waits for (late or repeated) is dropped",
 			 LOG_STR(j->what.partner));
+	} else if (d) {
+		publish(d, &j->out.setup, &j->out.answer);
+		fail_point("home-answer-told");
 	}
+	if (d)
+		outbox_event(d, DELIVERY_EV_STORED, NULL);
+}
+
+static void answered(struct job *job, enum status status)
+{
+	struct answer_job *j = (struct answer_job *)job;
+	struct delivery *d = delivery_find(j->server, &j->what.request_id, j->what.partner);
+	fail_point("home-answered");
+	if (d && !d->asked->kept) /* a dry run since, with the ID of one that was done */
+		d = NULL;
+	if (status == OK)
+		settle(j, d);
+	else if (d)
+		outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be written");
 	j->server->requests--;
 	server_check_stopped(j->server);
 	arena_free(j->arena);
@@ -313,10 +324,11 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 	}
 	if (d && d->phase == DELIVERY_PHASE_ANSWERING)
 		d = NULL; /* late by a hair: it takes the place of ours */
-	if (d && d->asked->kept && is_transient(response)) {
+	if (is_transient(response) && (!d || d->asked->kept)) {
 		char why[160];
 		snprintf(why, sizeof why, "the partner says %s", cause_name(response->cause));
-		outbox_event(d, DELIVERY_EV_TRANSIENT, why);
+		if (d)
+			outbox_event(d, DELIVERY_EV_TRANSIENT, why);
 		arena_free(arena);
 		return;
 	}
@@ -367,12 +379,11 @@ void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail)
 	outbox_event(d, DELIVERY_EV_PENDING, "");
 }
 
-/* Only a connection that was lost may be tried again at once: a partner that said something wants time. */
-static void rest(struct delivery *d, enum delivery_event event)
+static void rest(struct delivery *d, enum delivery_event why)
 {
 	uint32_t random = 0;
 	crypto_random((uint8_t *)&random, sizeof random);
-	uint64_t ms = delivery_rest_ms(d->attempts + (event != DELIVERY_EV_LOST), random);
+	uint64_t ms = delivery_rest_ms(why, d->attempts, random);
 	d->due_mono_ms = clock_mono_ms() + ms;
 	if (ms == 0)
 		d->phase = DELIVERY_PHASE_QUEUED;
@@ -393,7 +404,9 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 	if (d->link)
 		partner_link_drop(d->link, d); /* it comes back where the next phase belongs */
 	d->phase = step.next;
-	if (step.action == DELIVERY_DO_REST && d->nonsense >= DELIVERY_NONSENSE_MAX) {
+	d->by_ourselves = false; /* unless that is what happens now */
+	if (event == DELIVERY_EV_NONSENSE && step.action == DELIVERY_DO_REST &&
+	    d->nonsense >= DELIVERY_NONSENSE_MAX) {
 		d->phase = DELIVERY_PHASE_ANSWERING;
 		step.action = DELIVERY_DO_ANSWER;
 	}
@@ -422,17 +435,15 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 
 /* --- all of them --- */
 
-/* To the link of its partner, if there is one. A dry run does not change horses. */
+/* To the link of its partner, if there is one. A dry run does not change horses: it ends with its own. */
 static void link_up(struct delivery *d)
 {
 	struct partner_link *l = partner_link_find(d->asked->server, d->target), *before = d->link;
-	if (l == before)
+	if (l == before || (before && !d->asked->kept))
 		return;
 	if (before) {
 		partner_link_drop(before, d);
 		d->link = NULL;
-		if (!d->asked->kept)
-			return;
 		outbox_event(d, d->phase == DELIVERY_PHASE_LOADING ? DELIVERY_EV_DUE : DELIVERY_EV_LOST,
 			     l ? NULL : "the partner is no longer configured");
 	}

@@ -81,13 +81,18 @@ static void feed_all(struct partner_link *l, enum delivery_phase phase, enum del
 	}
 }
 
-static bool over_limit(const struct partner_link *l, const struct setup *setup, size_t payload)
+/* A quarter of what both ends take, so that the answer fits, too. */
+static bool too_long(const struct partner_link *l, const struct message *m)
+{
+	uint32_t theirs = l->announced.max_frame_bytes;
+	uint32_t ours = l->server->live->config->limits.max_frame_bytes;
+	return message_size(m) - FRAME_HEADER_SIZE > (theirs < ours ? theirs : ours) / 4;
+}
+
+static bool over_limit(const struct partner_link *l, const struct setup *setup)
 {
 	const struct limits *most = &l->announced;
-	const struct limits *ours = &l->server->live->config->limits;
-	uint32_t frame = most->max_frame_bytes < ours->max_frame_bytes ? most->max_frame_bytes :
-									ours->max_frame_bytes;
-	if (setup->n_users > most->max_mc_ids || payload > frame / 4)
+	if (setup->n_users > most->max_mc_ids)
 		return true;
 	for (size_t i = 0; i < setup->n_users; i++) {
 		if (setup->users[i].n_service_ids > most->max_mc_service_ids_per_mc_id)
@@ -119,10 +124,10 @@ static void send_one(struct partner_link *l, struct delivery *d, const struct se
 	if (d->asked->kept && d->asked->deadline_ms <= clock_wall_ms()) {
 		outbox_event(d, DELIVERY_EV_DEADLINE, NULL);
 	} else if (!a || !setup_to_request(a, setup, d->target, &m.request)) {
-		log_error("out of memory: a delivery to %s waits", l->mc_system_id);
+		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
 	} else if (!for_version(l->version, &m.request)) {
 		unsendable(d, CAUSE_PARTNER_VERSION);
-	} else if (over_limit(l, setup, message_size(&m) - FRAME_HEADER_SIZE)) {
+	} else if (over_limit(l, setup) || too_long(l, &m)) {
 		unsendable(d, CAUSE_PARTNER_LIMIT);
 	} else {
 		fail_point("home-send");
@@ -169,18 +174,20 @@ static void loaded(struct job *job, enum status status)
 {
 	struct load_job *j = (struct load_job *)job;
 	struct partner_link *l = partner_link_find(j->server, str_of(j->mc_system_id));
-	bool good = l && status == OK && l->state == LINK_UP && l->connection == j->connection;
+	bool up = l && l->state == LINK_UP && l->connection == j->connection;
 	for (size_t i = 0; l && i < j->n; i++) {
 		struct delivery *d = delivery_of(l, &j->items[i].id);
 		if (!d || d->phase != DELIVERY_PHASE_LOADING)
 			continue;
-		if (good && j->items[i].found)
+		if (status != OK || !j->items[i].found)
+			outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be read");
+		else if (up)
 			send_one(l, d, &j->items[i].asked.setup);
 		else
 			outbox_event(d, DELIVERY_EV_DUE, NULL);
 	}
 	j->server->requests--;
-	if (good)
+	if (up)
 		send_queued(l);
 	server_check_stopped(j->server);
 	free(j);
@@ -190,8 +197,11 @@ static void load(struct partner_link *l, size_t room)
 {
 	struct load_job *j = calloc(1, sizeof *j);
 	struct delivery *d;
-	if (!j)
+	if (!j) {
+		outbox_event(TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]), DELIVERY_EV_NOT_STORED,
+			     "out of memory");
 		return;
+	}
 	j->job.run = run_load;
 	j->job.done = loaded;
 	j->server = l->server;
@@ -213,6 +223,7 @@ static size_t room_on(const struct partner_link *l)
 		       l->announced.max_requests_in_flight - taken : 0;
 }
 
+/* Each that it looks at leaves the queue, if only for a while. */
 static void send_queued(struct partner_link *l)
 {
 	struct delivery *d;
@@ -221,8 +232,6 @@ static void send_queued(struct partner_link *l)
 	       (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]))) {
 		if (d->asked->arena) {
 			send_one(l, d, &d->asked->setup);
-			if (d == TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]))
-				return; /* for want of memory */
 		} else if (l->n_loading == 0) {
 			load(l, room);
 		} else {
@@ -292,6 +301,8 @@ void partner_link_ask(struct partner_link *l, struct query *q)
 		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, l->last_failure);
 	} else if (l->version < 2) {
 		query_refuse(q, CAUSE_PARTNER_VERSION, NULL);
+	} else if (too_long(l, &m)) {
+		query_refuse(q, CAUSE_PARTNER_LIMIT, "ask about fewer users at a time");
 	} else if (room_on(l) == 0) {
 		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, "towards the partner");
 	} else {
@@ -666,10 +677,11 @@ static void retry_later(struct partner_link *l)
 /* Those who wait are told once; what is not kept does not wait. */
 static void tell_unreachable(struct partner_link *l)
 {
+	enum delivery_event why = l->server->stopping ? DELIVERY_EV_STOPPING : DELIVERY_EV_UNREACHABLE;
 	struct delivery *d, *next;
 	for (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]); d; d = next) {
 		next = TAILQ_NEXT(d, in_link);
-		outbox_event(d, DELIVERY_EV_UNREACHABLE, l->last_failure);
+		outbox_event(d, why, l->last_failure);
 	}
 	TAILQ_FOREACH(d, &l->lists[DELIVERY_PHASE_QUEUED], in_link)
 		outbox_tell_delayed(d);

@@ -296,8 +296,9 @@ static enum status start(struct server *s, struct error *e)
 static void log_started(const struct server *s)
 {
 	const struct config *c = s->live->config;
-	log_info("acms " ACX_VERSION " of %s, store %s, %zu ACMCs, %zu partner systems",
-		 LOG_STR(c->mc_system_id), LOG_STR(c->store_directory), c->n_acmcs, c->n_partners);
+	log_info("acms " ACX_VERSION " of %s, store %s, %zu ACMC%s, %zu partner system%s",
+		 LOG_STR(c->mc_system_id), LOG_STR(c->store_directory), c->n_acmcs, text_s(c->n_acmcs),
+		 c->n_partners, text_s(c->n_partners));
 	for (size_t i = 0; i < c->n_listen; i++)
 		log_info("listening on %s port %u", LOG_STR(c->listen[i].address),
 			 listener_port(s->listeners[i]));
@@ -333,6 +334,7 @@ int server_run(struct live *live)
 	struct error e;
 	TAILQ_INIT(&s.peers);
 	TAILQ_INIT(&s.links);
+	LIST_INIT(&s.accepting);
 	set_log_level(live->config);
 	if (start(&s, &e) != OK) {
 		log_error("%s", e.text);

@@ -147,6 +147,7 @@ static bool sink_close(struct sink *to)
 		json_end_map(to->json);
 		good &= json_writer_free(to->json);
 	} else if (to->table) {
+		table_skip_empty(to->table);
 		good &= (to->n == 0 || table_print(to->table, stdout, false)) && fflush(stdout) == 0;
 		table_free(to->table);
 	}

@@ -178,7 +178,7 @@ static bool import_all(struct store *s, const struct users *u)
 	}
 	free(items);
 	if (good)
-		printf("%zu local users imported\n", u->n);
+		printf("%zu local user%s imported\n", u->n, text_s(u->n));
 	else
 		fprintf(stderr, "acms: %zu of %zu users imported\n", done, u->n);
 	return good;

@@ -19,5 +19,10 @@ bool text_has_control(struct str s);
 char *text_escape(struct str s, char *out, size_t size);
 /* Columns on a terminal. */
 size_t text_width(struct str s);
+/* "1 user", "2 users": the ending behind n. */
+static inline const char *text_s(size_t n)
+{
+	return n == 1 ? "" : "s";
+}
 
 #endif

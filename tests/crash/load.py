@@ -71,7 +71,7 @@ class Asked:
     def __init__(self, message):
         self.message, self.request = message, message.mc_service_user_setup_request
         self.accepted, self.answer, self.refused = False, None, False
-        self.sent = 0
+        self.not_taken = False  # home said that it never will be
 
     @property
     def manual(self) -> bool:
@@ -195,8 +195,8 @@ class Admin(Worker):
 
     def answered(self, response) -> None:
         a = self.mine[response.request_id]
-        if response.origin == pb.HOME_ACMS and 500 <= response.cause < 600 and not a.accepted:
-            a.refused = True
+        if response.origin == pb.HOME_ACMS and response.cause < 600 and not a.accepted:
+            a.refused, a.not_taken = True, response.cause < 500
             return
         before = a.answer
         assert not before or before.origin == pb.HOME_ACMS or (before.result, before.cause) == (

@@ -23,7 +23,7 @@ static void kept_is_never_given_up(void **state)
 			if (open && (e == DELIVERY_EV_RESPONSE || e == DELIVERY_EV_DEADLINE))
 				assert_true(answers(s));
 			assert_int_equal(s.action == DELIVERY_DO_FINISH,
-					 p == DELIVERY_PHASE_ANSWERING && e == DELIVERY_EV_STORED);
+					 p != DELIVERY_PHASE_DONE && e == DELIVERY_EV_STORED);
 		}
 }
 
@@ -45,6 +45,8 @@ static void not_stored(void **state)
 	(void)state;
 	struct delivery_step s = delivery_step(DELIVERY_PHASE_ANSWERING, DELIVERY_EV_NOT_STORED, true);
 	assert_int_equal(s.next, DELIVERY_PHASE_RESTING);
+	assert_int_equal(s.action, DELIVERY_DO_REST);
+	s = delivery_step(DELIVERY_PHASE_LOADING, DELIVERY_EV_NOT_STORED, true); /* could not be read, that is */
 	assert_int_equal(s.action, DELIVERY_DO_REST);
 	s = delivery_step(DELIVERY_PHASE_ANSWERING, DELIVERY_EV_DEADLINE, true);
 	assert_int_equal(s.action, DELIVERY_DO_NOTHING);
@@ -88,13 +90,18 @@ static void outlook(void **state)
 static void rests(void **state)
 {
 	(void)state;
-	assert_int_equal(delivery_rest_ms(0, 0), 0);
-	assert_int_equal(delivery_rest_ms(1, 255), 0); /* lost once: on the next connection at once */
-	assert_int_equal(delivery_rest_ms(2, 0), 1000);
-	assert_int_equal(delivery_rest_ms(3, 0), 2000);
-	for (unsigned n = 2; n < 100; n++)
-		for (uint32_t r = 0; r < 256; r += 51)
-			assert_in_range(delivery_rest_ms(n, r), 750, 60000);
+	assert_int_equal(delivery_rest_ms(DELIVERY_EV_LOST, 0, 0), 0);
+	assert_int_equal(delivery_rest_ms(DELIVERY_EV_LOST, 1, 255), 0); /* once: on the next connection at once */
+	assert_int_equal(delivery_rest_ms(DELIVERY_EV_LOST, 2, 0), 1000);
+	assert_int_equal(delivery_rest_ms(DELIVERY_EV_LOST, 3, 0), 2000);
+	assert_int_equal(delivery_rest_ms(DELIVERY_EV_TRANSIENT, 0, 0), 1000);
+	assert_int_equal(delivery_rest_ms(DELIVERY_EV_TRANSIENT, 1, 0), 1000);
+	assert_int_equal(delivery_rest_ms(DELIVERY_EV_NONSENSE, 2, 0), 2000);
+	for (unsigned n = 0; n < 100; n++)
+		for (uint32_t r = 0; r < 256; r += 51) {
+			assert_in_range(delivery_rest_ms(DELIVERY_EV_NOT_STORED, n, r), 750, 60000);
+			assert_in_range(delivery_rest_ms(DELIVERY_EV_LOST, n + 2, r), 750, 60000);
+		}
 }
 
 int main(void)

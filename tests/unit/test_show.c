@@ -254,6 +254,29 @@ static void shows_who_decided(void **state)
 	end(&f);
 }
 
+/* Who may try again learns with which revision. */
+static void shows_the_revision_that_there_is(void **state)
+{
+	struct identity_cause cause = { STR("alice@police.example"), STR_NONE, CAUSE_REVISION_MISMATCH };
+	struct user_revision revision = { STR("alice@police.example"), 17 };
+	struct setup_response r = { .request_id = base, .mc_system_id = STR("fire.example"), .detail = STR(""),
+				    .origin = ORIGIN_PARTNER_ACMS, .cause = CAUSE_REVISION_MISMATCH, .identities = &cause,
+				    .n_identities = 1, .revisions = &revision, .n_revisions = 1 };
+	struct fixture f;
+	size_t part, n = 0;
+	bool complete;
+	char *text = NULL;
+	FILE *out = open_memstream(&text, &n);
+	(void)state;
+	begin(&f, 3);
+	assert_true(answers_take(&f.answers, &r, &part, &complete));
+	assert_true(show_table(out, &f.answers, NULL, false));
+	fclose(out);
+	assert_non_null(strstr(text, "look at it again: revision 17\n"));
+	free(text);
+	end(&f);
+}
+
 static void shows_answers_as_they_come(void **state)
 {
 	struct fixture f;
@@ -336,6 +359,7 @@ int main(void)
 		cmocka_unit_test(shows_what_is_missing),
 		cmocka_unit_test(shows_what_is_on_its_way),
 		cmocka_unit_test(shows_who_decided),
+		cmocka_unit_test(shows_the_revision_that_there_is),
 		cmocka_unit_test(shows_answers_as_they_come),
 		cmocka_unit_test(no_advice_when_nothing_was_asked),
 		cmocka_unit_test(no_more_identities_than_fit_a_screen),

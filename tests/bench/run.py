@@ -1,0 +1,420 @@
+"""The benchmark: tests/bench/README.md says what is compared and why. Run by `make bench`."""
+
+import argparse
+import collections
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cbor2
+import lmdb
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import report  # noqa: E402
+from peers import (BUILD, HOME, PARTNER, Acms, Postgres, Slapd, Verified, anonymous_kb, finish,  # noqa: E402
+                   start_tool, tool)
+
+SCALES = {
+    # rounds, seconds a run, users of: a bulk, slapd's bulk, the large bulk, growth beyond that; idle connections
+    "smoke": dict(rounds=1, seconds=0.3, bulk=2000, slapd_bulk=500, large=5000, huge=0, idle=200, partners=(1, 3)),
+    "short": dict(rounds=5, seconds=1.0, bulk=100_000, slapd_bulk=5000, large=1_000_000, huge=0, idle=10_000,
+                  partners=(1, 10, 100)),
+    "full": dict(rounds=7, seconds=3.0, bulk=100_000, slapd_bulk=100_000, large=1_000_000, huge=10_000_000, idle=10_000,
+                 partners=(1, 10, 100)),
+}
+
+IN_FLIGHT, CONNECTIONS = (1, 8, 64, 256), (1, 8, 64)
+
+
+class Bench:
+    def __init__(self, root: Path, scale: dict):
+        self.root, self.scale, self.f = root, scale, report.Figures()
+        self.sizes, self.start, self.running = "", time.monotonic(), []
+
+    def say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self.start:4.0f} s] {text}", flush=True)
+
+    def up(self, what):
+        self.running.append(what)
+        return what.start()
+
+    def down(self, what) -> None:
+        self.running.remove(what)
+        what.stop()
+
+    def rounds(self, what: str):
+        self.say(what)
+        return range(self.scale["rounds"])
+
+    def raw_directory(self, name: str) -> Path:
+        path = self.root / "raw" / name
+        for side in ("home", "partner"):
+            (path / side).mkdir(parents=True, exist_ok=True)
+        return path
+
+    def raw(self, mode: str, directory: Path, *words) -> dict:
+        return tool("lmdb_load", mode, "--directory", directory, "--sizes", self.sizes, *words)
+
+
+def interleaved(points: list, turn: int) -> list:
+    """Each round begins with another one, so that none always comes first."""
+    k = turn % len(points)
+    return points[k:] + points[:k]
+
+
+# --- the sizes of what an acms writes -----------------------------------------------------------------
+
+DATABASES = {"user": ("partner", "users"), "owner": ("partner", "service_ids"), "request": ("partner", "requests"),
+             "system": ("partner", "systems"), "audit": ("partner", "audit"), "asked": ("home", "asked"),
+             "answer": ("home", "answers"), "believed": ("home", "believed")}
+FEW, MANY = 60, 500
+
+
+def values_of(store: Path, database: str) -> list[bytes]:
+    with lmdb.open(str(store), readonly=True, max_dbs=20) as env:
+        db = env.open_db(database.encode(), create=False)
+        with env.begin() as txn:
+            return [bytes(v) for _, v in txn.cursor(db)]
+
+
+def line(few: list[int], many: list[int]) -> tuple[float, float]:
+    """Base and size of each user, from requests of 1 and of MANY users."""
+    one, lot = sum(few) / len(few), sum(many) / len(many)
+    each = (lot - one) / (MANY - 1)
+    return one - each, each
+
+
+def calibrate(b: Bench, acms: Acms) -> None:
+    """Measures the values in the stores, so that raw LMDB writes the same."""
+    acms.setups(60, 1, most=FEW)
+    acms.setups(60, 1, users=MANY, most=3)
+    stores = {"home": acms.home.store, "partner": acms.partners[0].store}
+    sizes = {"outbox": (19.0, 0.0), "head": (40.0, 0.0)}
+    for name, (side, database) in DATABASES.items():
+        lengths = [len(v) for v in values_of(stores[side], database)]
+        if name in ("user", "owner", "system", "believed"):
+            sizes[name] = (sum(lengths) / len(lengths), 0.0)
+        else:
+            sizes[name] = line(lengths[:FEW], lengths[FEW:])
+    for name, action in (("ask_audit", 8), ("answer_audit", 9)):
+        lengths = [len(v) for v in values_of(acms.home.store, "audit") if cbor2.loads(v).get(12) == action]
+        sizes[name] = line(lengths[:FEW], lengths[FEW:])
+    b.sizes = ",".join(f"{n}={base:.1f}:{each:.2f}" for n, (base, each) in sizes.items())
+    b.say(f"bytes of values, and for each further user: {b.sizes}")
+
+
+# --- rows ---------------------------------------------------------------------------------------------
+
+def setups(b: Bench, acms: Acms, slapd: Slapd, pg: Postgres) -> None:
+    points = [("acms", n, lambda n=n: acms.setups(b.scale["seconds"], n)) for n in IN_FLIGHT]
+    points += [("slapd", n, lambda n=n: slapd.adds(b.scale["seconds"], n)) for n in CONNECTIONS]
+    points += [("postgresql", n, lambda n=n: pg.adds(b.scale["seconds"], n)) for n in CONNECTIONS]
+    points = [p for i in range(4) for p in points[i::4]]
+    for turn in b.rounds("durable setups, one user each"):
+        for label, n, run in interleaved(points, turn):
+            result = run()
+            b.f.add(f"setups {label} {n}", result["rate"], "users/s")
+            b.f.add(f"p50 {label} {n}", result["p50_us"], "us")
+            b.f.add(f"p99 {label} {n}", result["p99_us"], "us")
+    slapd_best = b.f.best(*(f"setups slapd {n}" for n in CONNECTIONS))
+    pg_best = b.f.best(*(f"setups postgresql {n}" for n in CONNECTIONS))
+    for n in IN_FLIGHT:
+        target = ">= 3, aim 10" if n == 64 else ""
+        b.f.compare(f"setups, {n} in flight", f"setups acms {n}", slapd_best, target)
+        b.f.compare(f"setups, {n} in flight", f"setups acms {n}", pg_best)
+
+
+def latency(b: Bench, acms: Acms) -> None:
+    for turn in b.rounds("latency of one request at a time"):
+        result = acms.setups(b.scale["seconds"], 1)
+        floor = tool("floor", "latency", "--directory", b.raw_directory(f"floor{turn}"),
+                     "--certificate", acms.home.leaf.cert_file, "--key", acms.home.leaf.key_file,
+                     "--anchors", acms.home.ca.cert_file, "--request", int(result["sent_bytes"]),
+                     "--answer", int(result["received_bytes"]), "--seconds", b.scale["seconds"], "--sizes", b.sizes)
+        for q in ("p50", "p99"):
+            b.f.add(f"latency acms {q}", result[f"{q}_us"], "us")
+            b.f.add(f"latency floor {q}", floor[f"{q}_us"], "us")
+    b.f.compare("latency, p50", "latency acms p50", "latency floor p50", "<= 1.5")
+    b.f.compare("latency, p99", "latency acms p99", "latency floor p99")
+
+
+def lookups(b: Bench, acms: Acms, slapd: Slapd) -> None:
+    seconds = b.scale["seconds"]
+    raw = b.raw_directory("lookups")
+    known = b.raw("bulk", raw, "--most", max(acms.next_scattered, 1000), "--batch", 100_000, "--partner-only")["done"]
+    for _ in b.rounds("look-ups from another process while writes go on"):
+        writer = acms.load("setup", "--to", PARTNER, "--in-flight", 64, "--seconds", seconds + 0.3,
+                           "--first", acms.next_scattered)
+        time.sleep(0.15)
+        result = tool("lmdb_load", "idm", "--directory", acms.partners[0].store, "--users", acms.next_scattered,
+                      "--seconds", seconds)
+        written = finish(writer)
+        acms.next_scattered += written["done"]
+        acms.users += written["done"]
+        acms.verify()
+        b.f.add("look-ups acms", check(result)["rate"], "/s")
+        b.f.add("look-ups acms, setups meanwhile", written["rate"], "users/s")
+
+        writer = slapd.load("add", "--connections", 8, "--seconds", seconds + 0.3, "--first", slapd.next)
+        time.sleep(0.15)
+        result = finish(slapd.load("search", "--connections", 8, "--window", 4, "--users", slapd.next, "--seconds", seconds))
+        written = finish(writer)
+        slapd.next += written["done"]
+        slapd.users += written["done"]
+        slapd.verify()
+        b.f.add("look-ups slapd", check(result)["rate"], "/s")
+        b.f.add("look-ups slapd, adds meanwhile", written["rate"], "users/s")
+
+        writer = start_tool("lmdb_load", "setups", "--directory", raw, "--sizes", b.sizes, "--partner-only", "--batch", 64,
+                            "--first", known, "--seconds", seconds + 0.3)
+        time.sleep(0.15)
+        result = b.raw("get", raw, "--users", known, "--seconds", seconds)
+        known += finish(writer)["done"]
+        b.f.add("look-ups raw LMDB", check(result)["rate"], "/s")
+    b.f.compare("look-ups while writing", "look-ups acms", "look-ups slapd")
+    b.f.compare("look-ups while writing", "look-ups acms", "look-ups raw LMDB")
+
+
+def check(result: dict) -> dict:
+    if result["failed"]:
+        raise Verified(f"{result['failed']} look-ups did not find what they should")
+    return result
+
+
+def best_batch(b: Bench, order: list) -> int:
+    rates = {}
+    for batch in (1000, 10_000, 100_000):
+        directory = b.raw_directory(f"batch{batch}{''.join(order)}")
+        rates[batch] = b.raw("bulk", directory, "--batch", batch, "--most", max(b.scale["bulk"], 1000), *order)["rate"]
+        shutil.rmtree(directory)
+    return max(rates, key=rates.get)
+
+
+def bulk(b: Bench, acms: Acms, slapd: Slapd) -> None:
+    n, few = b.scale["bulk"], b.scale["slapd_bulk"]
+    for scattered, order, words in ((False, "sorted", ["--sorted"]), (True, "scattered", [])):
+        batch = best_batch(b, words)
+        for turn in b.rounds(f"bulk of {n:,} users, {order} (raw LMDB: {batch:,} a commit)"):
+            first = turn * n + (0 if scattered else 5_000_000_000)
+            both, one = b.raw_directory(f"bulk-{order}"), b.raw_directory(f"bulk-{order}-partner")
+            b.f.add(f"bulk acms {order}", acms.bulk(n, scattered)["rate"], "users/s")
+            if scattered or b.scale["rounds"] == 1:
+                b.f.add(f"bulk acms {order} 1,000", acms.bulk(1000, scattered)["rate"], "users/s")
+            b.f.add(f"bulk slapd {order}", slapd.adds(600, 8, 16, most=few, scattered=scattered)["rate"], "users/s")
+            b.f.add(f"bulk raw LMDB {order}", b.raw("bulk", both, "--batch", batch, "--most", n, "--first", first,
+                                                    *words)["rate"], "users/s")
+            b.f.add(f"bulk raw LMDB partner {order}", b.raw("bulk", one, "--batch", batch, "--most", n, "--first", first,
+                                                            "--partner-only", *words)["rate"], "users/s")
+        b.f.compare(f"bulk, {n:,} {order}", f"bulk acms {order}", f"bulk slapd {order}", ">= 10, aim 25")
+        b.f.compare(f"bulk, {n:,} {order}", f"bulk acms {order}", f"bulk raw LMDB {order}", ">= 0.6")
+        b.f.compare(f"bulk, {n:,} {order}", f"bulk acms {order}", f"bulk raw LMDB partner {order}")
+        b.f.compare(f"bulk, 1,000 {order}", f"bulk acms {order} 1,000", f"bulk slapd {order}")
+    shutil.rmtree(b.root / "raw")
+
+
+def large_bulk(b: Bench, acms: Acms, slapd: Slapd) -> None:
+    """Once: as much for the memory that it takes as for its rate."""
+    n, peaks = b.scale["large"], collections.Counter()
+    b.say(f"bulk of {n:,} users, once")
+    home, partner = acms.home.process.pid, acms.partners[0].process.pid
+
+    def watch(acmc: int) -> None:
+        for name, pid in (("home", home), ("partner", partner), ("acmc", acmc)):
+            try:
+                peaks[name] = max(peaks[name], anonymous_kb(pid))
+            except (OSError, RuntimeError):
+                pass  # it has just ended
+
+    b.f.add(f"bulk acms {n:,}", acms.bulk(n, False, watch)["rate"], "users/s")
+    b.f.compare(f"bulk, {n:,} sorted, one run", f"bulk acms {n:,}")
+    for name, pid in (("home", home), ("partner", partner)):
+        b.f.add(f"memory {name}, {acms.users:,} users", anonymous_kb(pid) / 1024, "MiB")
+        b.f.compare(f"memory of {name}, {acms.users:,} users", f"memory {name}, {acms.users:,} users")
+    for name, peak in peaks.items():
+        b.f.add(f"memory {name}, bulk", peak / 1024, "MiB")
+        b.f.compare(f"memory of {name}, peak during it", f"memory {name}, bulk")
+    b.f.add("memory slapd", anonymous_kb(slapd.process.pid) / 1024, "MiB")
+    b.f.compare(f"memory of slapd, {slapd.users:,} users", "memory slapd")
+
+
+def growth(b: Bench, small: Acms, large: Acms) -> None:
+    raws = {}
+    small.setups(600, 16, users=500, most=max(0, 10_000 - small.users) // 500 or 1)
+    for name, users in (("few", small.users), ("many", large.users)):
+        raws[name] = b.raw_directory(f"growth-{name}")
+        b.raw("bulk", raws[name], "--batch", 100_000, "--most", users, "--per-request", 1000)
+    next_raw = dict(few=small.users, many=large.users)
+    label = {"few": f"{small.users:,}", "many": f"{large.users:,}"}
+    for turn in b.rounds(f"growth: 64 in flight, {label['few']} and {label['many']} users stored"):
+        for name, acms in interleaved([("few", small), ("many", large)], turn):
+            b.f.add(f"growth acms {name}", acms.setups(b.scale["seconds"], 64)["rate"], "users/s")
+            result = b.raw("setups", raws[name], "--batch", 64, "--first", next_raw[name], "--seconds", b.scale["seconds"])
+            next_raw[name] += result["done"] + 10_000
+            b.f.add(f"growth raw LMDB {name}", result["rate"], "users/s")
+    for name in ("few", "many"):
+        b.f.compare(f"setups, 64 in flight, {label[name]} stored", f"growth acms {name}", f"growth raw LMDB {name}",
+                    ">= 0.6" if name == "many" else "")
+    b.f.compare("setups with many stored and with few", "growth acms many", "growth acms few")
+    shutil.rmtree(b.root / "raw")
+
+
+def connections(b: Bench, acms: Acms) -> None:
+    for _ in b.rounds("new connections"):
+        result = finish(acms.load("connect", "--connections", 16, "--seconds", b.scale["seconds"]))
+        bare = tool("floor", "handshakes", "--threads", 4, "--certificate", acms.home.leaf.cert_file,
+                    "--key", acms.home.leaf.key_file, "--anchors", acms.home.ca.cert_file,
+                    "--seconds", b.scale["seconds"])
+        b.f.add("connections acms", result["rate"], "/s")
+        b.f.add("connections bare OpenSSL", bare["rate"], "/s")
+    b.f.compare("new mutual-TLS connections", "connections acms", "connections bare OpenSSL")
+
+
+def idle(b: Bench, quiet: Acms, loaded: Acms) -> None:
+    """The one with idle connections beside one without, of the same size."""
+    n, pid = b.scale["idle"], loaded.home.process.pid
+    before = anonymous_kb(pid)
+    b.f.add("memory idle", before / 1024, "MiB")
+    b.f.compare("memory of home, nothing to do", "memory idle")
+    holder = loaded.load("idle", "--connections", n, "--in-flight", 32)
+    holder.stdout.readline()
+    b.f.add("memory connection", (anonymous_kb(pid) - before) / n, "KiB")
+    b.f.compare(f"memory of each of {n:,} idle connections", "memory connection", target="< 40")
+    side_by_side(b, f"{n:,} idle connections", "idle", quiet, loaded)
+    holder.terminate()
+    holder.wait()
+
+
+def side_by_side(b: Bench, what: str, key: str, quiet: Acms, loaded: Acms) -> None:
+    for turn in b.rounds(f"setups, 64 in flight, with {what} and without"):
+        for name, acms in interleaved([("without", quiet), ("with", loaded)], turn):
+            result = acms.setups(b.scale["seconds"], 64, to=[PARTNER])
+            b.f.add(f"{key} {name}", result["rate"], "users/s")
+            b.f.add(f"{key} p99 {name}", result["p99_us"], "us")
+    b.f.compare(f"setups with {what} and without", f"{key} with", f"{key} without", "1")
+    b.f.compare("their p99", f"{key} p99 with", f"{key} p99 without", "1")
+
+
+def dead_partners(b: Bench, quiet: Acms, loaded: Acms, listener: socket.socket) -> None:
+    """Requests for a partner where nobody listens and for one that accepts and says nothing go on all the time."""
+    seconds = 4 * b.scale["rounds"] * (b.scale["seconds"] + 1) + 2
+    flood = loaded.load("flood", "--to", "dead.example,slow.example", "--rate", 100, "--seconds", seconds)
+    side_by_side(b, "a dead and a slow partner", "dead", quiet, loaded)
+    flood.kill()
+    flood.wait()
+    listener.close()
+
+
+def partners(b: Bench) -> None:
+    most = max(b.scale["partners"])
+    b.say(f"starting {most} partners")
+    acms = b.up(Acms(b.root / "many", [f"p{i:03d}.example" for i in range(most)]))
+    for turn in b.rounds("partners in one request"):
+        for n in interleaved(list(b.scale["partners"]), turn):
+            names = [p.name for p in acms.partners[:n]]
+            words = ["--to", ",".join(names), "--in-flight", 64, "--seconds", b.scale["seconds"],
+                     "--first", acms.next_scattered]
+            result = finish(acms.load("setup", *words))
+            acms.next_scattered += result["done"]
+            b.f.add(f"partners {n}", result["rate"] * n, "answers/s")
+            for p in acms.partners[:n]:
+                p.expected = getattr(p, "expected", 0) + result["done"]
+    from peers import entries
+    for p in acms.partners:
+        if entries(p.store)["users"] != getattr(p, "expected", 0):
+            raise Verified(f"{p.name} has {entries(p.store)}")
+    for n in b.scale["partners"]:
+        b.f.compare(f"{n} partners in a request, 64 in flight", f"partners {n}", f"partners {b.scale['partners'][0]}")
+    b.down(acms)
+
+
+def huge(b: Bench, acms: Acms) -> None:
+    n = b.scale["huge"]
+    b.say(f"{n:,} users more, by requests of 1,000")
+    acms.setups(36000, 64, users=1000, most=n // 1000)
+    raw = b.raw_directory("huge")
+    b.raw("bulk", raw, "--batch", 1_000_000, "--most", acms.users)
+    next_raw = acms.users
+    for _ in b.rounds(f"growth: 64 in flight, {acms.users:,} users stored"):
+        b.f.add("growth acms huge", acms.setups(b.scale["seconds"], 64)["rate"], "users/s")
+        result = b.raw("setups", raw, "--batch", 64, "--first", next_raw, "--seconds", b.scale["seconds"])
+        next_raw += result["done"] + 10_000
+        b.f.add("growth raw LMDB huge", result["rate"], "users/s")
+    b.f.compare(f"setups, 64 in flight, {acms.users:,} stored", "growth acms huge", "growth raw LMDB huge", ">= 0.6")
+    for name, pid in (("home", acms.home.process.pid), ("partner", acms.partners[0].process.pid)):
+        b.f.add(f"memory {name} huge", anonymous_kb(pid) / 1024, "MiB")
+        b.f.compare(f"memory of {name}, {acms.users:,} users", f"memory {name} huge", target="< 200")
+
+
+# --- all of it ----------------------------------------------------------------------------------------
+
+def silent_partner() -> socket.socket:
+    """Accepts (the kernel does), and never says a word."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1000)
+    return listener
+
+
+def loaded_pair(b: Bench, listener: socket.socket) -> Acms:
+    acms = Acms(b.root / "loaded")
+    acms.add_partner("dead.example")
+    acms.add_partner("slow.example", port=listener.getsockname()[1])
+    return b.up(acms)
+
+
+def run(b: Bench, only: set) -> None:
+    listener = silent_partner()
+    main, quiet, loaded = b.up(Acms(b.root / "main")), b.up(Acms(b.root / "quiet")), loaded_pair(b, listener)
+    slapd, pg = b.up(Slapd(b.root)), b.up(Postgres(b.root))
+    calibrate(b, quiet)
+    loaded.setups(60, 1, most=FEW)
+    steps = {"setups": lambda: setups(b, main, slapd, pg), "latency": lambda: latency(b, main),
+             "lookups": lambda: lookups(b, main, slapd), "bulk": lambda: bulk(b, main, slapd),
+             "connections": lambda: connections(b, main), "large": lambda: large_bulk(b, main, slapd),
+             "growth": lambda: growth(b, quiet, main), "idle": lambda: idle(b, quiet, loaded),
+             "dead": lambda: dead_partners(b, quiet, loaded, listener), "partners": lambda: partners(b)}
+    if b.scale["huge"]:
+        steps["huge"] = lambda: huge(b, main)
+    for name, step in steps.items():
+        if not only or name in only:
+            step()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--scale", choices=SCALES, default="short")
+    parser.add_argument("--only", default="", help="rows, by comma: setups,latency,lookups,bulk,connections,large,"
+                        "growth,idle,dead,partners,huge")
+    parser.add_argument("--out", type=Path, default=BUILD / "bench")
+    options = parser.parse_args()
+    root = BUILD / "bench" / "data"
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    about = report.machine(root)
+    if about["file_system"].startswith(("tmpfs", "ramfs")):
+        print(f"{root} is in memory: nothing would be durable there; set BUILD to a place on a disk", file=sys.stderr)
+        return 1
+    b = Bench(root, SCALES[options.scale])
+    try:
+        run(b, set(filter(None, options.only.split(","))))
+    finally:
+        for what in list(b.running):
+            try:
+                what.stop()
+            except (subprocess.TimeoutExpired, OSError):
+                what.process.kill()
+    shutil.rmtree(root, ignore_errors=True)
+    about |= {"scale": options.scale, "seconds": round(time.monotonic() - b.start), "load_after": os.getloadavg()}
+    report.write(options.out / "results.json", b.f, about)
+    report.plot(options.out / "results.svg", b.f)
+    print(f"\n{about['cpu']}, {about['cores']} cores; {about['file_system']}; {about['commit']}; every run verified\n")
+    print(report.table(b.f.rows))
+    print(f"\n{options.out}/results.json, results.svg; {about['seconds']} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
