@@ -1,6 +1,8 @@
 """Whose answer is whose, and what fits whom: cases that a review found."""
 
-from acx_peer import FakePartner, agree, hello, limits, new_id, now_ms, pb, refusal, request, silent
+import pytest
+
+from acx_peer import FakePartner, agree, hang_up, hello, in_turn, limits, new_id, now_ms, pb, pend, refusal, request, silent
 from systems import wait_for
 
 PARTNER = "fire.example"
@@ -203,3 +205,32 @@ def test_a_repetition_after_its_time_is_told_the_answer(world):
     assert client.setup([PARTNER], user(1), expires=expires).cause == pb.REQUEST_EXPIRED
     assert client.setup([PARTNER], user(1), expires=expires, dry_run=True).cause == pb.REQUEST_EXPIRED
     assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("script", [silent, pend, refusal(pb.STORE_UNAVAILABLE), hang_up, None],
+                         ids=["sent", "held", "resting", "lost", "queued"])
+def test_a_partner_taken_out_and_put_back(world, script):
+    """Wherever the request was by then, it goes on."""
+    home, fake = fake_of(world, in_turn(script, agree) if script else agree)
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    client, rid = home.client(home.admin), new_id()
+    if not script:
+        fake.go_away()
+    client.submit([PARTNER], user(), request_id=rid)
+    wait_for(lambda: fake.requests or not script, "it arrives")
+    rule = home.config["partners"].pop()
+    for _ in range(3):
+        home.reload()
+        if script is not hang_up:  # it may have been repeated, and answered, by then
+            delivery = client.delivery(rid, PARTNER)
+            assert delivery.state == pb.QUEUED and "configured" in delivery.detail
+        home.config["partners"].append(rule)
+        home.reload()
+        home.config["partners"].pop()
+    home.config["partners"].append(rule)
+    home.reload()
+    if not script:
+        fake.come_back()
+    assert client.response(rid).result
+    client.ping()
