@@ -355,7 +355,7 @@ enum { PRUNE_LOOKS = 500, PRUNE_DELETES = 100 };
 
 struct pruning {
 	struct store_txn *txn;
-	struct arena *work;
+	struct arena *work, *scratch; /* scratch: for the answers of one request at a time */
 	uint64_t before_ms;
 	size_t looked, n;
 	struct request_id last;
@@ -366,38 +366,54 @@ static bool all_answered(struct pruning *p, struct request_id id, const struct a
 {
 	for (size_t i = 0; i < r->setup.n_targets; i++) {
 		struct answer_record answer;
-		if (!store_get_answer(p->txn, p->work, id, r->setup.targets[i], &answer) ||
+		arena_reset(p->scratch);
+		if (!store_get_answer(p->txn, p->scratch, id, r->setup.targets[i], &answer) ||
 		    answer.answered_ms >= p->before_ms)
 			return false;
 	}
 	return true;
 }
 
+static void note_old(struct pruning *p, struct request_id id, const struct asked_record *r)
+{
+	struct str *targets = arena_array(p->work, r->setup.n_targets, sizeof *targets);
+	bool good = targets != NULL;
+	for (size_t i = 0; good && i < r->setup.n_targets; i++) {
+		targets[i] = arena_str(p->work, r->setup.targets[i]);
+		good = targets[i].ptr != NULL;
+	}
+	if (!good)
+		store_fail_memory(p->txn); /* without its targets their answers would stay for ever */
+	p->old[p->n].id = id;
+	p->old[p->n].targets = targets;
+	p->old[p->n++].n_targets = good ? r->setup.n_targets : 0;
+}
+
 static bool look(void *context, struct request_id id, const struct asked_record *r)
 {
 	struct pruning *p = context;
 	p->last = id;
-	if (r->accepted_ms < p->before_ms && all_answered(p, id, r)) {
-		struct str *targets = arena_array(p->work, r->setup.n_targets, sizeof *targets);
-		for (size_t i = 0; targets && i < r->setup.n_targets; i++)
-			targets[i] = arena_str(p->work, r->setup.targets[i]);
-		p->old[p->n].id = id;
-		p->old[p->n].targets = targets;
-		p->old[p->n++].n_targets = targets ? r->setup.n_targets : 0;
-	}
+	if (r->accepted_ms < p->before_ms && all_answered(p, id, r))
+		note_old(p, id, r);
 	return ++p->looked < PRUNE_LOOKS && p->n < PRUNE_DELETES;
 }
 
-void home_prune(struct store_txn *t, struct arena *work, uint64_t keep_ms, uint64_t now_ms,
+bool home_prune(struct store_txn *t, struct arena *work, uint64_t keep_ms, uint64_t now_ms,
 		struct request_id *after)
 {
-	struct pruning p = { .txn = t, .work = work,
+	struct pruning p = { .txn = t, .work = work, .scratch = arena_new(0),
 			     .before_ms = now_ms > keep_ms ? now_ms - keep_ms : 0 };
+	if (!p.scratch) {
+		store_fail_memory(t);
+		return false;
+	}
 	bool end = store_list_asked(t, after, look, &p);
+	arena_free(p.scratch);
 	for (size_t i = 0; i < p.n; i++) {
 		for (size_t j = 0; j < p.old[i].n_targets; j++)
 			store_delete_answer(t, p.old[i].id, p.old[i].targets[j]);
 		store_delete_asked(t, p.old[i].id);
 	}
 	*after = end ? (struct request_id){ { 0 } } : p.last;
+	return p.n == PRUNE_DELETES;
 }

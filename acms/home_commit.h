@@ -71,8 +71,8 @@ void home_answer(struct store_txn *t, struct arena *work, const struct home_answ
 bool home_response(struct arena *a, const struct setup *setup, struct str target,
 		   const struct answer_record *answer, struct setup_response *out);
 
-/* Forgets requests that are answered and older than keep_ms; goes on behind *after; bounded. */
-void home_prune(struct store_txn *t, struct arena *work, uint64_t keep_ms, uint64_t now_ms,
+/* Forgets requests that are answered and older than keep_ms; goes on behind *after; bounded. True: go on now. */
+bool home_prune(struct store_txn *t, struct arena *work, uint64_t keep_ms, uint64_t now_ms,
 		struct request_id *after);
 
 #endif

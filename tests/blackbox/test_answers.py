@@ -1,6 +1,6 @@
 """Whose answer is whose, and what fits whom: cases that a review found."""
 
-from acx_peer import FakePartner, agree, limits, new_id, pb, refusal, request, silent
+from acx_peer import FakePartner, agree, hello, limits, new_id, now_ms, pb, refusal, request, silent
 from systems import wait_for
 
 PARTNER = "fire.example"
@@ -58,6 +58,57 @@ def test_a_dry_run_waits_for_the_request_of_the_same_id(world):
     assert [r.dry_run for r in fake.requests] == [False]
 
 
+def test_a_page_fits_the_frames_of_who_asked(world):
+    """One that takes small frames gets as many entries as fit."""
+    home, fake = fake_of(world, refusal(pb.REJECTED, detail="x" * 512))
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    asker = home.client(home.admin)
+    for n in range(150):
+        asker.submit([PARTNER], user(n))
+    for n in range(150):
+        asker.response()
+    client = home.client(home.admin, say_hello=False)
+    client.send(hello(limits=limits(max_frame_bytes=65536)))
+    assert client.receive().hello
+    seen, after, sizes = 0, b"", []
+    while True:
+        page = client.requests(after=after) if after else client.requests()
+        sizes.append(page.ByteSize())
+        seen += len(page.entries)
+        if not page.more:
+            break
+        after = page.entries[-1].request_id
+    assert seen == 150 and max(sizes) < 65536 and len(sizes) > 1
+
+
+def test_a_page_that_cannot_fit_is_not_sent(world):
+    """A single request's entry with all its lists: said, instead of breaking the connection."""
+    home, fake = fake_of(world)
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    asker = home.client(home.admin)
+    users = {f"{'a' * 180}{n}@police.example": [] for n in range(600)}
+    asker.submit([PARTNER], users, request_id=(rid := new_id()))
+    assert asker.response(rid).result
+    client = home.client(home.admin, say_hello=False)
+    client.send(hello(limits=limits(max_frame_bytes=65536)))
+    assert client.receive().hello
+    page = client.requests(request_id=rid)
+    assert page.cause == pb.TOO_MANY_IDENTITIES and not page.entries
+    client.ping()
+
+
+def test_a_query_too_long_for_the_partner_is_not_sent(world):
+    home, fake = fake_of(world, greeting=hello(PARTNER, limits=limits(max_frame_bytes=65536)))
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    client = home.client(home.admin)
+    page = client.users(PARTNER, mc_id_list=[f"{'b' * 200}{n}" for n in range(1000)])
+    assert page.cause == pb.PARTNER_LIMIT
+    assert not fake.closes and len(fake.links) == 1
+
+
 def test_a_partner_that_asks_to_come_later_is_left_alone_for_a_while(world):
     import time
     times = []
@@ -113,3 +164,42 @@ def manual(world):
     rule["provision"]["approval"] = {"setup": "manual"}
     partner.start()
     return home, partner
+
+
+def test_no_indication_to_version_1(world):
+    home, partner = manual(world)
+    link = partner.client(home.leaf, system=home.name)
+    rid = new_id()
+    link.send(request([PARTNER], user(), rid))
+    assert link.indication(pb.PENDING, rid)
+    old = partner.client(home.leaf, system=home.name, version=1)
+    answer = old.setup([PARTNER], user(), request_id=rid)
+    assert answer.cause == pb.STORE_UNAVAILABLE and answer.detail
+
+
+def test_following_again_takes_the_place_of_following(world):
+    home, partner = manual(world)
+    link = partner.client(home.leaf, system=home.name)
+    admin = partner.client(partner.admin)
+    for _ in range(20):
+        assert not admin.pending(follow=True).entries
+    link.send(request([PARTNER], user(), new_id()))
+    assert link.indication(pb.PENDING)
+    assert admin.page("pending_page", admin.tokens).entries
+    admin.ping()
+
+
+def test_a_repetition_after_its_time_is_told_the_answer(world):
+    """What was done in time was done, however late somebody asks."""
+    home, fake = fake_of(world)
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    client, rid, expires = home.client(home.admin), new_id(), now_ms(2)
+    client.submit([PARTNER], user(), request_id=rid, expires=expires)
+    assert client.response(rid).result
+    wait_for(lambda: now_ms() > expires, "its time is over")
+    assert client.submit([PARTNER], user(), request_id=rid, expires=expires).until == expires
+    assert client.response(rid).result
+    assert client.setup([PARTNER], user(1), expires=expires).cause == pb.REQUEST_EXPIRED
+    assert client.setup([PARTNER], user(1), expires=expires, dry_run=True).cause == pb.REQUEST_EXPIRED
+    assert len(fake.requests) == 1
