@@ -39,3 +39,12 @@ BENCH_SCALE ?= short
 bench: deps-bench
 	@$(MAKE) --no-print-directory -s all $(BENCH_TOOLS)
 	@BUILD=$(BUILD) /usr/bin/python3 tests/bench/run.py --scale $(BENCH_SCALE)
+
+## make test-instructions  what the hot paths cost, counted by callgrind
+$(BUILD)/tests/hot_paths: $(call obj,tests/instructions/hot_paths.c $(call needs,tests/instructions/hot_paths.c)) $(BUILD)/libacx.a
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS) -lcmocka
+
+test-instructions: deps-test $(BUILD)/tests/hot_paths
+	@tests/instructions/check $(BUILD)
