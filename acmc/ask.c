@@ -10,7 +10,7 @@ struct ask {
 	bool no_wait;
 	size_t next_part, in_flight;
 	bool *in_flight_parts;
-	unsigned attempts; /* to reconnect, since anything came */
+	unsigned attempts; /* to reconnect, since anything new came */
 };
 
 static bool settled(const struct ask *a, size_t part)
@@ -81,6 +81,7 @@ static enum home_result on_response(struct ask *a, const struct setup_response *
 	}
 	if (!answers_take(a->answers, r, &part, &complete))
 		return HOME_OK;
+	a->attempts = 0;
 	if (complete)
 		land(a, part);
 	if (a->watcher->answered)
@@ -107,7 +108,6 @@ static enum home_result take_one(struct ask *a)
 	enum home_result result = home_receive(a->h, a->in_flight > 0, &m);
 	if (result != HOME_OK)
 		return result;
-	a->attempts = 0;
 	if (m->kind == MESSAGE_SETUP_RESPONSE)
 		return on_response(a, &m->response);
 	if (m->kind == MESSAGE_PROCESS_INDICATION)
@@ -178,10 +178,24 @@ enum home_result ask_run(struct home *h, struct parts *parts, struct request_id 
 		result = send_parts(&a);
 		if (result == HOME_OK)
 			result = take_one(&a);
-		if (result == HOME_LOST && parts->version >= 2)
+		if (result == HOME_LOST && answers->n_accepted > 0)
 			result = start_again(&a);
 	}
 	return result;
+}
+
+/* Until it is connected and has asked, or that is in vain. */
+static enum home_result ask_anew(struct ask *a, enum home_result (*again)(void *context), void *context)
+{
+	for (;;) {
+		enum home_result result = home_reconnect(a->h, &a->attempts, tell_lost, (void *)a->watcher);
+		if (result == HOME_OK)
+			result = again(context);
+		else
+			return result;
+		if (result != HOME_LOST)
+			return result;
+	}
 }
 
 enum home_result ask_wait(struct home *h, struct answers *answers, const struct watcher *watcher,
@@ -192,11 +206,8 @@ enum home_result ask_wait(struct home *h, struct answers *answers, const struct 
 	enum home_result result = HOME_OK;
 	while (result == HOME_OK && answers->missing > 0) {
 		result = take_one(&a);
-		while (result == HOME_LOST) {
-			result = home_reconnect(h, &a.attempts, tell_lost, (void *)watcher);
-			if (result == HOME_OK)
-				result = again(context);
-		}
+		if (result == HOME_LOST)
+			result = ask_anew(&a, again, context);
 	}
 	return result;
 }

@@ -10,7 +10,7 @@
 #include "common/session.h"
 #include "common/text.h"
 
-enum { TICK_MS = 100, CONNECT_TIMEOUT_MS = 10000, PING_MS_MAX = 60000, RECONNECTS = 5 };
+enum { TICK_MS = 100, CONNECT_TIMEOUT_MS = 10000, PING_MS_MAX = 60000, RECONNECTS = 5, STEADY_MS = 60000 };
 
 struct received {
 	TAILQ_ENTRY(received) next;
@@ -45,6 +45,7 @@ struct home {
 	uint64_t heard_ms;    /* anything from the server */
 	uint64_t answered_ms; /* anything that was for the caller, or since when it is expected */
 	uint64_t sent_ms;
+	uint64_t connected_ms;
 	uint64_t until_ms;    /* 0: no limit */
 	bool expecting, interrupted;
 	enum home_result result; /* of the connection */
@@ -383,6 +384,7 @@ enum home_result home_connect(struct home *h)
 		return home_fail(h, HOME_FAILED, "out of memory");
 	while (result == HOME_OK && h->result == HOME_OK && !h->system.ptr)
 		result = turn(h);
+	h->connected_ms = clock_mono_ms();
 	return result != HOME_OK ? result : h->result;
 }
 
@@ -422,6 +424,8 @@ enum home_result home_reconnect(struct home *h, unsigned *attempts,
 				void (*told)(void *context, const char *why, unsigned seconds), void *context)
 {
 	enum home_result result = HOME_LOST;
+	if (h->heard_ms >= h->connected_ms + STEADY_MS)
+		*attempts = 0; /* it was not for nothing */
 	while (result == HOME_LOST && *attempts < RECONNECTS) {
 		unsigned seconds = 1u << (*attempts)++;
 		if (h->conn)

@@ -62,8 +62,8 @@ void home_close(struct home *h);
 /* Waits, though not for messages. HOME_OK, HOME_INTERRUPTED or HOME_TIME_OUT. */
 enum home_result home_sleep(struct home *h, uint64_t ms);
 /*
- * After HOME_LOST: waits and connects again, some times. *attempts is the caller's, 0 after each success; told() hears
- * of each attempt. HOME_LOST: in vain.
+ * After HOME_LOST: waits and connects again, some times. *attempts is the caller's, 0 when anything
+ * has come of it; a connection that held for a minute counts, too. told() hears of each attempt. HOME_LOST: in vain.
  */
 enum home_result home_reconnect(struct home *h, unsigned *attempts,
 				void (*told)(void *context, const char *why, unsigned seconds), void *context);

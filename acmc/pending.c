@@ -159,22 +159,27 @@ static void tell_lost(void *context, const char *why, unsigned seconds)
 	fprintf(stderr, "%s; trying again in %u s\n", why, seconds);
 }
 
+/* Until it is connected and has asked, or that is in vain: the result is the query's. */
+static void follow_anew(struct list *l, unsigned *attempts)
+{
+	do {
+		l->q.result = home_reconnect(l->q.home, attempts, tell_lost, NULL);
+	} while (l->q.result == HOME_OK && !take_pages(l) && l->q.result == HOME_LOST);
+}
+
 /* Until ctrl-C, or the output is gone. */
 static void follow(struct list *l)
 {
 	unsigned attempts = 0;
-	while (l->q.result == HOME_OK && l->shown) {
+	while (l->q.result == HOME_OK && l->q.cause == CAUSE_NO_CAUSE && l->shown) {
 		const struct message *m;
 		l->q.result = home_receive(l->q.home, false, &m);
 		if (l->q.result == HOME_OK && m->kind == MESSAGE_PENDING_PAGE) {
 			attempts = 0;
 			on_other(l, m);
 		}
-		while (l->q.result == HOME_LOST) {
-			l->q.result = home_reconnect(l->q.home, &attempts, tell_lost, NULL);
-			if (l->q.result == HOME_OK && !take_pages(l) && l->q.result == HOME_OK)
-				return; /* a cause */
-		}
+		if (l->q.result == HOME_LOST)
+			follow_anew(l, &attempts);
 	}
 	if (l->q.result == HOME_INTERRUPTED)
 		l->q.result = HOME_OK; /* as it was meant */
@@ -292,12 +297,15 @@ static void print_decision(const struct options *o, const struct decision_result
 	if (o->approve && d->has_response && r->result)
 		fputs(" and done", stdout);
 	else if (o->approve && d->has_response)
-		printf(", but could not be done: %s: %s", cause_label(r->cause, label),
+		printf(", %s: %s: %s", r->cause == CAUSE_PARTLY_DONE ? "done in part" : "but could not be done",
+		       cause_label(r->cause, label),
 		       text_escape(r->detail.len ? r->detail : str_of(cause_text(r->cause)), detail, sizeof detail));
 	putchar('\n');
 	for (size_t i = 0; o->approve && d->has_response && i < r->n_identities; i++) {
 		const struct identity_cause *c = &r->identities[i];
-		printf("  %s: %s\n", text_escape(c->mc_service_id.ptr ? c->mc_service_id : c->mc_id, detail, sizeof detail),
+		char service_id[600];
+		printf("  %s%s%s: %s\n", text_escape(c->mc_id, detail, sizeof detail), c->mc_service_id.ptr ? " " : "",
+		       c->mc_service_id.ptr ? text_escape(c->mc_service_id, service_id, sizeof service_id) : "",
 		       cause_label(c->cause, label));
 	}
 }

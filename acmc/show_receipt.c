@@ -13,15 +13,16 @@ static bool add_user(struct table *t, struct arena *a, const struct receipt_user
 	char revision[24], before[WHEN_TEXT_SIZE], after[WHEN_TEXT_SIZE];
 	const char *ids = service_ids_text(a, u->service_ids, u->n_service_ids);
 	snprintf(revision, sizeof revision, "%llu", (unsigned long long)u->revision);
-	struct str cells[] = { u->mc_id, u->revision ? str_of(revision) : STR("removed"), str_of(ids ? ids : ""),
+	struct str cells[] = { u->mc_id, u->revision ? str_of(revision) : STR("removed"),
 			       str_of(u->validity.not_before_ms ? when_format(u->validity.not_before_ms, before) : ""),
-			       str_of(u->validity.not_after_ms ? when_format(u->validity.not_after_ms, after) : "") };
+			       str_of(u->validity.not_after_ms ? when_format(u->validity.not_after_ms, after) : ""),
+			       str_of(ids ? ids : "") };
 	return ids && table_row(t, cells);
 }
 
 static bool show_users(FILE *out, const struct receipt *r, bool colours)
 {
-	static const char *const titles[] = { "MC ID", "REVISION", "MC SERVICE IDS", "NOT BEFORE", "NOT AFTER", NULL };
+	static const char *const titles[] = { "MC ID", "REVISION", "NOT BEFORE", "NOT AFTER", "MC SERVICE IDS", NULL };
 	struct arena *a = arena_new(0);
 	struct table *t = table_new(titles);
 	bool good = a && t;

@@ -218,13 +218,13 @@ static bool add_user(struct table *t, struct arena *a, const struct setup_reques
 			ids = arena_printf(a, "%s%s%s=%.*s", ids, *ids ? " " : "", service ? service : "?",
 					   STR_ARG(e->mc_service_id));
 	}
-	struct str cells[] = { mc_id, ids ? str_of(ids) : STR(""), str_of(revision) };
+	struct str cells[] = { mc_id, str_of(revision), ids ? str_of(ids) : STR("") };
 	return ids && table_row(t, cells);
 }
 
 static bool show_users(FILE *out, const struct setup_request *r, bool colours)
 {
-	static const char *const titles[] = { "MC ID", "MC SERVICE IDS", "REVISION", NULL };
+	static const char *const titles[] = { "MC ID", "REVISION", "MC SERVICE IDS", NULL };
 	struct arena *a = arena_new(0);
 	struct table *t = table_new(titles);
 	bool good = a && t;

@@ -25,19 +25,20 @@ static bool add_row(struct table *t, struct arena *a, const struct user_entry *u
 	char revision[24], before[WHEN_TEXT_SIZE], after[WHEN_TEXT_SIZE], changed[WHEN_TEXT_SIZE];
 	const char *ids = service_ids_text(a, u->service_ids, u->n_service_ids);
 	snprintf(revision, sizeof revision, "%llu", (unsigned long long)u->revision);
-	struct str cells[] = { u->mc_id, str_of(ids ? ids : ""), u->revision ? str_of(revision) : STR(""),
+	struct str cells[] = { u->mc_id, u->revision ? str_of(revision) : STR(""),
 			       u->vouched ? STR("yes") : STR("no"), seconds(u->validity.not_before_ms, before),
-			       seconds(u->validity.not_after_ms, after), seconds(u->changed_ms, changed) };
+			       seconds(u->validity.not_after_ms, after), seconds(u->changed_ms, changed),
+			       str_of(ids ? ids : "") };
 	if (!ids || !table_row(t, cells))
 		return false;
-	table_colour(t, 3, u->vouched ? "green" : "yellow");
+	table_colour(t, 2, u->vouched ? "green" : "yellow");
 	return true;
 }
 
 bool users_table_print(FILE *out, const struct user_entry *users, size_t n, bool titles, bool colours)
 {
-	static const char *const names[] = { "MC ID", "MC SERVICE IDS", "REVISION", "VOUCHED", "NOT BEFORE", "NOT AFTER",
-					     "CHANGED", NULL };
+	static const char *const names[] = { "MC ID", "REVISION", "VOUCHED", "NOT BEFORE", "NOT AFTER", "CHANGED",
+					     "MC SERVICE IDS", NULL }; /* the longest last: a terminal wraps it */
 	struct arena *a = arena_new(0);
 	struct table *t = table_new(names);
 	bool good = a && t;

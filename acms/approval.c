@@ -258,7 +258,7 @@ static void done_pending(struct job *job, enum status status)
 	const struct pending_query *asked = &q->message.pending_query;
 	struct message m = { .kind = MESSAGE_PENDING_PAGE, .pending_page = j->page };
 	struct arena *a = j->arena;
-	if (status == OK && asked->follow && q->peer)
+	if (status == OK && asked->follow && q->peer && j->homes.n > 0)
 		watch(q->server, q->peer, asked->token, asked->mc_system_id);
 	if (status == OK)
 		query_reply(q, &m);
@@ -340,6 +340,8 @@ static void done_decide(struct job *job, enum status status)
 				      &j->decided.answer, 2, &m.decision_result.response);
 	if (m.decision_result.has_response) /* otherwise the home system gets it when it asks again */
 		partner_push(s, &m.decision_result.response, j->what.what.home);
+	if (j->query->peer && !peer_takes(j->query->peer, &m)) /* that it is decided can be told */
+		m.decision_result.has_response = false;
 	fail_point("decision-pushed");
 	query_reply(j->query, &m);
 	fail_point("decision-told");

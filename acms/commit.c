@@ -324,6 +324,8 @@ static void hold(struct work *w)
 				    .decide_until_ms = w->now_ms + what->decide_within_ms,
 				    .certificate = what->certificate,
 				    .setup = what->setup };
+	w->out->revisions = NULL; /* nothing was done yet */
+	w->out->n_revisions = 0;
 	if (store_count_pending(w->txn, what->home, what->most_pending) >= what->most_pending) {
 		w->out->verdict = (struct verdict){ .cause = CAUSE_TOO_MANY_PENDING };
 		return;
@@ -335,8 +337,6 @@ static void hold(struct work *w)
 	memcpy(p.content, w->content, DIGEST_SIZE);
 	store_put_pending(w->txn, w->arena, what->home, what->setup.request_id, &p);
 	w->out->verdict = (struct verdict){ .cause = CAUSE_NO_CAUSE };
-	w->out->revisions = NULL;
-	w->out->n_revisions = 0;
 	w->out->pending = true;
 	w->out->decide_until_ms = p.decide_until_ms;
 	w->action = AUDIT_HOLD;

@@ -46,6 +46,8 @@ void commit_find(struct store_txn *t, struct arena *a, const struct commit_find 
 static void refuse(struct work *w, enum cause cause, const char *detail)
 {
 	w->out->verdict = (struct verdict){ .cause = cause, .detail = detail };
+	w->out->revisions = NULL;
+	w->out->n_revisions = 0;
 	w->plan = (struct plan){ .verdict = w->out->verdict };
 	work_finish(w);
 }

@@ -68,7 +68,7 @@ bool digest_keep(struct digesting *d)
 	d->kept = d->now;
 	d->now.sum = NULL;
 	if (d->kept.last.ptr) {
-		memcpy(d->last, d->kept.last.ptr, d->kept.last.len);
+		memmove(d->last, d->kept.last.ptr, d->kept.last.len); /* a run may have added nothing */
 		d->kept.last.ptr = d->last;
 	}
 	return true;

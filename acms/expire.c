@@ -208,12 +208,15 @@ static void prune(struct store_txn *t, struct arena *a, const struct commit_swee
 	const struct sweep_place *from = &what->requests;
 	struct found_requests f = { .now_ms = now_ms, .keep_ms = what->keep_ms };
 	struct str home = { from->home, from->home_len };
-	if (!find_start(&f, a, from))
+	if (!find_start(&f, a, from)) {
+		store_fail_memory(t);
 		return;
+	}
 	bool all = store_list_requests(t, from->started ? &home : NULL,
 				       from->started ? &from->id : NULL, look_at_request, &f);
 	for (size_t i = 0; i < f.n; i++)
 		store_delete_request(t, f.keys[i].home, f.keys[i].id);
+	out->again |= f.n == f.most; /* as many come as go, perhaps */
 	if (!all)
 		out->requests = f.place;
 }
@@ -233,7 +236,7 @@ static void time_out(struct store_txn *t, struct arena *a, const struct request_
 				     .certificate = STR("none: nobody decided"),
 				     .action = AUDIT_EXPIRE };
 	if (!work_start(&w, t, a, &what, now_ms, &to->answer))
-		return; /* the next time */
+		return;
 	memcpy(w.content, p.content, DIGEST_SIZE);
 	to->answer.verdict = (struct verdict){ .cause = CAUSE_APPROVAL_TIMEOUT };
 	w.plan.verdict = to->answer.verdict;
@@ -250,16 +253,18 @@ static void sweep_pending(struct store_txn *t, struct arena *a, const struct com
 	const struct sweep_place *from = &what->pending;
 	struct found_requests f = { .now_ms = now_ms };
 	struct str home = { from->home, from->home_len };
-	if (!find_start(&f, a, from))
+	if (!find_start(&f, a, from)) {
+		store_fail_memory(t);
 		return;
+	}
 	bool all = store_list_pending(t, STR_NONE, from->started ? &home : NULL,
 				      from->started ? &from->id : NULL, look_at_pending, &f);
 	out->answered = arena_array(a, f.n, sizeof *out->answered);
 	for (size_t i = 0; out->answered && i < f.n; i++)
 		time_out(t, a, &f.keys[i], now_ms, out);
 	out->next_pending_ms = f.next_ms;
-	if (out->n_answered < f.n) /* no memory: look again */
-		out->next_pending_ms = now_ms;
+	if (f.failed || out->n_answered < f.n) /* none must be passed over: the same again */
+		store_fail_memory(t);
 	if (!all)
 		out->pending = f.place;
 }

@@ -92,6 +92,37 @@ static void look_again(struct store_txn *t, struct arena *work, const struct hom
 	}
 }
 
+/* Whoever repeats the request wants to find out, or wants it done after all: PROTOCOL.md 5.5, 7. */
+static bool is_worth_repeating(const struct home_answered *known)
+{
+	enum cause_kind kind = cause_kind(known->answer.cause);
+	return known->answered && known->answer.origin == ORIGIN_HOME_ACMS &&
+	       (kind == CAUSE_KIND_UNKNOWN || kind == CAUSE_KIND_TRANSIENT);
+}
+
+/* Takes our own answers back, with a new deadline if the one before has passed. */
+static void ask_again(struct store_txn *t, struct arena *work, const struct home_request *r,
+		      struct asked_record *before, uint64_t now_ms, struct home_accepted *out)
+{
+	if (before->setup.expires_ms <= now_ms)
+		before->setup.expires_ms = r->setup.expires_ms;
+	struct outbox_record waits = { now_ms, before->setup.expires_ms };
+	for (size_t i = 0; i < r->n_routes; i++) {
+		struct home_answered *known = &out->targets[i];
+		if (!is_worth_repeating(known))
+			continue;
+		store_delete_answer(t, r->setup.request_id, known->target);
+		store_put_outbox(t, work, known->target, r->setup.request_id, &waits);
+		known->answered = false;
+		out->again = true;
+	}
+	if (!out->again)
+		return;
+	out->deadline_ms = waits.deadline_ms;
+	store_put_asked(t, work, r->setup.request_id, before);
+	audit_request(t, work, r, &(struct verdict){ .cause = CAUSE_NO_CAUSE }, now_ms);
+}
+
 void home_accept(struct store_txn *t, struct arena *work, const struct home_request *r,
 		 uint64_t now_ms, struct home_accepted *out)
 {
@@ -113,6 +144,8 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 		out->deadline_ms = before.setup.expires_ms;
 		if (out->repeated)
 			look_again(t, work, r, out);
+		if (out->repeated && !r->late)
+			ask_again(t, work, r, &before, now_ms, out);
 		return;
 	}
 	if (r->late) {
@@ -355,7 +388,7 @@ enum { PRUNE_LOOKS = 500, PRUNE_DELETES = 100 };
 
 struct pruning {
 	struct store_txn *txn;
-	struct arena *work;
+	struct arena *work, *scratch; /* scratch: for the answers of one request at a time */
 	uint64_t before_ms;
 	size_t looked, n;
 	struct request_id last;
@@ -366,38 +399,54 @@ static bool all_answered(struct pruning *p, struct request_id id, const struct a
 {
 	for (size_t i = 0; i < r->setup.n_targets; i++) {
 		struct answer_record answer;
-		if (!store_get_answer(p->txn, p->work, id, r->setup.targets[i], &answer) ||
+		arena_reset(p->scratch);
+		if (!store_get_answer(p->txn, p->scratch, id, r->setup.targets[i], &answer) ||
 		    answer.answered_ms >= p->before_ms)
 			return false;
 	}
 	return true;
 }
 
+static void note_old(struct pruning *p, struct request_id id, const struct asked_record *r)
+{
+	struct str *targets = arena_array(p->work, r->setup.n_targets, sizeof *targets);
+	bool good = targets != NULL;
+	for (size_t i = 0; good && i < r->setup.n_targets; i++) {
+		targets[i] = arena_str(p->work, r->setup.targets[i]);
+		good = targets[i].ptr != NULL;
+	}
+	if (!good)
+		store_fail_memory(p->txn); /* without its targets their answers would stay for ever */
+	p->old[p->n].id = id;
+	p->old[p->n].targets = targets;
+	p->old[p->n++].n_targets = good ? r->setup.n_targets : 0;
+}
+
 static bool look(void *context, struct request_id id, const struct asked_record *r)
 {
 	struct pruning *p = context;
 	p->last = id;
-	if (r->accepted_ms < p->before_ms && all_answered(p, id, r)) {
-		struct str *targets = arena_array(p->work, r->setup.n_targets, sizeof *targets);
-		for (size_t i = 0; targets && i < r->setup.n_targets; i++)
-			targets[i] = arena_str(p->work, r->setup.targets[i]);
-		p->old[p->n].id = id;
-		p->old[p->n].targets = targets;
-		p->old[p->n++].n_targets = targets ? r->setup.n_targets : 0;
-	}
+	if (r->accepted_ms < p->before_ms && all_answered(p, id, r))
+		note_old(p, id, r);
 	return ++p->looked < PRUNE_LOOKS && p->n < PRUNE_DELETES;
 }
 
-void home_prune(struct store_txn *t, struct arena *work, uint64_t keep_ms, uint64_t now_ms,
+bool home_prune(struct store_txn *t, struct arena *work, uint64_t keep_ms, uint64_t now_ms,
 		struct request_id *after)
 {
-	struct pruning p = { .txn = t, .work = work,
+	struct pruning p = { .txn = t, .work = work, .scratch = arena_new(0),
 			     .before_ms = now_ms > keep_ms ? now_ms - keep_ms : 0 };
+	if (!p.scratch) {
+		store_fail_memory(t);
+		return false;
+	}
 	bool end = store_list_asked(t, after, look, &p);
+	arena_free(p.scratch);
 	for (size_t i = 0; i < p.n; i++) {
 		for (size_t j = 0; j < p.old[i].n_targets; j++)
 			store_delete_answer(t, p.old[i].id, p.old[i].targets[j]);
 		store_delete_asked(t, p.old[i].id);
 	}
 	*after = end ? (struct request_id){ { 0 } } : p.last;
+	return p.n == PRUNE_DELETES;
 }

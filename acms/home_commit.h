@@ -33,6 +33,7 @@ struct home_accepted {
 	bool reused;               /* the ID is another request's */
 	bool late;                 /* refused, as said; that is in the audit log */
 	bool repeated;             /* came before: what follows is what is known of it */
+	bool again;                /* and it is to be delivered anew to some that had no answer of their partner */
 	uint64_t deadline_ms;
 	struct home_answered *targets; /* one for each route, in their order */
 };
@@ -71,8 +72,8 @@ void home_answer(struct store_txn *t, struct arena *work, const struct home_answ
 bool home_response(struct arena *a, const struct setup *setup, struct str target,
 		   const struct answer_record *answer, struct setup_response *out);
 
-/* Forgets requests that are answered and older than keep_ms; goes on behind *after; bounded. */
-void home_prune(struct store_txn *t, struct arena *work, uint64_t keep_ms, uint64_t now_ms,
+/* Forgets requests that are answered and older than keep_ms; goes on behind *after; bounded. True: go on now. */
+bool home_prune(struct store_txn *t, struct arena *work, uint64_t keep_ms, uint64_t now_ms,
 		struct request_id *after);
 
 #endif

@@ -117,6 +117,10 @@ static void indicate(struct partner_job *j)
 					     .mc_system_id = s->live->config->mc_system_id,
 					     .state = PROCESS_PENDING,
 					     .until_ms = j->answer.decide_until_ms } };
+	if (!j->setup.must_expire) { /* held for a connection of version 2 */
+		unavailable(r, "it waits for an administrator of the partner: ask again later", true);
+		return;
+	}
 	request_id_format(r->setup.request_id, id);
 	log_info("request %s of system %s waits for a decision: %s, %zu users", id,
 		 LOG_STR(j->setup.home), operation_name(r->setup.operation), r->setup.n_users);

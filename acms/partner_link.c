@@ -81,13 +81,18 @@ static void feed_all(struct partner_link *l, enum delivery_phase phase, enum del
 	}
 }
 
-static bool over_limit(const struct partner_link *l, const struct setup *setup, size_t payload)
+/* A quarter of what both ends take, so that the answer fits, too. */
+static bool too_long(const struct partner_link *l, const struct message *m)
+{
+	uint32_t theirs = l->announced.max_frame_bytes;
+	uint32_t ours = l->server->live->config->limits.max_frame_bytes;
+	return message_size(m) - FRAME_HEADER_SIZE > (theirs < ours ? theirs : ours) / 4;
+}
+
+static bool over_limit(const struct partner_link *l, const struct setup *setup)
 {
 	const struct limits *most = &l->announced;
-	const struct limits *ours = &l->server->live->config->limits;
-	uint32_t frame = most->max_frame_bytes < ours->max_frame_bytes ? most->max_frame_bytes :
-									ours->max_frame_bytes;
-	if (setup->n_users > most->max_mc_ids || payload > frame / 4)
+	if (setup->n_users > most->max_mc_ids)
 		return true;
 	for (size_t i = 0; i < setup->n_users; i++) {
 		if (setup->users[i].n_service_ids > most->max_mc_service_ids_per_mc_id)
@@ -122,7 +127,7 @@ static void send_one(struct partner_link *l, struct delivery *d, const struct se
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
 	} else if (!for_version(l->version, &m.request)) {
 		unsendable(d, CAUSE_PARTNER_VERSION);
-	} else if (over_limit(l, setup, message_size(&m) - FRAME_HEADER_SIZE)) {
+	} else if (over_limit(l, setup) || too_long(l, &m)) {
 		unsendable(d, CAUSE_PARTNER_LIMIT);
 	} else {
 		fail_point("home-send");
@@ -296,6 +301,8 @@ void partner_link_ask(struct partner_link *l, struct query *q)
 		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, l->last_failure);
 	} else if (l->version < 2) {
 		query_refuse(q, CAUSE_PARTNER_VERSION, NULL);
+	} else if (too_long(l, &m)) {
+		query_refuse(q, CAUSE_PARTNER_LIMIT, "ask about fewer users at a time");
 	} else if (room_on(l) == 0) {
 		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, "towards the partner");
 	} else {

@@ -196,14 +196,14 @@ uint32_t peer_max_frame(const struct peer *p)
 								p->limits.max_frame_bytes;
 }
 
+bool peer_takes(const struct peer *p, const struct message *m)
+{
+	return message_size(m) - FRAME_HEADER_SIZE <= p->max_frame_bytes;
+}
+
 const struct acmc_rule *peer_acmc(const struct peer *p)
 {
 	return p->principal.kind == PRINCIPAL_ACMC ? p->principal.acmc : NULL;
-}
-
-struct server *peer_server(const struct peer *p)
-{
-	return p->server;
 }
 
 struct watch_list *peer_watches(struct peer *p)
@@ -259,11 +259,17 @@ static void query_leave_peer(struct query *q)
 void query_reply(struct query *q, const struct message *m)
 {
 	struct server *s = q->server;
+	if (q->peer && !peer_takes(q->peer, m)) {
+		query_refuse(q, CAUSE_TOO_MANY_IDENTITIES, "the answer is longer than a frame to you may be");
+		return;
+	}
 	if (q->peer)
 		exchange_send(q->peer->conn, m);
 	query_leave_peer(q);
 	s->requests--;
+	s->held_bytes -= q->held_bytes;
 	arena_free(q->arena);
+	resume_peers(s);
 	server_check_stopped(s);
 }
 
@@ -332,6 +338,19 @@ static void answer_at_once(struct request *r, const struct verdict *v)
 	request_answered(r);
 }
 
+static void count_taken(struct peer *p, size_t held_bytes)
+{
+	struct server *s = p->server;
+	p->in_flight++;
+	s->requests++;
+	s->held_bytes += held_bytes;
+	loop_timer_cancel(p->idle);
+	if (s->held_bytes > max_held_bytes && !p->paused) {
+		p->paused = true;
+		conn_pause(p->conn);
+	}
+}
+
 /* The request lives in the arena that its message was decoded into. */
 static void take_request(struct peer *p, struct arena *a, const struct setup_request *received,
 			 size_t frame_bytes)
@@ -351,14 +370,7 @@ static void take_request(struct peer *p, struct arena *a, const struct setup_req
 	r->held_bytes = frame_bytes * held_per_byte;
 	r->unanswered = 1;
 	TAILQ_INSERT_TAIL(&p->requests, r, in_peer);
-	p->in_flight++;
-	s->requests++;
-	s->held_bytes += r->held_bytes;
-	loop_timer_cancel(p->idle);
-	if (s->held_bytes > max_held_bytes && !p->paused) {
-		p->paused = true;
-		conn_pause(p->conn);
-	}
+	count_taken(p, r->held_bytes);
 	if (p->in_flight > p->limits.max_requests_in_flight)
 		answer_at_once(r, &(struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT });
 	else if (p->principal.kind == PRINCIPAL_ACMC)
@@ -390,7 +402,7 @@ static void dispatch_query(struct query *q, const struct principal *who)
 		approval_decide(q, who->acmc);
 }
 
-static void take_query(struct peer *p, struct arena *a, const struct message *m)
+static void take_query(struct peer *p, struct arena *a, const struct message *m, size_t frame_bytes)
 {
 	struct query *q = arena_alloc(a, sizeof *q);
 	if (!q) {
@@ -402,10 +414,9 @@ static void take_query(struct peer *p, struct arena *a, const struct message *m)
 	q->peer = p;
 	q->arena = a;
 	q->message = *m;
+	q->held_bytes = frame_bytes * held_per_byte;
 	TAILQ_INSERT_TAIL(&p->queries, q, in_peer);
-	p->in_flight++;
-	p->server->requests++;
-	loop_timer_cancel(p->idle);
+	count_taken(p, q->held_bytes);
 	dispatch_query(q, &p->principal);
 }
 
@@ -447,7 +458,7 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 		if (m->kind == MESSAGE_SETUP_REQUEST)
 			take_request(p, a, &m->request, frame_bytes);
 		else
-			take_query(p, a, m);
+			take_query(p, a, m, frame_bytes);
 		return true;
 	case SESSION_DO_PONG:
 		exchange_send(p->conn, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });

@@ -26,9 +26,22 @@ enum { ENTRIES_MAX = 200, LOOKS_MAX = 2000 };
 struct looking {
 	struct listing *listing;
 	struct store_txn *txn;
-	struct arena *work;
+	struct arena *scratch; /* for one record at a time: answers with receipts are large */
 	size_t looks;
 };
+
+/* Without what a list does not show. */
+static bool fill_short_response(struct arena *a, struct str target,
+				const struct answer_record *answer, struct setup_response *out)
+{
+	struct answer_record plain = { .origin = answer->origin,
+				       .cause = answer->cause,
+				       .detail = arena_str(a, answer->detail),
+				       .decided_by = { .acmc = arena_str(a, answer->decided_by.acmc),
+						       .reason = arena_str(a, answer->decided_by.reason),
+						       .at_ms = answer->decided_by.at_ms } };
+	return home_response(a, &(struct setup){ .request_id = out->request_id }, target, &plain, out);
+}
 
 static bool fill_delivery(struct looking *k, struct arena *a, struct request_id id,
 			  const struct asked_record *r, struct str target, struct delivery_entry *out)
@@ -38,22 +51,14 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 	out->mc_system_id = arena_str(a, target);
 	out->response.request_id = id;
 	out->response.mc_system_id = out->mc_system_id;
-	out->has_response = store_get_answer(k->txn, a, id, target, &answer);
+	out->has_response = store_get_answer(k->txn, q->has_request_id ? a : k->scratch, id, target, &answer);
 	if (!out->has_response)
 		return out->mc_system_id.ptr;
 	out->state = DELIVERY_ANSWERED;
 	out->answered_ms = answer.answered_ms;
-	struct setup none = { .request_id = id }, copy;
-	const struct setup *s = &none;
-	if (q->has_request_id && setup_copy(a, &r->setup, &copy))
-		s = &copy;
-	if (!home_response(a, s, out->mc_system_id, &answer, &out->response))
-		return false;
-	if (!q->has_request_id) {
-		out->response.n_identities = out->response.n_revisions = 0;
-		out->response.receipt = STR_NONE;
-	}
-	return true;
+	if (!q->has_request_id)
+		return fill_short_response(a, out->mc_system_id, &answer, &out->response);
+	return home_response(a, &r->setup, out->mc_system_id, &answer, &out->response);
 }
 
 static bool passes(const struct requests_query *q, const struct request_entry *e)
@@ -88,10 +93,23 @@ static bool fill_entry(struct looking *k, struct arena *a, struct request_id id,
 	return good;
 }
 
-/* About what it takes on the wire. */
+/* The most that it takes on the wire, about, once what is under way is completed. */
 static size_t bytes_of(const struct request_entry *e)
 {
-	return 200 + e->n_deliveries * 400;
+	size_t n = 120 + e->acmc.len;
+	for (size_t i = 0; i < e->n_deliveries; i++) {
+		const struct delivery_entry *d = &e->deliveries[i];
+		const struct setup_response *r = &d->response;
+		n += 120 + 2 * d->mc_system_id.len;
+		n += d->has_response ? r->detail.len + r->decided_by.acmc.len + r->decided_by.reason.len :
+				       sizeof ((struct delivery *)NULL)->detail;
+	}
+	return n;
+}
+
+static bool has_room(const struct listing *l, const struct request_entry *e)
+{
+	return l->now.n < l->max && (l->now.n == 0 || l->now.bytes + bytes_of(e) <= l->most_bytes);
 }
 
 /* Only what passes is kept for longer than this run. */
@@ -101,20 +119,22 @@ static bool look(void *context, struct request_id id, const struct asked_record 
 	struct listing *l = k->listing;
 	struct listed_so_far *now = &l->now;
 	struct request_entry draft;
-	if (now->n == l->max || now->bytes > l->most_bytes) {
+	bool wanted = !l->acmc.ptr || str_eq(l->acmc, r->acmc), good = true;
+	arena_reset(k->scratch);
+	if (wanted) {
+		good = fill_entry(k, k->scratch, id, r, &draft);
+		wanted = good && passes(&l->query->message.requests_query, &draft);
+	}
+	if (wanted && !has_room(l, &draft)) {
 		l->page.page.more = true;
 		return false;
 	}
+	if (wanted) {
+		now->bytes += bytes_of(&draft);
+		good = fill_entry(k, l->arena, id, r, &l->page.entries[now->n++]);
+	}
 	now->after = id;
 	now->has_after = true;
-	if (l->acmc.ptr && !str_eq(l->acmc, r->acmc))
-		return ++k->looks < LOOKS_MAX;
-	bool good = fill_entry(k, k->work, id, r, &draft);
-	if (good && passes(&l->query->message.requests_query, &draft)) {
-		good = fill_entry(k, l->arena, id, r, &l->page.entries[now->n]);
-		now->bytes += bytes_of(&draft);
-		now->n++;
-	}
 	if (!good)
 		store_fail_memory(k->txn);
 	return good && ++k->looks < LOOKS_MAX;
@@ -123,11 +143,15 @@ static bool look(void *context, struct request_id id, const struct asked_record 
 static void run_list(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
 {
 	struct listing *l = (struct listing *)job;
-	struct looking k = { l, t, work, 0 };
-	(void)now_ms;
+	struct looking k = { l, t, arena_new(0), 0 };
+	(void)work, (void)now_ms;
 	l->now = l->start;
 	l->page.page.more = false;
-	l->end = store_list_asked(t, l->now.has_after ? &l->now.after : NULL, look, &k);
+	if (k.scratch)
+		l->end = store_list_asked(t, l->now.has_after ? &l->now.after : NULL, look, &k);
+	else
+		store_fail_memory(t);
+	arena_free(k.scratch);
 }
 
 static void run_get(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
@@ -139,7 +163,7 @@ static void run_get(struct job *job, struct store_txn *t, struct arena *work, ui
 	(void)now_ms;
 	l->end = true;
 	l->now.n = 0;
-	if (!store_get_asked(t, work, id, &asked) || (l->acmc.ptr && !str_eq(l->acmc, asked.acmc)))
+	if (!store_get_asked(t, l->arena, id, &asked) || (l->acmc.ptr && !str_eq(l->acmc, asked.acmc)))
 		return;
 	if (fill_entry(&k, l->arena, id, &asked, &l->page.entries[0]))
 		l->now.n = 1;
@@ -242,12 +266,12 @@ void requests_query(struct query *q, const struct acmc_rule *acmc)
 	l->query = q;
 	l->arena = a;
 	l->max = asked->max && asked->max < ENTRIES_MAX ? asked->max : ENTRIES_MAX;
-	l->most_bytes = q->server->live->config->limits.max_frame_bytes / 4;
+	l->most_bytes = peer_max_frame(q->peer) / 4 * 3;
 	l->start.has_after = asked->has_after;
 	l->start.after = asked->after;
 	l->job.run = asked->has_request_id ? run_get : run_list;
 	l->job.done = listed;
-	l->job.weight = 1;
+	l->job.weight = asked->has_request_id ? 1 : LOOKS_MAX;
 	committer_submit(q->server->committer, &l->job);
 }
 

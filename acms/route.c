@@ -23,8 +23,9 @@ struct route *routes_of(struct arena *a, const struct config *config, const stru
 		for (next = i + 1; next < n_targets && str_eq(sorted[i], sorted[next]);)
 			next++;
 		struct route *r = &routes[(*n)++];
+		const struct partner_rule *partner;
 		r->target = sorted[i];
-		r->cause = authorise_target(config, acmc, sorted[i], next - i, &r->partner);
+		r->cause = authorise_target(config, acmc, sorted[i], next - i, &partner);
 	}
 	return routes;
 }

@@ -14,8 +14,7 @@
 /* One distinct MC system ID of a request, and what is to become of it. */
 struct route {
 	struct str target;
-	enum cause cause;                  /* CAUSE_NO_CAUSE: to be sent on */
-	const struct partner_rule *partner;
+	enum cause cause; /* CAUSE_NO_CAUSE: to be sent on */
 };
 
 /*

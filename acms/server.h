@@ -78,6 +78,7 @@ struct query {
 	struct peer *peer;      /* NULL once the connection has gone */
 	struct arena *arena;
 	struct message message;
+	size_t held_bytes;
 	uint64_t link_token;    /* while a partner is asked */
 	uint64_t asked_mono_ms;
 };
@@ -107,9 +108,9 @@ void peer_send(struct peer *p, const struct message *m);
 uint32_t peer_version(const struct peer *p);
 /* Bytes that a frame between us may have: the smaller of both ends' limits. */
 uint32_t peer_max_frame(const struct peer *p);
+bool peer_takes(const struct peer *p, const struct message *m);
 /* The ACMC at its end, NULL if it is none (any more). */
 const struct acmc_rule *peer_acmc(const struct peer *p);
-struct server *peer_server(const struct peer *p);
 /* Subject name and fingerprint of its certificate, for the audit log; in the arena. ptr == NULL: it is spent. */
 struct str peer_certificate(const struct peer *p, struct arena *a);
 struct watch_list *peer_watches(struct peer *p);
@@ -118,7 +119,7 @@ struct watch_list *peer_watches(struct peer *p);
 void request_respond(struct request *r, const struct setup_response *response);
 /* One more answer is given; frees the request with the last. */
 void request_answered(struct request *r);
-/* Answers a query, if whoever asked is still there, and frees it. */
+/* Answers a query, if whoever asked is still there, and frees it. What is too long for a frame is refused instead. */
 void query_reply(struct query *q, const struct message *m);
 /* The answer to a query that says only why there is none. */
 void query_refuse(struct query *q, enum cause cause, const char *detail);
@@ -172,8 +173,13 @@ struct asked *outbox_find(struct server *s, const struct request_id *id);
 /* NULL: out of memory. The arena, with what setup points to, is taken; it may be NULL. */
 struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t deadline_ms, bool kept,
 			 struct arena *arena, const struct setup *setup);
-/* False: out of memory (what is on disk is delivered after a restart). */
-bool outbox_add_target(struct asked *a, struct str target);
+/*
+ * perhaps_sent: it may have been sent before, so until the partner says something its outcome is not known. False: out
+ * of memory (what is on disk is delivered after a restart).
+ */
+bool outbox_add_target(struct asked *a, struct str target, bool perhaps_sent);
+/* NULL: that target has answered, or is none of it. */
+struct delivery *outbox_delivery(struct asked *a, struct str target);
 /* Hands all of it to the links, then lets go of what can be loaded again. */
 void outbox_send(struct asked *a);
 void outbox_forget(struct asked *a);

@@ -37,7 +37,7 @@ static void run(struct job *job, struct store_txn *t, struct arena *work, uint64
 	commit_sweep(t, work, &w->what, now_ms, &w->swept);
 	fail_point("sweep-written");
 	w->asked_swept = w->asked;
-	home_prune(t, work, w->what.keep_ms, now_ms, &w->asked_swept);
+	w->swept.again |= home_prune(t, work, w->what.keep_ms, now_ms, &w->asked_swept);
 }
 
 static void submit(struct sweeper *w)

@@ -29,6 +29,20 @@ test-asan: deps-test
 test-tsan: deps-test
 	@$(SANITIZED) BUILD=build/tsan SANITIZE=thread
 
+## make test-crash    KILLS (300) of two systems under load, at every fail point and at random; SEED=N repeats a run
+KILLS ?= 300
+test-crash: deps-test
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/failpoints FAILPOINTS=1 all
+	@BUILD=$(BUILD)/failpoints tests/crash/run.py --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+## make test-crash-mutants  shows that the crash test notices when a durable step is taken out
+test-crash-mutants: deps-test
+	@tests/crash/show-it-fails
+
+## make test-faults   networks, clocks and disks that fail, between network namespaces; needs root
+test-faults: deps-test all
+	@BUILD=$(BUILD) $(PYTEST) tests/faults
+
 ## make test-valgrind unit tests, and the demo's programs, under valgrind
 VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
 test-valgrind: deps-test all $(addprefix $(BUILD)/tests/,$(UNIT))

@@ -46,7 +46,7 @@ class System:
         self.store.mkdir(mode=0o700)
         self.config_file = self.dir / "acms.yaml"
         self.log_file = self.dir / "log"
-        self.process = None
+        self.process, self.wrapper = None, []
         self.config = {
             "mc_system_id": name,
             "listen": [{"address": "127.0.0.1", "port": self.port}],
@@ -62,7 +62,7 @@ class System:
         acmcs = self.config.setdefault("acmcs", {"trust_anchors": ["ca.crt"], "crls": ["ca.crl"], "clients": []})
         rule = {"name": label, "certificate": f"URI:{uri}", "home_acmc_ids": [uri], "partners": list(partners),
                 "mc_ids": [f"*@{self.name}"], "mc_service_id_domains": [self.name, "tel:+4930*"]}
-        acmcs["clients"].append({k: v for k, v in {**rule, **more}.items() if v is not None})
+        acmcs["clients"].append({k: v for k, v in {**rule, **more}.items() if v not in (None, [])})
         return leaf
 
     def partner(self, other: "System", address: bool = True, provision=True, port=None, **more) -> dict:
@@ -85,7 +85,7 @@ class System:
     def start(self, wait: bool = True, preexec=None) -> "System":
         self.write_config()
         with open(self.log_file, "ab") as log:
-            self.process = subprocess.Popen([*WRAPPER, BUILD / "acms", "serve", "-c", self.config_file],
+            self.process = subprocess.Popen([*self.wrapper, *WRAPPER, BUILD / "acms", "serve", "-c", self.config_file],
                                             stderr=log, preexec_fn=preexec)
         if wait:
             wait_for(lambda: self.process.poll() is not None or self.healthy(), f"{self.name} answers", 60)
@@ -121,10 +121,11 @@ class System:
         self.process.send_signal(number)
 
     def reload(self) -> None:
-        before = self.log().count("reloaded")
+        taken = "configuration reloaded"
+        before = self.log().count(taken)
         self.write_config()
         self.send_signal(signal.SIGHUP)
-        wait_for(lambda: self.log().count("reloaded") > before, "reloaded")
+        wait_for(lambda: self.log().count(taken) > before, "reloaded")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         if self.process and self.process.poll() is None:

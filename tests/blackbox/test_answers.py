@@ -1,6 +1,8 @@
 """Whose answer is whose, and what fits whom: cases that a review found."""
 
-from acx_peer import FakePartner, agree, limits, new_id, pb, refusal, request, silent
+import pytest
+
+from acx_peer import FakePartner, agree, hang_up, hello, in_turn, limits, new_id, now_ms, pb, pend, refusal, request, silent
 from systems import wait_for
 
 PARTNER = "fire.example"
@@ -58,6 +60,57 @@ def test_a_dry_run_waits_for_the_request_of_the_same_id(world):
     assert [r.dry_run for r in fake.requests] == [False]
 
 
+def test_a_page_fits_the_frames_of_who_asked(world):
+    """One that takes small frames gets as many entries as fit."""
+    home, fake = fake_of(world, refusal(pb.REJECTED, detail="x" * 512))
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    asker = home.client(home.admin)
+    for n in range(150):
+        asker.submit([PARTNER], user(n))
+    for n in range(150):
+        asker.response()
+    client = home.client(home.admin, say_hello=False)
+    client.send(hello(limits=limits(max_frame_bytes=65536)))
+    assert client.receive().hello
+    seen, after, sizes = 0, b"", []
+    while True:
+        page = client.requests(after=after) if after else client.requests()
+        sizes.append(page.ByteSize())
+        seen += len(page.entries)
+        if not page.more:
+            break
+        after = page.entries[-1].request_id
+    assert seen == 150 and max(sizes) < 65536 and len(sizes) > 1
+
+
+def test_a_page_that_cannot_fit_is_not_sent(world):
+    """A single request's entry with all its lists: said, instead of breaking the connection."""
+    home, fake = fake_of(world)
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    asker = home.client(home.admin)
+    users = {f"{'a' * 180}{n}@police.example": [] for n in range(600)}
+    asker.submit([PARTNER], users, request_id=(rid := new_id()))
+    assert asker.response(rid).result
+    client = home.client(home.admin, say_hello=False)
+    client.send(hello(limits=limits(max_frame_bytes=65536)))
+    assert client.receive().hello
+    page = client.requests(request_id=rid)
+    assert page.cause == pb.TOO_MANY_IDENTITIES and not page.entries
+    client.ping()
+
+
+def test_a_query_too_long_for_the_partner_is_not_sent(world):
+    home, fake = fake_of(world, greeting=hello(PARTNER, limits=limits(max_frame_bytes=65536)))
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    client = home.client(home.admin)
+    page = client.users(PARTNER, mc_id_list=[f"{'b' * 200}{n}" for n in range(1000)])
+    assert page.cause == pb.PARTNER_LIMIT
+    assert not fake.closes and len(fake.links) == 1
+
+
 def test_a_partner_that_asks_to_come_later_is_left_alone_for_a_while(world):
     import time
     times = []
@@ -113,3 +166,92 @@ def manual(world):
     rule["provision"]["approval"] = {"setup": "manual"}
     partner.start()
     return home, partner
+
+
+def test_no_indication_to_version_1(world):
+    home, partner = manual(world)
+    link = partner.client(home.leaf, system=home.name)
+    rid = new_id()
+    link.send(request([PARTNER], user(), rid))
+    assert link.indication(pb.PENDING, rid)
+    old = partner.client(home.leaf, system=home.name, version=1)
+    answer = old.setup([PARTNER], user(), request_id=rid)
+    assert answer.cause == pb.STORE_UNAVAILABLE and answer.detail
+
+
+def test_following_again_takes_the_place_of_following(world):
+    home, partner = manual(world)
+    link = partner.client(home.leaf, system=home.name)
+    admin = partner.client(partner.admin)
+    for _ in range(20):
+        assert not admin.pending(follow=True).entries
+    link.send(request([PARTNER], user(), new_id()))
+    assert link.indication(pb.PENDING)
+    assert admin.page("pending_page", admin.tokens).entries
+    admin.ping()
+
+
+def test_a_repetition_after_its_time_is_told_the_answer(world):
+    """What was done in time was done, however late somebody asks."""
+    home, fake = fake_of(world)
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    client, rid, expires = home.client(home.admin), new_id(), now_ms(2)
+    client.submit([PARTNER], user(), request_id=rid, expires=expires)
+    assert client.response(rid).result
+    wait_for(lambda: now_ms() > expires, "its time is over")
+    assert client.submit([PARTNER], user(), request_id=rid, expires=expires).until == expires
+    assert client.response(rid).result
+    assert client.setup([PARTNER], user(1), expires=expires).cause == pb.REQUEST_EXPIRED
+    assert client.setup([PARTNER], user(1), expires=expires, dry_run=True).cause == pb.REQUEST_EXPIRED
+    assert len(fake.requests) == 1
+
+
+@pytest.mark.parametrize("script", [silent, pend, refusal(pb.STORE_UNAVAILABLE), hang_up, None],
+                         ids=["sent", "held", "resting", "lost", "queued"])
+def test_a_partner_taken_out_and_put_back(world, script):
+    """Wherever the request was by then, it goes on."""
+    home, fake = fake_of(world, in_turn(script, agree) if script else agree)
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    client, rid = home.client(home.admin), new_id()
+    if not script:
+        fake.go_away()
+    client.submit([PARTNER], user(), request_id=rid)
+    wait_for(lambda: fake.requests or not script, "it arrives")
+    rule = home.config["partners"].pop()
+    for i in range(3):
+        home.reload()
+        if i == 0 and script is not hang_up:  # it may have been repeated, and answered, by then
+            delivery = client.delivery(rid, PARTNER)
+            assert delivery.state == pb.QUEUED and "configured" in delivery.detail
+        home.config["partners"].append(rule)
+        home.reload()
+        home.config["partners"].pop()
+    home.config["partners"].append(rule)
+    home.reload()
+    if not script:
+        fake.come_back()
+    assert client.response(rid).result
+    client.ping()
+
+
+def test_to_repeat_a_request_finds_its_outcome_out(world):
+    """As acmc advises when the outcome is not known: the partner is asked again, and its answer counts."""
+    home, fake = fake_of(world, silent)
+    home.start()
+    home.wait_log(f"partner {PARTNER}: up")
+    client, rid = home.client(home.admin), new_id()
+    client.submit([PARTNER, "nobody.example"], user(), request_id=rid, expires=now_ms(2))
+    answers = {a.mc_system_id: a.cause for a in (client.response(rid), client.response(rid))}
+    assert answers == {PARTNER: pb.PARTNER_TIMEOUT, "nobody.example": pb.UNKNOWN_TARGET}
+    fake.script = agree
+    until = client.submit([PARTNER, "nobody.example"], user(), request_id=rid).until
+    assert until > now_ms(60)
+    answers = {a.mc_system_id: a.cause for a in (client.response(rid), client.response(rid))}
+    assert answers == {PARTNER: pb.NO_CAUSE, "nobody.example": pb.UNKNOWN_TARGET}
+    assert fake.ids == [rid, rid] and fake.requests[1].expires == until
+    client.submit([PARTNER, "nobody.example"], user(), request_id=rid)
+    assert {client.response(rid).cause for _ in range(2)} == {pb.NO_CAUSE, pb.UNKNOWN_TARGET}
+    client.ping()
+    assert len(fake.requests) == 2

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from acx_peer import (agree, hang_up, hello, in_turn, limits, new_id, now_ms, pb, refusal, request, silent)
+from acx_peer import (agree, hang_up, hello, in_turn, limits, new_id, now_ms, pb, refusal, request, silent,
+                      true_response)
 from idm_store_reader import IdmStore
 from systems import wait_for
 from test_links import FAKE, USER, home_and_fake
@@ -448,3 +449,49 @@ def test_answers_are_forgotten_when_they_are_old(world):
     store = IdmStore(home.store)
     assert (FAKE, "li@police.example") in store.believed()  # not what it said
     store.close()
+
+
+# --- answers that come late, or in another order than things were done ---
+
+
+def test_a_request_repeated_after_its_deadline_has_its_answer(world):
+    """5.5: 'the ACMC gets the indication and the answers there are', though by now it would come too late."""
+    home, fake = home_and_fake(world)
+    client, message = home.client(home.admin), request([FAKE], USER, expires=now_ms(1.5))
+    assert client.ask(message).result
+    wait_for(lambda: now_ms() > message.mc_service_user_setup_request.expires, "its deadline is past")
+    again = client.ask(message)
+    assert again.result and again.origin == pb.PARTNER_ACMS and len(fake.requests) == 1
+    other = client.setup([FAKE], one("late"), expires=now_ms(-1))
+    assert (other.cause, other.origin) == (pb.REQUEST_EXPIRED, pb.HOME_ACMS)
+    check_store(home)
+
+
+def test_what_was_done_last_is_believed_not_what_was_answered_last(world):
+    held = []
+    home, _ = home_and_fake(world, lambda link, asked: held.append((link, asked)))
+    client = home.client(home.admin)
+    client.submit([FAKE], USER)
+    client.submit([FAKE], {m: [(2, "sip:later@police.example")] for m in USER}, operation=pb.UPDATE,
+                  expected={m: 1 for m in USER})
+    wait_for(lambda: len(held) == 2, "both at the partner")
+    answers = [true_response(asked, FAKE, link) for link, asked in held]
+    for (link, _), answer in zip(held[::-1], answers[::-1]):
+        link.send(answer)
+    assert client.response().result and client.response().result
+    for user in client.users(FAKE, believed=True).users:
+        assert user.revision == 2
+        assert [(e.service, e.mc_service_id) for e in user.mc_service_id_list] == [(2, "sip:later@police.example")]
+    check_store(home)
+
+
+def test_a_user_set_up_anew_after_its_end_does_not_end_again(world):
+    home, _ = home_and_fake(world)
+    client, end = home.client(home.admin), now_ms(1)
+    assert client.setup([FAKE], USER, validity=(0, end)).result
+    wait_for(lambda: not client.users(FAKE, believed=True).users, "its validity ended")
+    assert client.setup([FAKE], {m: [] for m in USER}).result
+    believed = client.users(FAKE, believed=True).users
+    assert [u.mc_id for u in believed] == list(USER)
+    assert not believed[0].validity.not_after and not believed[0].mc_service_id_list
+    check_store(home)

@@ -8,6 +8,7 @@ import time
 
 from acx_peer import Ended, request
 from idm_store_reader import IdmStore
+from systems import wait_for
 
 
 class Load:
@@ -82,6 +83,11 @@ def test_storm(world):
     home.reload()
     true = set().union(*(load.stop() for load in loads))
     assert true
+    client = home.client(home.admin)
+    wait_for(lambda: not client.requests(unfinished_only=True, max=1).entries, "an answer to everything accepted", 60)
+    store = IdmStore(home.store)
+    store.check()
+    store.close()
     for system in (fire, rail):
         assert {m for s, m in true if s == system.name} <= {m for _, m in system.users()}
         store = IdmStore(system.store)

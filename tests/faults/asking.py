@@ -6,7 +6,7 @@ import socket
 import time
 
 from acx_peer import Ended, pb
-from checks import check_final, check_home_log, check_stores, requests_of_home
+from checks import check_final, check_home_log, check_partner, check_stores, requests_of_home
 from load import now_ms
 from model import DONE, Partner, require
 from stores import Store
@@ -137,10 +137,8 @@ class Asker:
                            for m in self.asked[e.request_id].request.mc_id_list}
         for system in (self.home, self.partner):
             verified = system.run("audit", "verify")
-            require(verified.returncode == 0 or "export?" in verified.stderr, verified.stderr)
-        home, partner = Store(self.home.store), Store(self.partner.store)
-        model = Partner({i: a.request for i, a in self.asked.items()})
-        model.replay(partner.audit, self.home.name)
+            require(verified.returncode == 0, verified.stderr)
+        home, (partner, model) = Store(self.home.store), check_partner(self)
         check_final(self, home, model)
         check_home_log(self, home.audit)
         check_stores(self, home, partner, model)
