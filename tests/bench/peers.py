@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -15,10 +16,27 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/blackbox"))
 
 import pki  # noqa: E402
-from systems import System, free_port, wait_for  # noqa: E402
+import systems  # noqa: E402
+from systems import System, wait_for  # noqa: E402
 
 BUILD = Path(os.environ.get("BUILD", "build")).resolve()
 HOME, PARTNER = "police.example", "fire.example"
+
+ports = iter(range(10_000 + os.getpid() % 100 * 200, 32_768))
+
+
+def free_port() -> int:
+    """Below those that the kernel gives to outgoing connections, of which there are thousands here."""
+    for port in ports:
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
+    raise RuntimeError("no port is free")
+
+
+systems.free_port = free_port
 
 
 def tool(name: str, *words) -> dict:

@@ -395,6 +395,24 @@ def run(b: Bench, only: set) -> None:
         step()
 
 
+def stop_all(b: Bench) -> None:
+    for what in list(b.running):
+        try:
+            what.stop()
+        except (subprocess.TimeoutExpired, OSError):
+            what.process.kill()
+
+
+def show(b: Bench, about: dict, out: Path) -> None:
+    """What there is, even if a step failed."""
+    about |= {"seconds": round(time.monotonic() - b.start), "load_after": os.getloadavg()}
+    report.write(out / "results.json", b.f, about)
+    report.plot(out / "results.svg", b.f)
+    print(f"\n{about['cpu']}, {about['cores']} cores; {about['file_system']}; {about['commit']}; every run verified\n")
+    print(report.table(b.f.rows))
+    print(f"\n{out}/results.json, results.svg; {about['seconds']} s")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--scale", choices=SCALES, default="short")
@@ -412,19 +430,10 @@ def main() -> int:
     b = Bench(root, SCALES[options.scale])
     try:
         run(b, set(filter(None, options.only.split(","))))
+        shutil.rmtree(root, ignore_errors=True)
     finally:
-        for what in list(b.running):
-            try:
-                what.stop()
-            except (subprocess.TimeoutExpired, OSError):
-                what.process.kill()
-    shutil.rmtree(root, ignore_errors=True)
-    about |= {"scale": options.scale, "skipped": b.skipped, "seconds": round(time.monotonic() - b.start), "load_after": os.getloadavg()}
-    report.write(options.out / "results.json", b.f, about)
-    report.plot(options.out / "results.svg", b.f)
-    print(f"\n{about['cpu']}, {about['cores']} cores; {about['file_system']}; {about['commit']}; every run verified\n")
-    print(report.table(b.f.rows))
-    print(f"\n{options.out}/results.json, results.svg; {about['seconds']} s")
+        stop_all(b)
+        show(b, about | {"scale": options.scale, "skipped": b.skipped}, options.out)
     return 0
 
 
