@@ -740,7 +740,7 @@ static struct partner_link *link_new(struct server *s, struct str mc_system_id)
 }
 
 /* A link that goes to another place, or whose partner is no longer who it was, is made anew. */
-static bool still_good(const struct partner_link *l, const struct partner_rule *before)
+static bool still_good(struct partner_link *l, const struct partner_rule *before)
 {
 	struct error e;
 	if (!l->conn || !conn_is_open(l->conn))
@@ -750,7 +750,9 @@ static bool still_good(const struct partner_link *l, const struct partner_rule *
 	if (tls_recheck(conn_ssl(l->conn), l->tls, &e))
 		return true;
 	log_warning("partner %s: %s", l->mc_system_id, e.text);
-	return false;
+	snprintf(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(e.text)));
+	conn_kill(l->conn, l->last_failure); /* nothing that it still says is to be believed */
+	return true;
 }
 
 static bool configure_link(struct server *s, const struct partner_rule *rule,
