@@ -1,6 +1,8 @@
 # Test runs. The suite is one; the variants build it anew with other compilers' checks.
 
 PYTEST := /usr/bin/python3 -m pytest -q
+# Most of the time they wait: for commits, deadlines, processes.
+WORKERS ?= 4
 
 ## make test          everything below but the slow variants, installing what it needs
 test: deps-test
@@ -11,7 +13,7 @@ test-golden: all
 	@tests/golden/cli/run $(BUILD)
 
 test-blackbox: all $(BUILD)/tests/make_receipt
-	@BUILD=$(BUILD) $(PYTEST) tests/blackbox
+	@BUILD=$(BUILD) $(PYTEST) -n $(WORKERS) --dist loadfile tests/blackbox
 
 # README's first command is an example that must work; its configurations are checked, too.
 test-docs: all

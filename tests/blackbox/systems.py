@@ -1,5 +1,6 @@
 """Real MC systems: a CA, an acms, and an administrator's acmc."""
 
+import itertools
 import json
 import os
 import shlex
@@ -30,9 +31,18 @@ def wait_for(condition, what: str, seconds: float = 20):
     raise AssertionError(f"not in {seconds} s: {what}")
 
 
+# Below those that the kernel gives to outgoing connections; each of pytest's workers has its own.
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+PORTS = itertools.cycle(range(10000 + 2000 * WORKER, 12000 + 2000 * WORKER))
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
+    for port in PORTS:
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
 
 
 class System:
