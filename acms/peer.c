@@ -1,36 +1,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "acms/server.h"
+#include "acms/peer_internal.h"
 #include "common/clock.h"
 #include "common/exchange.h"
 #include "common/frame.h"
 #include "common/log.h"
 #include "common/text.h"
-
-/* A connection that somebody made to us. */
-struct peer {
-	TAILQ_ENTRY(peer) in_server;
-	struct server *server;
-	struct conn *conn;
-	struct principal principal;    /* rules of the live configuration */
-	char name[512];                /* who, for logs: escaped */
-	enum session_state session;
-	struct limits limits;          /* that we announced */
-	uint32_t max_frame_bytes;      /* that the peer announced; 0 until the handshake is done */
-	uint32_t version;              /* negotiated */
-	struct request_list requests;
-	struct query_list queries;
-	struct watch_list watches;
-	size_t in_flight;              /* requests and queries */
-	struct loop_timer *idle;       /* until Hello: the time for it */
-	bool paused;
-};
-
-/* Requests together may hold so much before their senders have to wait. */
-static const size_t max_held_bytes = (size_t)256 << 20;
-/* About how much a decoded request takes for each byte of its frame. */
-static const size_t held_per_byte = 4;
 
 enum { FAILURES_LOGGED = 100, FAILURE_PERIOD_MS = 10000 };
 
@@ -65,14 +41,14 @@ static void set_session(struct peer *p, enum session_state next)
 	p->session = next;
 }
 
-static void close_if_drained(struct peer *p)
+void peer_close_if_drained(struct peer *p)
 {
 	if (p->session == SESSION_DRAINING && p->in_flight == 0)
 		conn_close(p->conn);
 }
 
 /* Says why, and closes as soon as what was taken is answered. */
-static void refuse(struct peer *p, enum cause cause, const char *detail)
+void peer_refuse(struct peer *p, enum cause cause, const char *detail)
 {
 	if (p->session == SESSION_DRAINING || p->session == SESSION_ENDED)
 		return;
@@ -88,7 +64,7 @@ static void refuse(struct peer *p, enum cause cause, const char *detail)
 		conn_close(p->conn);
 }
 
-static void restart_idle(struct peer *p)
+void peer_restart_idle(struct peer *p)
 {
 	if (p->session == SESSION_OPEN && p->in_flight == 0)
 		loop_timer_set(p->idle, p->limits.idle_timeout_seconds * 1000u);
@@ -99,7 +75,7 @@ static void restart_idle(struct peer *p)
 static void on_idle(void *context)
 {
 	struct peer *p = context;
-	refuse(p, CAUSE_IDLE_TIMEOUT,
+	peer_refuse(p, CAUSE_IDLE_TIMEOUT,
 	       p->session == SESSION_WAIT_HELLO ? "no Hello in time" : "idle");
 }
 
@@ -154,22 +130,10 @@ static void on_opened(struct conn *c, void *context)
 	exchange_send_hello(c, s->live->config->mc_system_id, &p->limits, "acms " ACX_VERSION);
 	loop_timer_set(p->idle, s->live->config->handshake_timeout_s * 1000u);
 	if (connections_of(s, &p->principal) > s->live->config->max_connections_per_peer)
-		refuse(p, CAUSE_TOO_MANY_CONNECTIONS, "this party has too many connections open");
+		peer_refuse(p, CAUSE_TOO_MANY_CONNECTIONS, "this party has too many connections open");
 }
 
-/* --- requests --- */
-
-static void resume_peers(struct server *s)
-{
-	struct peer *p;
-	if (s->held_bytes > max_held_bytes / 2)
-		return;
-	TAILQ_FOREACH(p, &s->peers, in_server) {
-		if (p->paused)
-			conn_resume(p->conn);
-		p->paused = false;
-	}
-}
+/* --- for others --- */
 
 /* What version 1 does not have stays behind. */
 void peer_send(struct peer *p, const struct message *m)
@@ -218,208 +182,6 @@ struct str peer_certificate(const struct peer *p, struct arena *a)
 	return arena_str(a, str_of(text));
 }
 
-void request_respond(struct request *r, const struct setup_response *response)
-{
-	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
-	char id[REQUEST_ID_TEXT_SIZE];
-	request_id_format(r->received.request_id, id);
-	log_info("request %s of %s for %s: %s%s%s, %zu users", id,
-		 r->peer ? r->peer->name : "somebody who has gone",
-		 LOG_STR(response->mc_system_id), response->result ? "TRUE" : "FALSE",
-		 response->result ? "" : " ", response->result ? "" : cause_name(response->cause),
-		 r->received.n_mc_ids);
-	if (r->peer)
-		peer_send(r->peer, &m);
-}
-
-static void request_leave_peer(struct request *r)
-{
-	struct peer *p = r->peer;
-	if (!p)
-		return;
-	TAILQ_REMOVE(&p->requests, r, in_peer);
-	p->in_flight--;
-	r->peer = NULL;
-	restart_idle(p);
-	close_if_drained(p);
-}
-
-static void query_leave_peer(struct query *q)
-{
-	struct peer *p = q->peer;
-	if (!p)
-		return;
-	TAILQ_REMOVE(&p->queries, q, in_peer);
-	p->in_flight--;
-	q->peer = NULL;
-	restart_idle(p);
-	close_if_drained(p);
-}
-
-void query_reply(struct query *q, const struct message *m)
-{
-	struct server *s = q->server;
-	if (q->peer && !peer_takes(q->peer, m)) {
-		query_refuse(q, CAUSE_TOO_MANY_IDENTITIES, "the answer is longer than a frame to you may be");
-		return;
-	}
-	if (q->peer)
-		exchange_send(q->peer->conn, m);
-	query_leave_peer(q);
-	s->requests--;
-	s->held_bytes -= q->held_bytes;
-	arena_free(q->arena);
-	resume_peers(s);
-	server_check_stopped(s);
-}
-
-void query_refuse(struct query *q, enum cause cause, const char *detail)
-{
-	struct page page = { .cause = cause, .detail = str_of(detail) };
-	struct message m = { .kind = MESSAGE_REQUESTS_PAGE };
-	switch (q->message.kind) {
-	case MESSAGE_USERS_QUERY:
-		page.token = q->message.users_query.token;
-		m = (struct message){ .kind = MESSAGE_USERS_PAGE, .users_page = { .page = page } };
-		break;
-	case MESSAGE_DIGEST_QUERY:
-		page.token = q->message.digest_query.token;
-		m = (struct message){ .kind = MESSAGE_DIGEST_PAGE, .digest_page = { .page = page } };
-		break;
-	case MESSAGE_PENDING_QUERY:
-		page.token = q->message.pending_query.token;
-		m = (struct message){ .kind = MESSAGE_PENDING_PAGE, .pending_page = { .page = page } };
-		break;
-	case MESSAGE_DECISION:
-		page.token = q->message.decision.token;
-		m = (struct message){ .kind = MESSAGE_DECISION_RESULT,
-				      .decision_result = { .page = page } };
-		break;
-	case MESSAGE_REQUESTS_QUERY:
-	case MESSAGE_HELLO:
-	case MESSAGE_SETUP_REQUEST:
-	case MESSAGE_SETUP_RESPONSE:
-	case MESSAGE_PING:
-	case MESSAGE_PONG:
-	case MESSAGE_CLOSE:
-	case MESSAGE_PROCESS_INDICATION:
-	case MESSAGE_REQUESTS_PAGE:
-	case MESSAGE_USERS_PAGE:
-	case MESSAGE_DIGEST_PAGE:
-	case MESSAGE_PENDING_PAGE:
-	case MESSAGE_DECISION_RESULT:
-		page.token = q->message.requests_query.token;
-		m.requests_page.page = page;
-		break;
-	}
-	query_reply(q, &m);
-}
-
-void request_answered(struct request *r)
-{
-	struct server *s = r->server;
-	if (--r->unanswered > 0)
-		return;
-	request_leave_peer(r);
-	s->requests--;
-	s->held_bytes -= r->held_bytes;
-	arena_free(r->arena);
-	resume_peers(s);
-	server_check_stopped(s);
-}
-
-static void answer_at_once(struct request *r, const struct verdict *v)
-{
-	struct setup_response response;
-	enum origin origin = r->peer->principal.kind == PRINCIPAL_SYSTEM ? ORIGIN_PARTNER_ACMS :
-									   ORIGIN_HOME_ACMS;
-	setup_refuse(&r->received, r->server->live->config->mc_system_id, origin, v, &response);
-	request_respond(r, &response);
-	request_answered(r);
-}
-
-static void count_taken(struct peer *p, size_t held_bytes)
-{
-	struct server *s = p->server;
-	p->in_flight++;
-	s->requests++;
-	s->held_bytes += held_bytes;
-	loop_timer_cancel(p->idle);
-	if (s->held_bytes > max_held_bytes && !p->paused) {
-		p->paused = true;
-		conn_pause(p->conn);
-	}
-}
-
-/* The request lives in the arena that its message was decoded into. */
-static void take_request(struct peer *p, struct arena *a, const struct setup_request *received,
-			 size_t frame_bytes)
-{
-	struct server *s = p->server;
-	struct request *r = arena_alloc(a, sizeof *r);
-	if (!r) {
-		arena_free(a);
-		refuse(p, CAUSE_MALFORMED_MESSAGE, "the request takes too much memory");
-		return;
-	}
-	r->server = s;
-	r->peer = p;
-	r->arena = a;
-	r->received = *received;
-	r->received.has_unknown_fields |= p->version < 2 && setup_request_needs_version_2(received);
-	r->held_bytes = frame_bytes * held_per_byte;
-	r->unanswered = 1;
-	TAILQ_INSERT_TAIL(&p->requests, r, in_peer);
-	count_taken(p, r->held_bytes);
-	if (p->in_flight > p->limits.max_requests_in_flight)
-		answer_at_once(r, &(struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT });
-	else if (p->principal.kind == PRINCIPAL_ACMC)
-		home_setup(r, p->principal.acmc);
-	else if (p->principal.kind == PRINCIPAL_SYSTEM)
-		partner_setup(r, p->principal.partner);
-	else
-		answer_at_once(r, &(struct verdict){ .cause = CAUSE_ACMC_NOT_AUTHORISED });
-}
-
-/* An ACMC asks its own ACMS anything; a home system asks about its users. */
-static void dispatch_query(struct query *q, const struct principal *who)
-{
-	enum message_kind kind = q->message.kind;
-	bool held = kind == MESSAGE_USERS_QUERY || kind == MESSAGE_DIGEST_QUERY;
-	if (q->peer->in_flight > q->peer->limits.max_requests_in_flight)
-		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, NULL);
-	else if (who->kind == PRINCIPAL_SYSTEM && held)
-		partner_held_query(q, who->partner);
-	else if (who->kind != PRINCIPAL_ACMC)
-		query_refuse(q, CAUSE_ACMC_NOT_AUTHORISED, NULL);
-	else if (held)
-		home_held_query(q, who->acmc);
-	else if (kind == MESSAGE_REQUESTS_QUERY)
-		requests_query(q, who->acmc);
-	else if (kind == MESSAGE_PENDING_QUERY)
-		approval_query(q, who->acmc);
-	else
-		approval_decide(q, who->acmc);
-}
-
-static void take_query(struct peer *p, struct arena *a, const struct message *m, size_t frame_bytes)
-{
-	struct query *q = arena_alloc(a, sizeof *q);
-	if (!q) {
-		arena_free(a);
-		refuse(p, CAUSE_MALFORMED_MESSAGE, "the query takes too much memory");
-		return;
-	}
-	q->server = p->server;
-	q->peer = p;
-	q->arena = a;
-	q->message = *m;
-	q->held_bytes = frame_bytes * held_per_byte;
-	TAILQ_INSERT_TAIL(&p->queries, q, in_peer);
-	count_taken(p, q->held_bytes);
-	dispatch_query(q, &p->principal);
-}
-
 /* --- messages --- */
 
 static void on_hello(struct peer *p, const struct hello *hello)
@@ -434,14 +196,14 @@ static void on_hello(struct peer *p, const struct hello *hello)
 			     cause == CAUSE_NO_CAUSE ? SESSION_EV_HELLO_GOOD : SESSION_EV_HELLO_BAD);
 	if (step.action != SESSION_DO_OPEN) {
 		bool again = cause == CAUSE_NO_CAUSE || step.cause != CAUSE_NO_CAUSE;
-		refuse(p, again ? step.cause : cause, again ? "a second Hello" : detail);
+		peer_refuse(p, again ? step.cause : cause, again ? "a second Hello" : detail);
 		return;
 	}
 	set_session(p, step.next);
 	p->max_frame_bytes = hello->limits.max_frame_bytes;
 	conn_set_max_frame(p->conn, p->limits.max_frame_bytes);
 	log_debug("%s: Hello of %s, version %u", p->name, LOG_STR(hello->software), p->version);
-	restart_idle(p);
+	peer_restart_idle(p);
 }
 
 /* True: the message's arena now belongs to a request. */
@@ -456,9 +218,9 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 	switch (step.action) {
 	case SESSION_DO_DELIVER:
 		if (m->kind == MESSAGE_SETUP_REQUEST)
-			take_request(p, a, &m->request, frame_bytes);
+			peer_take_request(p, a, &m->request, frame_bytes);
 		else
-			take_query(p, a, m, frame_bytes);
+			peer_take_query(p, a, m, frame_bytes);
 		return true;
 	case SESSION_DO_PONG:
 		exchange_send(p->conn, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
@@ -467,10 +229,10 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 		log_info("%s: closes: %s %s", p->name, cause_name(m->close.cause),
 			 LOG_STR(m->close.detail));
 		loop_timer_cancel(p->idle);
-		close_if_drained(p);
+		peer_close_if_drained(p);
 		break;
 	case SESSION_DO_REFUSE:
-		refuse(p, step.cause, message_kind_name(m->kind));
+		peer_refuse(p, step.cause, message_kind_name(m->kind));
 		break;
 	case SESSION_DO_END:
 		conn_close(p->conn);
@@ -479,7 +241,7 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 	case SESSION_DO_OPEN:
 		break;
 	}
-	restart_idle(p);
+	peer_restart_idle(p);
 	return false;
 }
 
@@ -501,9 +263,9 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 	bool taken = false;
 	(void)c;
 	if (!a || message_decode(a, payload, length, &m, &why, &e) != OK)
-		refuse(p, why, e.text);
+		peer_refuse(p, why, e.text);
 	else if (request_too_long(p, &m, length))
-		refuse(p, CAUSE_FRAME_TOO_LARGE,
+		peer_refuse(p, CAUSE_FRAME_TOO_LARGE,
 		       "a request frame is at most a quarter of the smaller max_frame_bytes");
 	else if (m.kind == MESSAGE_HELLO)
 		on_hello(p, &m.hello);
@@ -520,16 +282,16 @@ static void on_bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t l
 	(void)c;
 	switch (fault) {
 	case CONN_FRAME_EMPTY:
-		refuse(p, CAUSE_MALFORMED_MESSAGE, "an empty frame");
+		peer_refuse(p, CAUSE_MALFORMED_MESSAGE, "an empty frame");
 		break;
 	case CONN_FRAME_OVER:
 		snprintf(detail, sizeof detail, "a frame of %u bytes, where %u are allowed", length,
 			 p->session == SESSION_WAIT_HELLO ? FRAME_HELLO_MAX :
 							    p->limits.max_frame_bytes);
-		refuse(p, CAUSE_FRAME_TOO_LARGE, detail);
+		peer_refuse(p, CAUSE_FRAME_TOO_LARGE, detail);
 		break;
 	case CONN_FRAME_SLOW:
-		refuse(p, CAUSE_FRAME_TIMEOUT, "a frame took too long to arrive");
+		peer_refuse(p, CAUSE_FRAME_TIMEOUT, "a frame took too long to arrive");
 		break;
 	}
 }
@@ -598,7 +360,7 @@ static void reload_peer(struct peer *p, const struct live *live)
 	const struct principal *who = tls_recheck(conn_ssl(p->conn), live->server_tls, &e);
 	if (!who && !tls_peer_is_self(conn_ssl(p->conn))) {
 		p->principal = (struct principal){ PRINCIPAL_SELF, NULL, NULL };
-		refuse(p, CAUSE_NO_LONGER_AUTHORISED, e.text);
+		peer_refuse(p, CAUSE_NO_LONGER_AUTHORISED, e.text);
 		return;
 	}
 	adopt(p, who);
@@ -621,7 +383,7 @@ void peers_close(struct server *s, enum cause cause)
 		if (p->max_frame_bytes == 0)
 			conn_kill(p->conn, "the server is shutting down");
 		else
-			refuse(p, cause, "the server is shutting down");
+			peer_refuse(p, cause, "the server is shutting down");
 	}
 }
 

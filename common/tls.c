@@ -24,8 +24,11 @@ static void free_judge(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, l
 
 static void free_state(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, long argl, void *argp)
 {
+	struct peer_state *state = ptr;
 	(void)parent, (void)ad, (void)index, (void)argl, (void)argp;
-	free(ptr);
+	if (state)
+		known_signer_free(state->signer);
+	free(state);
 }
 
 static bool make_indexes(void)
@@ -37,7 +40,7 @@ static bool make_indexes(void)
 	return judge_index >= 0 && state_index >= 0;
 }
 
-static struct peer_state *state_of(SSL *ssl)
+struct peer_state *peer_state_of(SSL *ssl)
 {
 	return SSL_get_ex_data(ssl, state_index);
 }
@@ -54,7 +57,7 @@ static int verify(X509_STORE_CTX *c, void *unused)
 	SSL *ssl = X509_STORE_CTX_get_ex_data(c, SSL_get_ex_data_X509_STORE_CTX_idx());
 	(void)unused;
 	int code = judge_chain(judge_of(ssl), X509_STORE_CTX_get0_cert(c), X509_STORE_CTX_get0_untrusted(c),
-			       state_of(ssl));
+			       peer_state_of(ssl));
 	X509_STORE_CTX_set_error(c, code);
 	return code == X509_V_OK;
 }
@@ -69,9 +72,9 @@ static int check_offer(SSL *ssl, int *alert, void *unused)
 				      &n))
 		return SSL_CLIENT_HELLO_SUCCESS;
 	*alert = SSL_AD_NO_APPLICATION_PROTOCOL;
-	snprintf(state_of(ssl)->why, sizeof state_of(ssl)->why,
+	snprintf(peer_state_of(ssl)->why, sizeof peer_state_of(ssl)->why,
 		 "the client does not offer the protocol acx/1 (ALPN)");
-	state_of(ssl)->refused = true;
+	peer_state_of(ssl)->refused = true;
 	return SSL_CLIENT_HELLO_ERROR;
 }
 
@@ -85,9 +88,9 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 		*out = chosen;
 		return SSL_TLSEXT_ERR_OK;
 	}
-	snprintf(state_of(ssl)->why, sizeof state_of(ssl)->why,
+	snprintf(peer_state_of(ssl)->why, sizeof peer_state_of(ssl)->why,
 		 "the client offers other protocols than acx/1 (ALPN)");
-	state_of(ssl)->refused = true;
+	peer_state_of(ssl)->refused = true;
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
@@ -203,18 +206,19 @@ SSL *tls_new(struct tls_context *c, const char *host)
 
 const void *tls_peer(SSL *ssl)
 {
-	return state_of(ssl)->owner;
+	return peer_state_of(ssl)->owner;
 }
 
 bool tls_peer_is_self(SSL *ssl)
 {
-	return state_of(ssl)->self;
+	return peer_state_of(ssl)->self;
 }
 
 const void *tls_recheck(SSL *ssl, struct tls_context *c, struct error *e)
 {
-	struct peer_state *state = state_of(ssl);
+	struct peer_state *state = peer_state_of(ssl);
 	X509 *leaf = SSL_get0_peer_certificate(ssl);
+	known_signer_free(state->signer);
 	*state = (struct peer_state){ 0 };
 	if (!leaf) {
 		error_set(e, ERR_TLS, "no certificate");
@@ -261,7 +265,7 @@ bool tls_protocol_agreed(SSL *ssl)
 
 bool tls_failure(SSL *ssl, unsigned long code, struct error *e)
 {
-	const struct peer_state *state = state_of(ssl);
+	const struct peer_state *state = peer_state_of(ssl);
 	int reason = ERR_GET_REASON(code);
 	bool alert = ERR_GET_LIB(code) == ERR_LIB_SSL && reason >= SSL_AD_REASON_OFFSET &&
 		     reason < SSL_AD_REASON_OFFSET + 256;

@@ -116,6 +116,8 @@ enum status tls_identity_load(const char *certificate_file, const char *key_file
 		status = check_name(i, certificate_file, e);
 	if (status == OK)
 		status = load_key(i, key_file, e);
+	if (status == OK)
+		identity_prepare(i);
 	ERR_clear_error();
 	if (status == OK)
 		*out = i;
@@ -130,6 +132,7 @@ void tls_identity_free(struct tls_identity *i)
 		return;
 	X509_free(i->leaf);
 	sk_X509_pop_free(i->chain, X509_free);
+	EVP_PKEY_CTX_free(i->sign);
 	EVP_PKEY_free(i->key);
 	free(i);
 }

@@ -11,7 +11,10 @@ struct tls_identity {
 	X509 *leaf;
 	STACK_OF(X509) *chain; /* behind the leaf */
 	EVP_PKEY *key;
+	EVP_PKEY_CTX *sign; /* to be copied; NULL: the key can sign no receipts */
 };
+/* Once leaf, chain and key are there. */
+void identity_prepare(struct tls_identity *i);
 
 struct tls_trust {
 	X509_STORE *store;
@@ -41,7 +44,10 @@ struct peer_state {
 	bool self;
 	bool refused;  /* by us */
 	char why[400]; /* if so */
+	struct known_signer *signer; /* NULL: none yet */
 };
+struct peer_state *peer_state_of(SSL *ssl);
+void known_signer_free(struct known_signer *k); /* NULL is fine */
 
 /* Judges a chain; fills in *state, and returns an X509_V_ code. */
 int judge_chain(const struct judge *j, X509 *leaf, STACK_OF(X509) *untrusted,

@@ -5,6 +5,7 @@
 #include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "common/cose.h"
 
@@ -97,23 +98,44 @@ static int to_der(const struct algorithm *a, struct str raw, unsigned char **der
 	return n > 0 ? n : 0;
 }
 
+/* Fetching algorithms takes OpenSSL longer than signing: done once for each key, and copied for each use. */
+static EVP_PKEY_CTX *prepare(EVP_PKEY *key, const struct algorithm *a, int (*init)(EVP_PKEY_CTX *))
+{
+	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(key, NULL);
+	if (c && init(c) == 1 && EVP_PKEY_CTX_set_signature_md(c, a->digest()) == 1 && use_pss(a, c))
+		return c;
+	EVP_PKEY_CTX_free(c);
+	return NULL;
+}
+
+static bool digest(const struct algorithm *a, struct str data, unsigned char out[EVP_MAX_MD_SIZE],
+		   unsigned *n)
+{
+	return EVP_Digest(data.ptr, data.len, out, n, a->digest(), NULL) == 1;
+}
+
+void identity_prepare(struct tls_identity *i)
+{
+	const struct algorithm *a = algorithm_of(i->key);
+	i->sign = a ? prepare(i->key, a, EVP_PKEY_sign_init) : NULL;
+	ERR_clear_error();
+}
+
 enum status tls_identity_sign(const struct tls_identity *i, struct arena *arena, struct str data,
 			      struct str *signature, struct error *e)
 {
-	unsigned char made[COSE_SIGNATURE_MAX], raw[2 * 48];
+	unsigned char made[COSE_SIGNATURE_MAX], raw[2 * 48], sum[EVP_MAX_MD_SIZE];
 	size_t n = sizeof made;
-	const struct algorithm *a;
-	EVP_PKEY_CTX *key;
+	unsigned n_sum;
 	int unused;
 	enum status status = tls_identity_algorithm(i, &unused, e);
 	if (status != OK)
 		return status;
-	a = algorithm_of(i->key);
-	EVP_MD_CTX *c = EVP_MD_CTX_new();
-	bool good = c && EVP_DigestSignInit(c, &key, a->digest(), NULL, i->key) == 1 && use_pss(a, key) &&
-		    EVP_DigestSign(c, made, &n, (const unsigned char *)data.ptr, data.len) == 1 &&
+	const struct algorithm *a = algorithm_of(i->key);
+	EVP_PKEY_CTX *c = i->sign ? EVP_PKEY_CTX_dup(i->sign) : NULL;
+	bool good = c && digest(a, data, sum, &n_sum) && EVP_PKEY_sign(c, made, &n, sum, n_sum) == 1 &&
 		    (!a->group || (n = to_raw(a, made, n, raw)) > 0);
-	EVP_MD_CTX_free(c);
+	EVP_PKEY_CTX_free(c);
 	if (!good)
 		return fail(e, "our certificate's key does not sign");
 	*signature = arena_str(arena, (struct str){ (const char *)(a->group ? raw : made), n });
@@ -152,10 +174,12 @@ enum status tls_identity_chain(const struct tls_identity *i, struct arena *a, co
 
 /* --- verifying --- */
 
-/* The certificates that came along. */
+/* The certificates that came along, and what verifies with the first one's key. */
 struct signer {
 	X509 *leaf;
 	STACK_OF(X509) *behind;
+	const struct algorithm *algorithm;
+	EVP_PKEY_CTX *verify;
 };
 
 static X509 *parse_certificate(struct str der)
@@ -168,9 +192,9 @@ static X509 *parse_certificate(struct str der)
 	return NULL;
 }
 
-static bool signer_parse(struct signer *s, const struct tls_signed *what)
+static bool parse_chain(struct signer *s, const struct tls_signed *what)
 {
-	*s = (struct signer){ NULL, sk_X509_new_null() };
+	*s = (struct signer){ .behind = sk_X509_new_null() };
 	for (size_t i = 0; i < what->n_chain && s->behind; i++) {
 		X509 *x = parse_certificate(what->chain[i]);
 		if (!x)
@@ -187,44 +211,44 @@ static bool signer_parse(struct signer *s, const struct tls_signed *what)
 
 static void signer_free(struct signer *s)
 {
+	EVP_PKEY_CTX_free(s->verify);
 	X509_free(s->leaf);
 	sk_X509_pop_free(s->behind, X509_free);
 }
 
-static bool signature_good(EVP_PKEY *key, const struct algorithm *a, const struct tls_signed *what)
+/* To be freed in any case. Whose certificate it is, is not looked at. */
+static enum status signer_parse(struct signer *s, const struct tls_signed *what, struct error *e)
 {
-	unsigned char *der = NULL;
+	if (!parse_chain(s, what))
+		return fail(e, "the signer's certificate cannot be read");
+	EVP_PKEY *key = X509_get0_pubkey(s->leaf);
+	s->algorithm = algorithm_of(key);
+	if (!s->algorithm || s->algorithm->cose != what->algorithm)
+		return error_set(e, ERR_TLS, "the signature's algorithm does not fit the certificate's key");
+	if (!(X509_get_key_usage(s->leaf) & KU_DIGITAL_SIGNATURE))
+		return error_set(e, ERR_TLS, "the certificate's key may not sign (key usage)");
+	s->verify = prepare(key, s->algorithm, EVP_PKEY_verify_init);
+	return s->verify ? OK : fail(e, "the certificate's key cannot verify");
+}
+
+/* That the certificate's key made this signature. */
+static enum status check_signature(const struct signer *s, const struct tls_signed *what,
+				   struct error *e)
+{
+	const struct algorithm *a = s->algorithm;
+	unsigned char sum[EVP_MAX_MD_SIZE], *der = NULL;
 	const unsigned char *signature = (const unsigned char *)what->signature.ptr;
 	int n = (int)what->signature.len;
-	EVP_PKEY_CTX *parameters;
+	unsigned n_sum;
 	if (a->group) {
 		n = to_der(a, what->signature, &der);
 		signature = der;
 	}
-	EVP_MD_CTX *c = EVP_MD_CTX_new();
-	bool good = n > 0 && c && EVP_DigestVerifyInit(c, &parameters, a->digest(), NULL, key) == 1 &&
-		    use_pss(a, parameters) &&
-		    EVP_DigestVerify(c, signature, (size_t)n, (const unsigned char *)what->data.ptr,
-				     what->data.len) == 1;
-	EVP_MD_CTX_free(c);
+	bool good = n > 0 && a->cose == what->algorithm && digest(a, what->data, sum, &n_sum) &&
+		    EVP_PKEY_verify(s->verify, signature, (size_t)n, sum, n_sum) == 1;
 	OPENSSL_free(der);
-	return good;
-}
-
-/* That the certificate's key, which may sign, made this signature. Not whose it is. */
-static enum status check_signature(const struct signer *s, const struct tls_signed *what,
-				   struct error *e)
-{
-	EVP_PKEY *key = X509_get0_pubkey(s->leaf);
-	const struct algorithm *a = algorithm_of(key);
-	if (!a || a->cose != what->algorithm)
-		return error_set(e, ERR_TLS, "the signature's algorithm does not fit the certificate's key");
-	if (!(X509_get_key_usage(s->leaf) & KU_DIGITAL_SIGNATURE))
-		return error_set(e, ERR_TLS, "the certificate's key may not sign (key usage)");
-	if (!signature_good(key, a, what))
-		return error_set(e, ERR_TLS, "the signature is not by the certificate's key, or what it "
-				 "signed was changed");
-	return OK;
+	return good ? OK : error_set(e, ERR_TLS, "the signature is not by the certificate's key, or what it "
+						  "signed was changed");
 }
 
 static bool among(const STACK_OF(X509) *chain, X509 *x)
@@ -261,17 +285,71 @@ static enum status check_admitted(SSL *ssl, const struct signer *s, struct error
 	return code == X509_V_OK ? OK : error_set(e, ERR_TLS, "the signer's certificate: %s", state.why);
 }
 
+/* One that the peer of a connection has shown: what it signs next needs no parsing. */
+struct known_signer {
+	struct signer signer;
+	size_t n;
+	struct str ders[COSE_CHAIN_MAX]; /* in bytes */
+	char bytes[];
+};
+
+void known_signer_free(struct known_signer *k)
+{
+	if (!k)
+		return;
+	signer_free(&k->signer);
+	free(k);
+}
+
+static bool is_known(const struct known_signer *k, const struct tls_signed *what)
+{
+	bool same = k && k->n == what->n_chain;
+	for (size_t i = 0; same && i < k->n; i++)
+		same = str_eq(k->ders[i], what->chain[i]);
+	return same;
+}
+
+/* The signer is taken; without memory it is freed, and parsed again the next time. */
+static void remember(struct peer_state *state, struct signer *s, const struct tls_signed *what)
+{
+	size_t size = 0;
+	for (size_t i = 0; i < what->n_chain; i++)
+		size += what->chain[i].len;
+	struct known_signer *k = what->n_chain <= COSE_CHAIN_MAX ? calloc(1, sizeof *k + size) : NULL;
+	if (!k) {
+		signer_free(s);
+		return;
+	}
+	char *at = k->bytes;
+	k->signer = *s;
+	k->n = what->n_chain;
+	for (size_t i = 0; i < k->n; at += k->ders[i++].len) {
+		memcpy(at, what->chain[i].ptr, what->chain[i].len);
+		k->ders[i] = (struct str){ at, what->chain[i].len };
+	}
+	known_signer_free(state->signer);
+	state->signer = k;
+}
+
 enum status tls_peer_verify(SSL *ssl, const struct tls_signed *what, struct error *e)
 {
+	struct peer_state *state = peer_state_of(ssl);
 	struct signer s;
-	enum status status = OK;
-	if (!signer_parse(&s, what))
-		status = fail(e, "the signer's certificate cannot be read");
+	enum status status;
+	if (is_known(state->signer, what)) {
+		status = check_signature(&state->signer->signer, what, e);
+		ERR_clear_error();
+		return status;
+	}
+	status = signer_parse(&s, what, e);
 	if (status == OK)
 		status = check_signature(&s, what, e);
 	if (status == OK)
 		status = check_admitted(ssl, &s, e);
-	signer_free(&s);
+	if (status == OK && shown_by_peer(ssl, &s))
+		remember(state, &s, what);
+	else
+		signer_free(&s);
 	ERR_clear_error(); /* it is this thread's, and so other connections' */
 	return status;
 }
@@ -383,11 +461,9 @@ enum status tls_trust_verify(const struct tls_trust *t, const struct tls_signed 
 			     int64_t signed_at, int64_t now, struct tls_signer *signer, struct error *e)
 {
 	struct signer s;
-	enum status status = OK;
 	*signer = (struct tls_signer){ .certificate = "" };
-	if (!signer_parse(&s, what))
-		status = fail(e, "the signer's certificate cannot be read");
-	else
+	enum status status = signer_parse(&s, what, e);
+	if (s.leaf)
 		certificate_name(s.leaf, signer->certificate, sizeof signer->certificate);
 	if (status == OK)
 		status = check_signature(&s, what, e);

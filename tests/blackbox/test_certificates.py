@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import pki
-from acx_peer import Client, Ended, FakePartner, pb, tls_context, true_response
+from acx_peer import Client, Ended, FakePartner, now_ms, pb, tls_context, true_response
 
 ADMIN = "URI:sip:control-room@police.example"
 USER = {"ce@police.example": []}
@@ -156,7 +156,7 @@ def test_a_partner_with_a_bad_certificate_gets_nothing(world, label):
         said = "ALPN"
     home.partner(system, port=fake.port, provision=None)
     home.start()
-    answer = home.client(home.admin).setup(["fake.example"], USER)
+    answer = home.client(home.admin).setup(["fake.example"], USER, expires=now_ms(2))
     assert answer.cause == pb.PARTNER_UNREACHABLE and not fake.requests
     assert said in answer.detail and said in home.log(), (answer.detail, home.log())
 
@@ -170,7 +170,7 @@ def test_a_partner_that_is_revoked_while_connected(world):
     assert c.setup(["fire.example"], USER).result
     fire.ca.revoke(fire.leaf)
     home.reload()
-    answers = c.setup_all(["fire.example", "rail.example"], {"later@police.example": []})
+    answers = c.setup_all(["fire.example", "rail.example"], {"later@police.example": []}, expires=now_ms(2))
     assert answers["fire.example"].cause == pb.PARTNER_UNREACHABLE and answers["rail.example"].result
     assert ("police.example", "later@police.example") not in fire.users()
 

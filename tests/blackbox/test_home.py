@@ -1,12 +1,13 @@
 """The home ACMS: PROTOCOL.md 5.4 and 6, the 1xx, 3xx and 6xx causes."""
 
+import subprocess
 import threading
 import time
 
 import pytest
 
 from acx_peer import FakePartner, agree, hello, limits, new_id, now_ms, pb, request, silent, twice
-from systems import acmc, wait_for
+from systems import BUILD, acmc, wait_for
 
 USER = {"uma@police.example": [(1, "sip:uma@police.example")]}
 
@@ -204,8 +205,11 @@ def test_acmc_shows_what_came_and_what_did_not(world):
     home, _ = home_with(world, "fake.example", silent)
     home.config["limits"]["partner_timeout"] = "60 s"
     home.reload()
-    result = acmc(home.acmc_config(home.admin), "--timeout", "1", "--to", "fake.example,nobody.example",
-                  "uma@police.example")
-    assert result.returncode == 4
-    assert "no answer" in result.stdout and "UNKNOWN_TARGET" in result.stdout
-    assert "repeat the command with --request-id" in result.stderr
+    config = home.acmc_config(home.admin)
+    left = acmc(config, "--no-wait", "--to", "fake.example,nobody.example", "uma@police.example")
+    assert left.returncode == 0, (left.returncode, left.stdout, left.stderr)
+    waited = subprocess.run([BUILD / "acmc", "wait", "-c", config, left.stdout.split()[0], "--timeout", "1s"],
+                            capture_output=True, text=True, timeout=60)
+    assert waited.returncode == 6 and "UNKNOWN_TARGET" in waited.stdout, (waited.stdout, waited.stderr)
+    given_up = acmc(config, "--deadline", "1s", "--to", "fake.example", "uma@police.example")
+    assert given_up.returncode == 1 and "PARTNER_TIMEOUT" in given_up.stdout

@@ -1,0 +1,55 @@
+#ifndef ACMS_PARTNER_LINK_INTERNAL_H
+#define ACMS_PARTNER_LINK_INTERNAL_H
+
+#include "acms/link.h"
+#include "acms/server.h"
+
+/* What partner_link.c (the connection to a partner) and partner_traffic.c (what goes over it) share. */
+
+struct partner_link {
+	TAILQ_ENTRY(partner_link) in_server;
+	struct server *server;
+	char mc_system_id[MC_SYSTEM_ID_MAX + 1];
+	/* Borrowed from the live configuration; not used once the link is stopped. */
+	const struct partner_rule *rule;
+	struct tls_context *tls;
+
+	enum link_state state;
+	unsigned failures;             /* in a row */
+	char last_failure[400];        /* why the link is not up, escaped */
+	struct conn *conn;             /* NULL: none */
+	enum session_state session;
+	uint32_t version;              /* negotiated */
+	struct limits announced;       /* by the partner */
+	uint64_t connection;           /* counts them */
+	struct delivery_list lists[DELIVERY_PHASES]; /* by phase */
+	size_t n_sent, n_loading, n_asked;
+	struct query_list asked;       /* queries under way */
+	uint64_t tokens;
+	struct loop_timer *retry, *watchdog;
+	uint64_t retry_at_ms;          /* clock_mono_ms; when retry fires, if it is set */
+	uint64_t pings, pongs;
+};
+
+/* --- partner_link.c --- */
+
+void partner_link_feed(struct partner_link *l, enum link_event event);
+/* The partner broke the protocol: nothing that it owes us can be trusted to come any more. */
+void partner_link_refuse(struct partner_link *l, enum cause cause, const char *what);
+/* Once an end has said Close and nothing is owed any more, the connection can go. */
+void partner_link_close_if_drained(struct partner_link *l);
+
+/* --- partner_traffic.c --- */
+
+/* Feeds an event to all deliveries in a phase; each may go elsewhere, or away. */
+void traffic_event(struct partner_link *l, enum delivery_phase phase, enum delivery_event event,
+		   const char *detail);
+/* As much of what is queued as there is room for. */
+void traffic_send(struct partner_link *l);
+/* Those who wait are told once; what is not kept does not wait. */
+void traffic_unreachable(struct partner_link *l);
+void traffic_fail_queries(struct partner_link *l, enum cause cause);
+/* A message of the partner's. True: the arena, which it lives in, is taken. */
+bool traffic_take(struct partner_link *l, struct arena *a, struct message *m);
+
+#endif

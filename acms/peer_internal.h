@@ -1,0 +1,42 @@
+#ifndef ACMS_PEER_INTERNAL_H
+#define ACMS_PEER_INTERNAL_H
+
+#include "acms/server.h"
+
+/* What peer.c (a connection that somebody made to us) and peer_requests.c (what came by it) share. */
+
+/* A connection that somebody made to us. */
+struct peer {
+	TAILQ_ENTRY(peer) in_server;
+	struct server *server;
+	struct conn *conn;
+	struct principal principal;    /* rules of the live configuration */
+	char name[512];                /* who, for logs: escaped */
+	enum session_state session;
+	struct limits limits;          /* that we announced */
+	uint32_t max_frame_bytes;      /* that the peer announced; 0 until the handshake is done */
+	uint32_t version;              /* negotiated */
+	struct request_list requests;
+	struct query_list queries;
+	struct watch_list watches;
+	size_t in_flight;              /* requests and queries */
+	struct loop_timer *idle;       /* until Hello: the time for it */
+	bool paused;
+};
+
+/* --- peer.c --- */
+
+/* Says why, and closes as soon as what was taken is answered. */
+void peer_refuse(struct peer *p, enum cause cause, const char *detail);
+void peer_close_if_drained(struct peer *p);
+void peer_restart_idle(struct peer *p);
+
+/* --- peer_requests.c --- */
+
+/* The request lives in the arena that its message was decoded into, which is taken. */
+void peer_take_request(struct peer *p, struct arena *a, const struct setup_request *received,
+		       size_t frame_bytes);
+/* Likewise any other question. */
+void peer_take_query(struct peer *p, struct arena *a, const struct message *m, size_t frame_bytes);
+
+#endif
