@@ -99,7 +99,7 @@ static int search(LDAP *l, int *id)
 	bench_user(&u, o.first + random_state % o.users, o.scattered);
 	snprintf(filter, sizeof filter, sent % 2 ? "(mcId=%s)" : "(mcServiceId=%s)",
 		 sent % 2 ? u.mc_id : u.service_ids[sent % BENCH_SERVICES]);
-	return ldap_search_ext(l, o.base, LDAP_SCOPE_ONELEVEL, filter, NULL, 0, NULL, NULL, NULL, 1, id);
+	return ldap_search_ext(l, o.base, LDAP_SCOPE_SUBTREE, filter, NULL, 0, NULL, NULL, NULL, 1, id);
 }
 
 static void send_more(struct connection *c)

@@ -204,7 +204,7 @@ rootdn "cn=admin,dc=bench"
 rootpw bench
 directory {dir}/data
 maxsize 68719476736
-index mcId,mcServiceId eq
+index objectClass,mcId,mcServiceId eq
 """
 
 SLAPD_BASE = f"""dn: dc=bench
