@@ -275,7 +275,9 @@ def test_validity(place):
     place.desk.run("setup", "--to", FIRE, "--not-before", "+1h", "--not-after", "2099-12-31", word("vera"))
     user = place.held("vera")
     assert user["vouched"] is False and user["not_after"] == "2099-12-31T00:00:00Z" and user["not_before"]
-    assert "not vouched for now" in place.fire.run("users", "show", name("vera")).stderr
+    shown = place.fire.run("users", "show", name("vera"))  # a line for each property
+    assert "not vouched for now" in shown.stderr and f"mcptt:       sip:vera@{HOME}\n" in shown.stdout
+    assert "vouched:     no\n" in shown.stdout and "not after:   2099-12-31T00:00:00Z\n" in shown.stdout
     shown = place.desk.run("users", "--at", FIRE, name("vera")).stdout
     assert "2099-12-31T00:00:00Z" in shown and " no " in shown
     stdin = "mc_id,mcptt,not_after\n" + "".join(f"v{i}@{HOME},sip:v{i}@{HOME},2099-0{i}-01\n" for i in (1, 2))
@@ -478,6 +480,48 @@ def test_receipt_shown_saved_and_verified_by_itself(place, tmp_path):
     assert json.loads(verified(tampered, *anchors, "--json", code=1))["receipts"][0]["good"] is False
     tampered.write_bytes(file.read_bytes()[:100])
     verified(tampered, *anchors, code=1)
+
+
+def test_receipts_of_partners_that_the_configuration_knows(place, tmp_path):
+    request = place.set_up("ria", to=FIRE)
+    desk, file = Desk(tmp_path / "acmc.yaml"), tmp_path / "ria.receipt"
+    plain = yaml.safe_load(place.desk.config.read_text())
+
+    def knows(*systems, **changes) -> None:
+        partners = [{"mc_system_id": s.name, "certificate": f"DNS:acms.{s.name}",
+                     "trust_anchors": [str(s.ca.cert_file)], "crls": [str(s.ca.crl_file)], **changes} for s in systems]
+        desk.config.write_text(yaml.safe_dump({**plain, "partners": partners}))
+    knows(place.rail)
+    unsure = desk.run("receipt", request, code=1)  # shown only: to verify was what it was for
+    assert f"not verified: no trust anchors of {FIRE} are known" in unsure.stdout
+    saved = desk.run("receipt", request, "--out", str(file))
+    assert "1 receipt was saved but not verified" in saved.stderr and file.exists()
+    assert only(desk.json("receipt", request, "--out", str(file))["receipts"])["good"] is False
+    desk.run("receipt", "--verify", str(file), code=1)
+    knows(place.fire, place.rail)
+    assert "good, signed by" in desk.run("receipt", request).stdout
+    assert "good, signed by" in desk.run("receipt", "--verify", str(file)).stdout
+    desk.run("receipt", "--verify", str(file), "--partner-certificate", f"DNS:acms.{RAIL}", code=1)
+    knows(place.fire, trust_anchors=[str(place.rail.ca.cert_file)], crls=[str(place.rail.ca.crl_file)])  # somebody else's
+    assert "not verified" in desk.run("receipt", request, "--out", str(file), code=1).stdout
+    knows(place.fire, certificate=f"DNS:acms.{RAIL}")
+    desk.run("receipt", "--verify", str(file), code=1)
+    desk.config.write_text(yaml.safe_dump({"partners": [
+        {"mc_system_id": FIRE, "certificate": f"DNS:acms.{FIRE}", "trust_anchors": [str(place.fire.ca.cert_file)]}]}))
+    desk.run("receipt", "--verify", str(file))  # no home system, no certificate of ours
+    knows(place.fire, place.fire)
+    assert f"{FIRE} is there twice" in desk.run("receipt", "--verify", str(file), code=2).stderr
+    knows(place.fire, certificate="acms")
+    assert "partners" in desk.run("requests", code=2).stderr
+
+
+def test_receipts_of_two_partners_are_set_apart(place):
+    request = place.desk.run("setup", "--to", f"{FIRE},{RAIL}", "--no-wait", word("rahel")).stdout.strip()
+    wait_for(lambda: request in place.ops.run("pending").stdout, "it waits")
+    place.ops.run("approve", request)
+    place.desk.run("wait", request)
+    text = place.desk.run("receipt", request, code=1).stdout
+    assert len(text.split("\n\n")) == 2 and text.count("certifies to") == 2 and "approved by ops" in text
 
 
 def test_no_receipt(place):
