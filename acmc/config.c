@@ -23,6 +23,53 @@ static void read_home_acmc_id(struct conf *c, const struct conf_node *node,
 		conf_mistake(c, node, "is no Home ACMC ID: %s", reason);
 }
 
+/* --- partners --- */
+
+#define PARTNER_KEY(name, read, field, must) \
+	{ name, read, offsetof(struct acmc_partner, field), must, 1, 0, NULL, 0 }
+
+static const struct conf_key partner_keys[] = {
+	PARTNER_KEY("mc_system_id", conf_system_id, mc_system_id, true),
+	PARTNER_KEY("certificate", conf_certificate, certificate, true),
+	PARTNER_KEY("trust_anchors", conf_files, trust_anchors, true),
+	PARTNER_KEY("crls", conf_files, crls, false),
+	{ NULL, NULL, 0, false, 0, 0, NULL, 0 },
+};
+
+static void read_partner(struct conf *c, const struct conf_node *item, size_t i, void *context)
+{
+	struct acmc_config *config = context;
+	struct acmc_partner *p = &config->partners[i];
+	conf_read_keys(c, item, partner_keys, p);
+	config->n_partners = i;
+	if (p->mc_system_id.ptr && acmc_config_partner(config, p->mc_system_id))
+		conf_mistake(c, item, "%.*s is there twice", STR_ARG(p->mc_system_id));
+	config->n_partners = i + 1;
+}
+
+static void read_partners(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			  void *field)
+{
+	struct acmc_config *config = field;
+	(void)key;
+	config->partners = arena_array(c->arena, conf_count(node), sizeof *config->partners);
+	if (config->partners)
+		conf_each(c, node, read_partner, config);
+	else
+		conf_mistake(c, node, "is more than there is memory for");
+}
+
+const struct acmc_partner *acmc_config_partner(const struct acmc_config *c, struct str mc_system_id)
+{
+	for (size_t i = 0; i < c->n_partners; i++) {
+		if (str_eq(c->partners[i].mc_system_id, mc_system_id))
+			return &c->partners[i];
+	}
+	return NULL;
+}
+
+/* --- the whole --- */
+
 #define KEY(name, read, field) { name, read, offsetof(struct acmc_config, field), false, 1, 0, NULL, 0 }
 
 static const struct conf_key keys[] = {
@@ -35,6 +82,7 @@ static const struct conf_key keys[] = {
 	KEY("crls", conf_files, crls),
 	KEY("home_acmc_id", read_home_acmc_id, home_acmc_id),
 	{ "timeout", conf_seconds, offsetof(struct acmc_config, timeout_s), false, 1, 86400, NULL, 0 },
+	{ "partners", read_partners, 0, false, 0, 0, NULL, 0 },
 	{ NULL, NULL, 0, false, 0, 0, NULL, 0 },
 };
 

@@ -184,6 +184,12 @@ struct acmc_config *options_config(const struct common_options *o, const char *h
 	return NULL;
 }
 
+struct acmc_config *options_config_offline(const struct common_options *o)
+{
+	char text[4096];
+	return acmc_config_load(find_config(o, text, sizeof text), stderr);
+}
+
 /* --- exit codes --- */
 
 int exit_code_of_result(enum home_result result)

@@ -34,6 +34,8 @@ void options_parse(const struct argp *argp, int argc, char **argv, void *input);
  * option.
  */
 struct acmc_config *options_config(const struct common_options *o, const char *home_acmc_id);
+/* The same for what needs no home system: nothing has to be there. */
+struct acmc_config *options_config_offline(const struct common_options *o);
 
 /* For parsers: argp_error() tells what is wrong. */
 struct request_id options_request_id(const char *option, const char *arg, struct argp_state *state);

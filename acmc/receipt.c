@@ -43,6 +43,8 @@ static void check(struct options *o, struct argp_state *state)
 	/* Offline there is no other server whose anchors they could be. */
 	for (size_t i = 0; o->n_files && i < o->common.n_anchors && o->n_anchors < ANCHORS_MAX; i++)
 		o->anchors[o->n_anchors++] = o->common.anchors[i];
+	if (o->n_crls && !o->n_anchors)
+		argp_error(state, "--partner-crls: goes with --partner-anchors");
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -80,9 +82,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 struct desk {
 	const struct options *o;
-	struct tls_trust *trust; /* NULL: no anchors were given */
+	const struct acmc_config *config; /* whose partners count, if no anchors were given as options; else NULL */
+	struct tls_trust *given;          /* by options */
+	const struct acmc_partner *known; /* of the configuration, the last one looked up, */
+	struct tls_trust *known_trust;    /* and its anchors */
 	struct json_writer *json;
 	size_t n, n_good;
+	size_t n_kept; /* saved, and nobody's anchors are known to verify them with */
 	bool shown;
 };
 
@@ -100,6 +106,54 @@ static const char *misfit(const struct receipt *r, const struct wanted *w)
 	return NULL;
 }
 
+/* Whose signature is good for this partner's receipts; *name STR_NONE: any under them. ERR_NOT_FOUND: nobody knows. */
+static enum status trust_for(struct desk *d, struct str partner, struct tls_trust **out, struct str *name,
+			     struct error *e)
+{
+	char system[300];
+	const struct acmc_partner *known = d->config ? acmc_config_partner(d->config, partner) : NULL;
+	*out = d->given;
+	*name = d->o->name;
+	if (d->given)
+		return OK;
+	if (!known)
+		return error_set(e, ERR_NOT_FOUND, "no trust anchors of %s are known: give them under partners in the "
+				 "configuration, or with --partner-anchors", text_escape(partner, system, sizeof system));
+	if (known != d->known) {
+		tls_trust_free(d->known_trust);
+		d->known_trust = NULL;
+		d->known = NULL;
+		enum status status = tls_trust_load(known->trust_anchors.items, known->trust_anchors.n, known->crls.items,
+						    known->crls.n, &d->known_trust, e);
+		if (status != OK)
+			return status;
+		d->known = known;
+	}
+	*out = d->known_trust;
+	if (!name->ptr)
+		*name = known->certificate;
+	return OK;
+}
+
+/* What the receipt says of its partner only chooses who must have signed it. */
+static enum status verify_one(struct desk *d, struct arena *a, struct str bytes, const struct wanted *wanted,
+			      struct receipt_view *v, struct receipt *out, struct tls_signer *signer, struct error *e)
+{
+	struct tls_trust *trust;
+	struct str name;
+	struct receipt verified;
+	enum status status = a ? receipt_read(a, bytes, out, e) : ERR_MEMORY;
+	v->readable = status == OK;
+	if (status == OK)
+		status = trust_for(d, wanted ? wanted->partner : out->partner, &trust, &name, e);
+	if (status == OK)
+		status = receipt_verify_offline(a, bytes, trust, name, (int64_t)(clock_wall_ms() / 1000), &verified, signer,
+						e);
+	if (status == OK)
+		*out = verified;
+	return status;
+}
+
 static void judge(struct desk *d, struct str bytes, const struct wanted *wanted, const char *name, const char *saved)
 {
 	struct arena *a = arena_new(0);
@@ -108,36 +162,27 @@ static void judge(struct desk *d, struct str bytes, const struct wanted *wanted,
 	struct error e = { OK, "out of memory" };
 	struct receipt_view v = { .name = name, .receipt = &receipt, .signer = signer.certificate,
 				  .note = signer.note, .saved = saved };
-	if (a && d->trust)
-		v.good = receipt_verify_offline(a, bytes, d->trust, d->o->name, (int64_t)(clock_wall_ms() / 1000),
-						&receipt, &signer, &e) == OK;
-	else if (a)
-		error_set(&e, ERR_CONFIG, "no trust anchors of the partner are given: --partner-anchors");
-	v.readable = v.good;
-	if (!v.good) {
-		struct error unread;
-		v.fault = e.text;
-		v.readable = a && receipt_read(a, bytes, &receipt, &unread) == OK;
-		if (a && !v.readable)
-			v.fault = unread.text;
-	} else if ((v.fault = misfit(&receipt, wanted))) {
-		v.good = false;
-	}
-	d->n++;
+	enum status status = verify_one(d, a, bytes, wanted, &v, &receipt, &signer, &e);
+	v.fault = status != OK ? e.text : misfit(&receipt, wanted);
+	v.good = !v.fault;
 	d->n_good += v.good;
+	d->n_kept += saved && status == ERR_NOT_FOUND && !misfit(&receipt, wanted);
 	if (d->json)
 		put_receipt(d->json, &v);
-	else
+	else if (d->n)
+		putchar('\n');
+	if (!d->json)
 		d->shown &= show_receipt(stdout, &v, options_colours(&d->o->common, stdout));
+	d->n++;
 	arena_free(a);
 }
 
-static bool begin(struct desk *d, const struct options *o)
+static bool begin(struct desk *d, const struct options *o, const struct acmc_config *config)
 {
 	struct error e;
-	*d = (struct desk){ .o = o, .shown = true };
+	*d = (struct desk){ .o = o, .config = config, .shown = true };
 	if (o->n_anchors && tls_trust_load((struct str *)o->anchors, o->n_anchors, (struct str *)o->crls, o->n_crls,
-					   &d->trust, &e) != OK) {
+					   &d->given, &e) != OK) {
 		fprintf(stderr, "acmc: %s\n", e.text);
 		return false;
 	}
@@ -153,15 +198,19 @@ static bool begin(struct desk *d, const struct options *o)
 
 static int end(struct desk *d, int code, const char *failure)
 {
-	if (code == EXIT_ALL_TRUE && (d->n == 0 || d->n_good < d->n))
+	if (code == EXIT_ALL_TRUE && (d->n == 0 || d->n_good + d->n_kept < d->n))
 		code = EXIT_SOME_FALSE;
+	if (d->n_kept)
+		fprintf(stderr, "acmc: NOTE: %zu receipt%s saved but not verified: no trust anchors of who should have signed are "
+				"known\n", d->n_kept, d->n_kept == 1 ? " was" : "s were");
 	if (d->json) {
 		json_end_array(d->json);
 		put_end(d->json, code, failure);
 		json_end_map(d->json);
 		d->shown &= json_writer_free(d->json);
 	}
-	tls_trust_free(d->trust);
+	tls_trust_free(d->given);
+	tls_trust_free(d->known_trust);
 	if (d->shown)
 		return code;
 	fprintf(stderr, "acmc: standard output: %s\n", strerror(errno));
@@ -190,8 +239,11 @@ static int verify(const struct options *o)
 {
 	struct desk d;
 	int code = EXIT_ALL_TRUE;
-	if (!begin(&d, o))
+	struct acmc_config *config = o->n_anchors ? NULL : options_config_offline(&o->common);
+	if ((!config && !o->n_anchors) || !begin(&d, o, config)) {
+		acmc_config_free(config);
 		return EXIT_USAGE;
+	}
 	for (size_t i = 0; i < o->n_files; i++) {
 		struct arena *a = arena_new(0);
 		struct str bytes;
@@ -201,7 +253,9 @@ static int verify(const struct options *o)
 			code = EXIT_USAGE;
 		arena_free(a);
 	}
-	return end(&d, code, code ? "not every file could be read" : NULL);
+	code = end(&d, code, code ? "not every file could be read" : NULL);
+	acmc_config_free(config);
+	return code;
 }
 
 /* --- from the home system --- */
@@ -264,7 +318,7 @@ static int fetch(const struct options *o)
 		return query_end(&q, true, code);
 	track_init(&t, q.arena, o->id, home_system(q.home));
 	bool loaded = load_track(&q, &t, false);
-	if (!begin(&d, o)) {
+	if (!begin(&d, o, q.config)) {
 		query_end(&q, true, code);
 		return EXIT_USAGE;
 	}
@@ -287,18 +341,21 @@ int receipt_command(int argc, char **argv)
 		{ "out", OPT_OUT, "FILE", 0, "save it; several become FILE.PARTNER.PART", 1 },
 		{ "partner", OPT_PARTNER, "SYSTEM", 0, "only of this partner", 1 },
 		{ "verify", OPT_VERIFY, "FILE", 0, "verify a saved receipt, offline; may be repeated", 1 },
-		{ "partner-anchors", OPT_ANCHORS, "FILE", 0, "CA of the partner that signed; may be repeated", 2 },
+		{ "partner-anchors", OPT_ANCHORS, "FILE", 0,
+		  "CA of the partner that signed; may be repeated (default: as configured for this partner)", 2 },
 		{ "partner-crls", OPT_CRLS, "FILE", 0, "its CRLs; may be repeated", 2 },
 		{ "partner-certificate", OPT_NAME, "NAME", 0,
-		  "name that its certificate must have, DNS:... or URI:... (default: any under its CA)", 2 },
+		  "name that its certificate must have, DNS:... or URI:... (default: as configured; "
+		  "any under --partner-anchors)", 2 },
 		{ 0 },
 	};
 	static const struct argp argp = {
 		table, parse, "[ID]",
 		"Shows and verifies the receipts that partners signed for a request: that they did it, and when. With --verify a "
 		"saved one is verified without any connection; then --trust-anchors means the same as --partner-anchors."
-		"\vExit codes: 0 all are good, 1 not all could be verified, or there is none, 2 wrong usage, 3 refused by the "
-		"home system, 4 the home system was not reached, 5 system error.\n\n" OPTIONS_HELP,
+		"\vExit codes: 0 all are good (or saved by --out without anybody's anchors to verify them with; a note says so), "
+		"1 not all could be verified, or there is none, 2 wrong usage, 3 refused by the home system, 4 the home system was "
+		"not reached, 5 system error.\n\n" OPTIONS_HELP,
 		children, NULL, NULL
 	};
 	static struct options o; /* large */

@@ -9,6 +9,7 @@
 #include "acmc/show_reconcile.h"
 #include "common/clock.h"
 #include "common/crypto.h"
+#include "common/text.h"
 
 /* acmc reconcile. */
 
@@ -72,10 +73,15 @@ static size_t count(const struct reconcile *r, enum difference_kind kind)
 static bool confirmed(const struct reconcile *r, const struct options *o)
 {
 	char line[16] = "";
+	size_t removed = count(r, UNKNOWN_TO_HOME);
 	if (o->yes)
 		return true;
+	if (removed)
+		fprintf(stderr, "WARNING: this removes %zu user%s at %.*s that the home system does not know of. If its own "
+				"store was restored from an old backup, it is home that is wrong.\n",
+			removed, text_s(removed), STR_ARG(o->with));
 	fprintf(stderr, "at %.*s: set up %zu, update %zu, remove %zu of our users? [y/N] ", STR_ARG(o->with),
-		count(r, MISSING_AT_PARTNER), count(r, DIFFERENT), count(r, UNKNOWN_TO_HOME));
+		count(r, MISSING_AT_PARTNER), count(r, DIFFERENT), removed);
 	fflush(stderr);
 	return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
 }

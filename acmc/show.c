@@ -149,7 +149,7 @@ static struct str meaning(const struct answer *x, const struct identity_cause *c
 	for (size_t i = 0; c->cause == CAUSE_REVISION_MISMATCH && i < x->n_revisions; i++) {
 		if (!str_eq(x->revisions[i].mc_id, c->mc_id))
 			continue;
-		snprintf(text, 120, "%s: revision %llu", cause_text(c->cause),
+		snprintf(text, 120, "somebody changed the user since; the present revision is %llu",
 			 (unsigned long long)x->revisions[i].revision);
 		return str_of(text);
 	}
@@ -293,7 +293,7 @@ bool show_json(FILE *out, const struct answers *a, struct request_id base, const
 	json_map(w);
 	put_end(w, exit_code, failure);
 	put_id(w, "request_id", base);
-	put_text(w, "operation", a->items ? str_of(operation_name((int)a->parts->operation)) : STR_NONE);
+	put_text(w, "operation", a->items || a->parts->users ? str_of(operation_name((int)a->parts->operation)) : STR_NONE);
 	json_key(w, "responses");
 	json_array(w);
 	for (size_t part = 0; a->items && part < a->parts->n; part++) {

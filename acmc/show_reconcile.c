@@ -8,9 +8,23 @@
 
 enum { DIFFERENCES_SHOWN = 200 };
 
-/* "mcptt=sip:... not after 2026-..."; from the arena, NULL: out of memory. */
-static const char *user_text(struct arena *a, const struct user_entry *u)
+static bool same_but_for_ms(uint64_t a, uint64_t b)
 {
+	return a != b && a / 1000 == b / 1000;
+}
+
+/* Seconds as in other tables, unless that would hide what is different. */
+static bool needs_ms(const struct difference *d)
+{
+	return d->home && d->partner &&
+	       (same_but_for_ms(d->home->validity.not_before_ms, d->partner->validity.not_before_ms) ||
+		same_but_for_ms(d->home->validity.not_after_ms, d->partner->validity.not_after_ms));
+}
+
+/* "mcptt=sip:... not after 2026-..."; from the arena, NULL: out of memory. */
+static const char *user_text(struct arena *a, const struct user_entry *u, bool ms)
+{
+	char *(*format)(uint64_t, char *) = ms ? when_format : when_format_seconds;
 	char before[WHEN_TEXT_SIZE], after[WHEN_TEXT_SIZE];
 	if (!u)
 		return "-";
@@ -18,15 +32,16 @@ static const char *user_text(struct arena *a, const struct user_entry *u)
 	if (text && !*text)
 		text = "no MC service IDs";
 	if (text && u->validity.not_before_ms)
-		text = arena_printf(a, "%s not before %s", text, when_format(u->validity.not_before_ms, before));
+		text = arena_printf(a, "%s not before %s", text, format(u->validity.not_before_ms, before));
 	if (text && u->validity.not_after_ms)
-		text = arena_printf(a, "%s not after %s", text, when_format(u->validity.not_after_ms, after));
+		text = arena_printf(a, "%s not after %s", text, format(u->validity.not_after_ms, after));
 	return text;
 }
 
 static bool add_row(struct table *t, struct arena *a, const struct difference *d)
 {
-	const char *home = user_text(a, d->home), *partner = user_text(a, d->partner);
+	bool ms = needs_ms(d);
+	const char *home = user_text(a, d->home, ms), *partner = user_text(a, d->partner, ms);
 	struct str cells[] = { d->mc_id, str_of(difference_name(d->kind)), str_of(home), str_of(partner) };
 	if (!home || !partner || !table_row(t, cells))
 		return false;

@@ -111,8 +111,8 @@ void put_request(struct json_writer *w, const struct request_entry *e)
 	put_text(w, "acmc", e->acmc);
 	put_time(w, "accepted", e->accepted_ms);
 	put_time(w, "deadline", e->deadline_ms);
-	put_number(w, "part", e->part);
-	put_number(w, "parts", e->parts);
+	put_number(w, "part", e->part + 1); /* as people count */
+	put_number(w, "parts", e->parts ? e->parts : 1);
 	put_number(w, "users", e->users);
 	json_key(w, "deliveries");
 	json_array(w);
@@ -197,11 +197,13 @@ void put_pending(struct json_writer *w, const struct pending_entry *e)
 	put_time(w, "not_after", r->validity.not_after_ms);
 	put_bool(w, "best_effort", r->best_effort);
 	put_text(w, "home_acmc_id", r->home_acmc_id);
-	json_key(w, "users");
-	json_array(w);
-	for (size_t i = 0; i < r->n_mc_ids; i++)
-		put_pending_user(w, r, r->mc_ids[i]);
-	json_end_array(w);
+	if (r->n_mc_ids) { /* a list does not have them */
+		json_key(w, "users");
+		json_array(w);
+		for (size_t i = 0; i < r->n_mc_ids; i++)
+			put_pending_user(w, r, r->mc_ids[i]);
+		json_end_array(w);
+	}
 	json_end_map(w);
 }
 

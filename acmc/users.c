@@ -71,8 +71,24 @@ struct output {
 	const struct options *o;
 	struct json_writer *json;
 	size_t n;
+	struct str *missing; /* of those named: who are not there */
+	size_t n_missing;
+	size_t next_named;   /* whom nothing is known of yet */
 	bool good;
 };
+
+/* Both lists are sorted: who is named and was passed over is not there. user NULL: nobody comes any more. */
+static void find_missing(struct output *out, const struct str *user)
+{
+	const struct options *o = out->o;
+	for (; out->next_named < o->n_mc_ids; out->next_named++) {
+		int order = user ? str_cmp(o->mc_ids[out->next_named], *user) : -1;
+		if (order > 0)
+			return;
+		if (order < 0)
+			out->missing[out->n_missing++] = o->mc_ids[out->next_named];
+	}
+}
 
 static void begin_output(struct output *out)
 {
@@ -93,6 +109,8 @@ static void begin_output(struct output *out)
 
 static void put_page(struct output *out, const struct user_entry *users, size_t n)
 {
+	for (size_t i = 0; i < n; i++)
+		find_missing(out, &users[i].mc_id);
 	for (size_t i = 0; i < n && out->o->csv; i++)
 		users_csv_row(stdout, &users[i]);
 	for (size_t i = 0; i < n && out->json; i++)
@@ -103,17 +121,47 @@ static void put_page(struct output *out, const struct user_entry *users, size_t 
 	out->good &= fflush(stdout) == 0 && !ferror(stdout);
 }
 
-static void end_output(struct output *out, const struct query *q)
+static void put_missing(struct output *out, int code, const char *failure)
 {
+	char text[80];
+	if (!failure && out->n_missing) {
+		snprintf(text, sizeof text, "%zu of the %zu users named %s not there", out->n_missing, out->o->n_mc_ids,
+			 out->n_missing == 1 ? "is" : "are");
+		failure = text;
+	}
+	json_key(out->json, "missing");
+	json_array(out->json);
+	for (size_t i = 0; i < out->n_missing; i++)
+		json_text(out->json, out->missing[i]);
+	json_end_array(out->json);
+	put_end(out->json, code, failure);
+}
+
+static void tell_missing(const struct output *out)
+{
+	char shown[540];
+	for (size_t i = 0; i < out->n_missing; i++)
+		fprintf(stderr, "acmc: %s: %s %.*s\n", text_escape(out->missing[i], shown, sizeof shown),
+			out->o->believed ? "is not believed to be at" : "is not there at", STR_ARG(out->o->at));
+}
+
+/* Returns the exit code, if nothing failed. */
+static int end_output(struct output *out, const struct query *q)
+{
+	if (!query_failure(q) && out->good)
+		find_missing(out, NULL);
+	int code = out->n_missing ? EXIT_SOME_FALSE : EXIT_ALL_TRUE;
 	if (out->json) {
 		json_end_array(out->json);
-		put_end(out->json, query_exit_code(q), query_failure(q));
+		put_missing(out, query_failure(q) ? query_exit_code(q) : code, query_failure(q));
 		json_end_map(out->json);
 		out->good &= json_writer_free(out->json);
 	} else if (!out->o->csv && out->n == 0 && !query_failure(q)) {
 		puts("no users");
 	}
 	out->good &= fflush(stdout) == 0 && !ferror(stdout);
+	tell_missing(out);
+	return code;
 }
 
 /* Sorted, without repetition, after what came before. */
@@ -161,6 +209,11 @@ static int list(const struct options *o)
 	if (!query_begin(&q, &o->common))
 		return query_end(&q, true, EXIT_ALL_TRUE);
 	size_t room = home_limits(q.home)->max_mc_ids;
+	out.missing = arena_array(q.arena, o->n_mc_ids, sizeof *out.missing);
+	if (!out.missing) {
+		q.result = home_fail(q.home, HOME_FAILED, "out of memory");
+		return query_end(&q, true, EXIT_ALL_TRUE);
+	}
 	begin_output(&out);
 	if (o->n_mc_ids == 0)
 		take_pages(&q, &out, base);
@@ -169,8 +222,7 @@ static int list(const struct options *o)
 		base.n_mc_ids = o->n_mc_ids - i < room ? o->n_mc_ids - i : room;
 		take_pages(&q, &out, base);
 	}
-	end_output(&out, &q);
-	int code = o->n_mc_ids > out.n ? EXIT_SOME_FALSE : EXIT_ALL_TRUE;
+	int code = end_output(&out, &q);
 	return query_end(&q, out.good, code);
 }
 

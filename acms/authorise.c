@@ -82,6 +82,14 @@ static struct verdict check_identities(struct arena *a, const struct setup *setu
 	return (struct verdict){ denied ? cause : CAUSE_NO_CAUSE, found, n, NULL };
 }
 
+/* What people are told besides OPERATION_NOT_PERMITTED: which operation it was, and who does not want it. */
+static const char *const not_among_its_own[OPERATIONS] = { "setup is not among the operations of this ACMC",
+							   "update is not among the operations of this ACMC",
+							   "remove is not among the operations of this ACMC" };
+static const char *const denied_by_policy[OPERATIONS] = { "setup: the partner's policy for this home system is deny",
+							  "update: the partner's policy for this home system is deny",
+							  "remove: the partner's policy for this home system is deny" };
+
 struct verdict authorise_acmc(struct arena *a, const struct acmc_rule *acmc,
 			      const struct setup *setup)
 {
@@ -90,7 +98,8 @@ struct verdict authorise_acmc(struct arena *a, const struct acmc_rule *acmc,
 	if (setup->home_acmc_id.ptr && !listed(acmc->home_acmc_ids, setup->home_acmc_id))
 		return (struct verdict){ .cause = CAUSE_HOME_ACMC_ID_NOT_BOUND };
 	if (!acmc->may[setup->operation])
-		return (struct verdict){ .cause = CAUSE_OPERATION_NOT_PERMITTED };
+		return (struct verdict){ .cause = CAUSE_OPERATION_NOT_PERMITTED,
+					 .detail = not_among_its_own[setup->operation] };
 	return check_identities(a, setup, acmc->mc_ids, acmc->mc_service_id_domains,
 				CAUSE_IDENTITY_NOT_PERMITTED);
 }
@@ -139,7 +148,8 @@ struct verdict authorise_home_system(struct arena *a, const struct partner_rule 
 	if (!home->may_provision)
 		return (struct verdict){ .cause = CAUSE_HOME_SYSTEM_NOT_AUTHORISED };
 	if (home->approval[setup->operation] == APPROVAL_DENY)
-		return (struct verdict){ .cause = CAUSE_OPERATION_NOT_PERMITTED };
+		return (struct verdict){ .cause = CAUSE_OPERATION_NOT_PERMITTED,
+					 .detail = denied_by_policy[setup->operation] };
 	return check_identities(a, setup, home->mc_ids, home->mc_service_id_domains,
 				CAUSE_OUTSIDE_NAMESPACE);
 }

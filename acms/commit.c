@@ -119,7 +119,10 @@ bool work_judge(struct work *w)
 	if (what->denied.cause != CAUSE_NO_CAUSE)
 		return true;
 	if (what->approval == APPROVAL_DENY) {
-		w->out->verdict.cause = CAUSE_OPERATION_NOT_PERMITTED;
+		w->out->verdict = (struct verdict){
+			.cause = CAUSE_OPERATION_NOT_PERMITTED,
+			.detail = arena_printf(w->arena, "%s: the partner's policy for this home system is deny",
+					       operation_name((int)what->setup.operation)) };
 		return true;
 	}
 	if (what->approval == APPROVAL_MANUAL && what->setup.expires_ms == 0) {

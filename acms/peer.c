@@ -226,8 +226,10 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 		exchange_send(p->conn, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
 		break;
 	case SESSION_DO_DRAIN:
-		log_info("%s: closes: %s %s", p->name, cause_name(m->close.cause),
-			 LOG_STR(m->close.detail));
+		/* Each acmc says goodbye so; a partner that leaves is news. */
+		log_write(p->principal.kind == PRINCIPAL_ACMC && m->close.cause == CAUSE_GOING_AWAY ? LOG_LEVEL_DEBUG :
+													 LOG_LEVEL_INFO,
+			  "%s: closes: %s %s", p->name, cause_name(m->close.cause), LOG_STR(m->close.detail));
 		loop_timer_cancel(p->idle);
 		peer_close_if_drained(p);
 		break;

@@ -61,14 +61,17 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 	return home_response(a, &r->setup, out->mc_system_id, &answer, &out->response);
 }
 
+/* Who asks for one target asks how the request stands with that one. */
 static bool passes(const struct requests_query *q, const struct request_entry *e)
 {
-	bool unfinished = false, refused = false, target = !q->mc_system_id.ptr;
+	bool unfinished = false, refused = false, target = false;
 	for (size_t i = 0; i < e->n_deliveries; i++) {
 		const struct delivery_entry *d = &e->deliveries[i];
+		if (q->mc_system_id.ptr && !str_eq(q->mc_system_id, d->mc_system_id))
+			continue;
+		target = true;
 		unfinished |= !d->has_response;
 		refused |= d->has_response && !d->response.result;
-		target |= q->mc_system_id.ptr && str_eq(q->mc_system_id, d->mc_system_id);
 	}
 	return target && (!q->unfinished_only || unfinished) && (!q->refused_only || refused) &&
 	       e->accepted_ms >= q->since_ms && (q->until_ms == 0 || e->accepted_ms < q->until_ms);

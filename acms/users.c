@@ -12,7 +12,7 @@
 
 enum { PAGE_USERS = 1000 };
 
-/* Where users go that were found: a table or JSON. */
+/* Where users go that were found: a table, JSON, or (both NULL) a line for each of their properties. */
 struct sink {
 	struct table *table;
 	struct json_writer *json;
@@ -63,6 +63,40 @@ static bool add_row(struct sink *to, struct str home, struct str mc_id, const st
 	bool good = table_row(to->table, cells);
 	arena_free(a);
 	return good;
+}
+
+static void line(const char *title, struct str value)
+{
+	char label[24], shown[4096];
+	snprintf(label, sizeof label, "%s:", title);
+	if (value.len)
+		printf("%-13s%s\n", label, text_escape(value, shown, sizeof shown));
+}
+
+/* One is read from top to bottom: as a row she is wider than most terminals. */
+static bool show_lines(struct sink *to, struct str home, struct str mc_id, const struct user_record *r)
+{
+	char text[WHEN_TEXT_SIZE], id[REQUEST_ID_TEXT_SIZE];
+	if (to->n > 1)
+		putchar('\n');
+	line("home", home);
+	line("MC ID", mc_id);
+	for (size_t i = 0; i < r->n_service_ids; i++) {
+		const char *service = mc_service_name((int)r->service_ids[i].service);
+		line(service ? service : "?", r->service_ids[i].mc_service_id);
+	}
+	line("vouched", validity_covers(r->validity, to->now_ms) ? STR("yes") : STR("no"));
+	if (r->validity.not_before_ms)
+		line("not before", str_of(when_format_seconds(r->validity.not_before_ms, text)));
+	if (r->validity.not_after_ms)
+		line("not after", str_of(when_format_seconds(r->validity.not_after_ms, text)));
+	snprintf(text, sizeof text, "%llu", (unsigned long long)r->revision);
+	line("revision", str_of(text));
+	line("created", str_of(when_format_seconds(r->created_ms, text)));
+	line("changed", str_of(when_format_seconds(r->changed_ms, text)));
+	request_id_format(r->by, id);
+	line("by request", str_of(id));
+	return !ferror(stdout);
 }
 
 static void put_text(struct json_writer *w, const char *key, struct str s)
@@ -119,24 +153,28 @@ static bool take(void *context, struct str home, struct str mc_id, const struct 
 	to->n++;
 	if (to->json)
 		put_user(to->json, home, mc_id, r, to->now_ms);
+	else if (!to->table)
+		to->bad = !show_lines(to, home, mc_id, r);
 	else
 		to->bad = !add_row(to, home, mc_id, r);
 	return !to->bad;
 }
 
-static bool sink_open(struct sink *to, bool json)
+enum form { FORM_TABLE, FORM_JSON, FORM_LINES };
+
+static bool sink_open(struct sink *to, enum form form)
 {
 	*to = (struct sink){ .now_ms = clock_wall_ms() };
-	if (json)
+	if (form == FORM_JSON)
 		to->json = json_writer_new(stdout);
-	else
+	else if (form == FORM_TABLE)
 		to->table = table_new(titles);
 	if (to->json) {
 		json_map(to->json);
 		json_key(to->json, "users");
 		json_array(to->json);
 	}
-	return to->json || to->table;
+	return to->json || to->table || form == FORM_LINES;
 }
 
 static bool sink_close(struct sink *to)
@@ -148,10 +186,10 @@ static bool sink_close(struct sink *to)
 		good &= json_writer_free(to->json);
 	} else if (to->table) {
 		table_skip_empty(to->table);
-		good &= (to->n == 0 || table_print(to->table, stdout, false)) && fflush(stdout) == 0;
+		good &= to->n == 0 || table_print(to->table, stdout, false);
 		table_free(to->table);
 	}
-	return good;
+	return fflush(stdout) == 0 && !ferror(stdout) && good;
 }
 
 /* --- list, export --- */
@@ -244,7 +282,7 @@ static int list(const struct inspect *i, bool json)
 	struct store *s = inspect_open(i, STORE_READ);
 	if (!s)
 		return EXIT_BAD;
-	enum status status = sink_open(&to, json) ? each_page(s, i->home, &to, &e) :
+	enum status status = sink_open(&to, json ? FORM_JSON : FORM_TABLE) ? each_page(s, i->home, &to, &e) :
 						    error_set(&e, ERR_MEMORY, "out of memory");
 	if (!sink_close(&to) && status == OK)
 		status = error_set(&e, ERR_SYSTEM, "standard output cannot be written");
@@ -331,7 +369,7 @@ int users_show(const struct inspect *i)
 		search.mc_id = str_of(i->arguments[1]);
 	struct store *s = inspect_open(i, STORE_READ);
 	enum status status = s && search.arena ? store_begin_read(s, &search.txn, &e) : ERR_STORE;
-	bool opened = status == OK && sink_open(&to, i->json);
+	bool opened = status == OK && sink_open(&to, i->json ? FORM_JSON : FORM_LINES);
 	if (opened) {
 		find(&search, i);
 		status = inspect_end(search.txn, &e);

@@ -126,7 +126,7 @@ static bool take_key(struct reader *r, struct str key, unsigned line)
 		[IN_ID] = { "service", "mc_service_id" },
 	};
 	static const char *const skipped[PLACES][7] = {
-		[IN_TOP_MAP] = { "mc_system_id", "believed", "exit_code", "failure" },
+		[IN_TOP_MAP] = { "mc_system_id", "believed", "missing", "exit_code", "failure" },
 		[IN_USER] = { "vouched", "changed", "by", "created", "request_id" },
 	};
 	char shown[80];

@@ -272,7 +272,7 @@ static void shows_the_revision_that_there_is(void **state)
 	assert_true(answers_take(&f.answers, &r, &part, &complete));
 	assert_true(show_table(out, &f.answers, NULL, false));
 	fclose(out);
-	assert_non_null(strstr(text, "look at it again: revision 17\n"));
+	assert_non_null(strstr(text, "the present revision is 17\n"));
 	free(text);
 	end(&f);
 }
