@@ -83,12 +83,11 @@ static void on_idle(void *context)
 static void adopt(struct peer *p, const struct principal *who)
 {
 	const struct config *c = p->server->live->config;
-	char certificate[300];
 	p->principal = who ? *who : (struct principal){ PRINCIPAL_SELF, NULL, NULL };
 	p->limits = c->limits;
 	if (p->principal.kind == PRINCIPAL_SYSTEM)
 		p->limits.max_requests_in_flight = p->principal.partner->max_requests_in_flight;
-	tls_peer_describe(conn_ssl(p->conn), certificate, sizeof certificate);
+	tls_peer_describe(conn_ssl(p->conn), p->certificate, sizeof p->certificate);
 	const char *kind = "self";
 	struct str name = c->mc_system_id;
 	if (p->principal.kind == PRINCIPAL_ACMC) {
@@ -99,7 +98,7 @@ static void adopt(struct peer *p, const struct principal *who)
 		name = p->principal.partner->mc_system_id;
 	}
 	snprintf(p->name, sizeof p->name, "%s %s (%s)", kind, LOG_STR(name), conn_address(p->conn));
-	log_debug("%s: certificate %s", p->name, certificate);
+	log_debug("%s: certificate %s", p->name, p->certificate);
 }
 
 static bool same_principal(const struct principal *a, const struct principal *b)
@@ -177,9 +176,7 @@ struct watch_list *peer_watches(struct peer *p)
 
 struct str peer_certificate(const struct peer *p, struct arena *a)
 {
-	char text[300];
-	tls_peer_describe(conn_ssl(p->conn), text, sizeof text);
-	return arena_str(a, str_of(text));
+	return arena_str(a, str_of(p->certificate));
 }
 
 /* --- messages --- */

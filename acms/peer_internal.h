@@ -12,6 +12,7 @@ struct peer {
 	struct conn *conn;
 	struct principal principal;    /* rules of the live configuration */
 	char name[512];                /* who, for logs: escaped */
+	char certificate[300];         /* its name and fingerprint, for the audit log */
 	enum session_state session;
 	struct limits limits;          /* that we announced */
 	uint32_t max_frame_bytes;      /* that the peer announced; 0 until the handshake is done */

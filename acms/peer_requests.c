@@ -12,8 +12,9 @@ static const size_t held_per_byte = 4;
 static void resume_peers(struct server *s)
 {
 	struct peer *p;
-	if (s->held_bytes > max_held_bytes / 2)
+	if (s->paused_peers == 0 || s->held_bytes > max_held_bytes / 2)
 		return;
+	s->paused_peers = 0;
 	TAILQ_FOREACH(p, &s->peers, in_server) {
 		if (p->paused)
 			conn_resume(p->conn);
@@ -150,6 +151,7 @@ static void count_taken(struct peer *p, size_t held_bytes)
 	loop_timer_cancel(p->idle);
 	if (s->held_bytes > max_held_bytes && !p->paused) {
 		p->paused = true;
+		s->paused_peers++;
 		conn_pause(p->conn);
 	}
 }

@@ -50,6 +50,7 @@ struct server {
 	uint64_t ticks;
 	size_t requests;             /* and queries that are not finished */
 	size_t held_bytes;           /* by them, about */
+	size_t paused_peers;         /* at least: since some were paused for it */
 	struct {                     /* of connections that never got in, in the present period */
 		uint64_t period;
 		unsigned logged, more;
@@ -111,7 +112,7 @@ uint32_t peer_max_frame(const struct peer *p);
 bool peer_takes(const struct peer *p, const struct message *m);
 /* The ACMC at its end, NULL if it is none (any more). */
 const struct acmc_rule *peer_acmc(const struct peer *p);
-/* Subject name and fingerprint of its certificate, for the audit log; in the arena. ptr == NULL: it is spent. */
+/* Name and fingerprint of its certificate, for the audit log; in the arena. ptr == NULL: it is spent. */
 struct str peer_certificate(const struct peer *p, struct arena *a);
 struct watch_list *peer_watches(struct peer *p);
 

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 #include "acms/partner.h"
 #include "common/clock.h"
 #include "common/failpoint.h"
@@ -8,7 +9,7 @@
  * Pending requests are looked through only when one is due: their lists take long to read.
  */
 
-enum { SWEEP_EVERY_MS = 1000 };
+enum { SWEEP_EVERY_MS = 1000, FORGET_EVERY_MS = 60000 };
 
 struct sweeper {
 	struct job job;
@@ -16,7 +17,9 @@ struct sweeper {
 	struct loop_timer *timer;
 	struct commit_sweep what;
 	struct commit_swept swept;
-	struct request_id asked, asked_swept; /* where forgetting our ACMCs' requests goes on */
+	struct request_id asked, asked_swept; /* where forgetting our ACMCs' requests goes on; zeros: at the start */
+	bool forgets;             /* now */
+	uint64_t forget_due_ms;   /* when to start again */
 	uint64_t pending_due_ms;  /* when to look through them */
 	uint64_t earliest_ms;     /* of those seen since the start of this look */
 };
@@ -37,11 +40,19 @@ static void run(struct job *job, struct store_txn *t, struct arena *work, uint64
 	commit_sweep(t, work, &w->what, now_ms, &w->swept);
 	fail_point("sweep-written");
 	w->asked_swept = w->asked;
-	w->swept.again |= home_prune(t, work, w->what.keep_ms, now_ms, &w->asked_swept);
+	if (w->forgets)
+		w->swept.again |= home_prune(t, work, w->what.keep_ms, now_ms, &w->asked_swept);
+}
+
+static bool at_start(const struct request_id *place)
+{
+	static const struct request_id start;
+	return memcmp(place, &start, sizeof start) == 0;
 }
 
 static void submit(struct sweeper *w)
 {
+	w->forgets = !at_start(&w->asked) || w->forget_due_ms <= clock_wall_ms();
 	w->what.keep_ms = w->server->live->config->keep_answers_s * 1000ull;
 	w->what.look_at_pending = w->what.pending.started || w->pending_due_ms <= clock_wall_ms();
 	if (w->what.look_at_pending && !w->what.pending.started) {
@@ -57,6 +68,10 @@ static void note_places(struct sweeper *w)
 {
 	w->what.requests = w->swept.requests;
 	w->asked = w->asked_swept;
+	if (w->forgets && at_start(&w->asked)) { /* reading through all of them takes its time: not all the time */
+		uint64_t rest = w->what.keep_ms / 10;
+		w->forget_due_ms = clock_wall_ms() + (rest < FORGET_EVERY_MS ? rest : FORGET_EVERY_MS);
+	}
 	if (!w->what.look_at_pending)
 		return;
 	w->what.pending = w->swept.pending;
