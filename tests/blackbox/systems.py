@@ -17,6 +17,7 @@ from acx_peer import Client
 
 BUILD = Path(os.environ.get("BUILD", "build")).resolve()
 WRAPPER = shlex.split(os.environ.get("ACX_VALGRIND", ""))  # put before acms serve and acmc
+SANITIZED = any(mark in (BUILD / "acms").read_bytes() for mark in (b"__asan_init", b"__tsan_init"))
 SANITIZER_REPORTS = ("AddressSanitizer", "runtime error:", "LeakSanitizer", "ThreadSanitizer")
 
 

@@ -9,7 +9,7 @@ import pytest
 import receipts
 from acx_peer import new_id, now_ms, pb, receipt_for, request
 from idm_store_reader import APPROVE, EXPIRE, HOLD, REJECT, IdmStore
-from systems import wait_for
+from systems import SANITIZED, wait_for
 from test_durable import answered, kill, one
 from test_partner import as_home
 
@@ -472,6 +472,7 @@ LIBFAKETIME = next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None
 
 
 @pytest.mark.skipif(not LIBFAKETIME, reason="libfaketime is not installed")
+@pytest.mark.skipif(SANITIZED, reason="libfaketime and the sanitizers' runtimes do not go together")
 @pytest.mark.parametrize("offset, deadline, cause", [
     ("+2h", "1 h", pb.REQUEST_EXPIRED), ("+8d", "7 days", pb.REQUEST_EXPIRED), ("-3d", "30 days", pb.REQUEST_EXPIRED),
     ("+2h", "7 days", pb.NO_CAUSE), ("-2h", "1 h", pb.NO_CAUSE)])
