@@ -93,17 +93,15 @@ static void tell_known(struct request *r, const struct asking *g, const struct h
 static struct asked *asked_of(struct server *s, struct asking *g)
 {
 	struct asked *a = outbox_find(s, &g->what.setup.request_id);
-	if (g->out.repeated && !g->out.again)
+	if (a || g->out.repeated)
 		return a;
-	g->what.setup.expires_ms = g->out.deadline_ms;
 	for (size_t i = 0; i < g->what.n_routes; i++) {
-		struct str target = g->out.targets[i].target;
-		if (g->out.targets[i].answered || (a && outbox_delivery(a, target)))
+		if (g->out.targets[i].answered)
 			continue;
 		if (!a)
 			a = outbox_add(s, &g->what.setup.request_id, g->out.deadline_ms, true,
 				       g->arena, &g->what.setup);
-		if (!a || !outbox_add_target(a, target, g->out.again)) {
+		if (!a || !outbox_add_target(a, g->out.targets[i].target)) {
 			log_error("out of memory: a request is delivered after the next start");
 			break;
 		}
@@ -133,7 +131,7 @@ static void accepted(struct job *job, enum status status)
 	}
 	struct arena *arena = g->arena;
 	struct asked *a = asked_of(s, g);
-	bool fresh = a && a->arena == arena, again = a && g->out.again, counts = p && peer_version(p) < 2;
+	bool fresh = a && a->arena == arena, counts = p && peer_version(p) < 2;
 	tell_accepted(p, g);
 	if (a && p)
 		counts = outbox_watch(a, p, counts ? r : NULL) && counts;
@@ -145,10 +143,10 @@ static void accepted(struct job *job, enum status status)
 			request_answered(r);
 	}
 	fail_point("home-accept-told");
-	if (!fresh)
-		arena_free(arena);
-	if (fresh || again)
+	if (fresh)
 		outbox_send(a); /* may free the arena, and g with it */
+	else
+		arena_free(arena);
 }
 
 /* --- taking --- */
@@ -226,7 +224,7 @@ static void deliver_unkept(struct request *r, const struct route *routes, size_t
 	r->unanswered = n + 1;
 	for (size_t i = 0; i < n; i++) {
 		struct verdict v = { .cause = routes[i].cause };
-		if (v.cause == CAUSE_NO_CAUSE && (!a || !outbox_add_target(a, routes[i].target, false)))
+		if (v.cause == CAUSE_NO_CAUSE && (!a || !outbox_add_target(a, routes[i].target)))
 			v = (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" };
 		any |= v.cause == CAUSE_NO_CAUSE;
 		if (v.cause != CAUSE_NO_CAUSE)

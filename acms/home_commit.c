@@ -92,37 +92,6 @@ static void look_again(struct store_txn *t, struct arena *work, const struct hom
 	}
 }
 
-/* Whoever repeats the request wants to find out, or wants it done after all: PROTOCOL.md 5.5, 7. */
-static bool is_worth_repeating(const struct home_answered *known)
-{
-	enum cause_kind kind = cause_kind(known->answer.cause);
-	return known->answered && known->answer.origin == ORIGIN_HOME_ACMS &&
-	       (kind == CAUSE_KIND_UNKNOWN || kind == CAUSE_KIND_TRANSIENT);
-}
-
-/* Takes our own answers back, with a new deadline if the one before has passed. */
-static void ask_again(struct store_txn *t, struct arena *work, const struct home_request *r,
-		      struct asked_record *before, uint64_t now_ms, struct home_accepted *out)
-{
-	if (before->setup.expires_ms <= now_ms)
-		before->setup.expires_ms = r->setup.expires_ms;
-	struct outbox_record waits = { now_ms, before->setup.expires_ms };
-	for (size_t i = 0; i < r->n_routes; i++) {
-		struct home_answered *known = &out->targets[i];
-		if (!is_worth_repeating(known))
-			continue;
-		store_delete_answer(t, r->setup.request_id, known->target);
-		store_put_outbox(t, work, known->target, r->setup.request_id, &waits);
-		known->answered = false;
-		out->again = true;
-	}
-	if (!out->again)
-		return;
-	out->deadline_ms = waits.deadline_ms;
-	store_put_asked(t, work, r->setup.request_id, before);
-	audit_request(t, work, r, &(struct verdict){ .cause = CAUSE_NO_CAUSE }, now_ms);
-}
-
 void home_accept(struct store_txn *t, struct arena *work, const struct home_request *r,
 		 uint64_t now_ms, struct home_accepted *out)
 {
@@ -144,8 +113,6 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 		out->deadline_ms = before.setup.expires_ms;
 		if (out->repeated)
 			look_again(t, work, r, out);
-		if (out->repeated && !r->late)
-			ask_again(t, work, r, &before, now_ms, out);
 		return;
 	}
 	if (r->late) {

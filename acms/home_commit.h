@@ -33,7 +33,6 @@ struct home_accepted {
 	bool reused;               /* the ID is another request's */
 	bool late;                 /* refused, as said; that is in the audit log */
 	bool repeated;             /* came before: what follows is what is known of it */
-	bool again;                /* and it is to be delivered anew to some that had no answer of their partner */
 	uint64_t deadline_ms;
 	struct home_answered *targets; /* one for each route, in their order */
 };

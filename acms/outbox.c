@@ -36,17 +36,7 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 	return a;
 }
 
-struct delivery *outbox_delivery(struct asked *a, struct str target)
-{
-	struct delivery *d;
-	TAILQ_FOREACH(d, &a->deliveries, in_asked) {
-		if (str_eq(d->target, target))
-			break;
-	}
-	return d;
-}
-
-bool outbox_add_target(struct asked *a, struct str target, bool perhaps_sent)
+bool outbox_add_target(struct asked *a, struct str target)
 {
 	struct delivery *d = calloc(1, sizeof *d + target.len + 1);
 	if (!d)
@@ -55,9 +45,7 @@ bool outbox_add_target(struct asked *a, struct str target, bool perhaps_sent)
 	memcpy(copy, target.ptr, target.len);
 	d->target = (struct str){ copy, target.len };
 	d->asked = a;
-	d->outlook = perhaps_sent ? (struct delivery_outlook){ CAUSE_PARTNER_CONNECTION_LOST,
-							       CAUSE_PARTNER_CONNECTION_LOST } :
-				    DELIVERY_OUTLOOK_START;
+	d->outlook = DELIVERY_OUTLOOK_START;
 	TAILQ_INSERT_TAIL(&a->deliveries, d, in_asked);
 	return true;
 }
@@ -175,7 +163,14 @@ struct answer_job {
 static struct delivery *delivery_find(struct server *s, const struct request_id *id, struct str target)
 {
 	struct asked *a = outbox_find(s, id);
-	return a ? outbox_delivery(a, target) : NULL;
+	struct delivery *d = NULL;
+	if (a) {
+		TAILQ_FOREACH(d, &a->deliveries, in_asked) {
+			if (str_eq(d->target, target))
+				break;
+		}
+	}
+	return d;
 }
 
 static void log_answer(const struct request_id *id, const struct setup_response *r)
@@ -571,9 +566,21 @@ static bool load_one(void *context, struct str target, struct request_id id,
 	struct asked *a = outbox_find(l->server, &id);
 	if (!a)
 		a = outbox_add(l->server, &id, r->deadline_ms, true, NULL, NULL);
-	l->failed = !a || !outbox_add_target(a, target, true);
+	l->failed = !a || !outbox_add_target(a, target);
 	l->n++;
 	return !l->failed;
+}
+
+/* That it was sent before is possible, so until the partner says something its outcome is not known. */
+static void assume_sent(struct server *s)
+{
+	struct asked *a, *next;
+	HASH_ITER(hh, s->asked, a, next) {
+		struct delivery *d;
+		TAILQ_FOREACH(d, &a->deliveries, in_asked)
+			d->outlook = (struct delivery_outlook){ CAUSE_PARTNER_CONNECTION_LOST,
+								CAUSE_PARTNER_CONNECTION_LOST };
+	}
 }
 
 enum status outbox_load(struct server *s, struct error *e)
@@ -587,6 +594,7 @@ enum status outbox_load(struct server *s, struct error *e)
 	status = store_commit(t, e);
 	if (status == OK && l.failed)
 		status = error_set(e, ERR_MEMORY, "out of memory");
+	assume_sent(s);
 	if (status == OK && l.n > 0)
 		log_info("%zu deliveries are unfinished; they go on", l.n);
 	return status;

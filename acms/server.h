@@ -174,13 +174,8 @@ struct asked *outbox_find(struct server *s, const struct request_id *id);
 /* NULL: out of memory. The arena, with what setup points to, is taken; it may be NULL. */
 struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t deadline_ms, bool kept,
 			 struct arena *arena, const struct setup *setup);
-/*
- * perhaps_sent: it may have been sent before, so until the partner says something its outcome is not known. False: out
- * of memory (what is on disk is delivered after a restart).
- */
-bool outbox_add_target(struct asked *a, struct str target, bool perhaps_sent);
-/* NULL: that target has answered, or is none of it. */
-struct delivery *outbox_delivery(struct asked *a, struct str target);
+/* False: out of memory (what is on disk is delivered after a restart). */
+bool outbox_add_target(struct asked *a, struct str target);
 /* Hands all of it to the links, then lets go of what can be loaded again. */
 void outbox_send(struct asked *a);
 void outbox_forget(struct asked *a);
