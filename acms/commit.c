@@ -244,8 +244,7 @@ void work_answer_recorded(struct work *w, const struct request_record *r)
 		.verdict = { .cause = r->cause,
 			     .identities = (struct identity_cause *)r->identities,
 			     .n_identities = r->n_identities,
-			     .detail = r->detail.ptr ? r->detail.ptr :
-						       "answered before; this is a repetition" },
+			     .detail = r->detail.ptr },
 		.repeated = true,
 		.answered_ms = r->answered_ms,
 		.revisions = (struct user_revision *)r->revisions,
