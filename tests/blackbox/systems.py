@@ -32,9 +32,10 @@ def wait_for(condition, what: str, seconds: float = 20):
     raise AssertionError(f"not in {seconds} s: {what}")
 
 
-# Below those that the kernel gives to outgoing connections; each of pytest's workers has its own.
-WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-PORTS = itertools.cycle(range(10000 + 2000 * WORKER, 12000 + 2000 * WORKER))
+# Below those that the kernel gives to outgoing connections. Each process begins elsewhere, since a port that is free now
+# may be one that another test's server is about to take again.
+FIRST, PORTS_N = 10000, 22000
+PORTS = itertools.cycle(FIRST + (os.getpid() * 211 + i) % PORTS_N for i in range(PORTS_N))
 
 
 def free_port() -> int:
