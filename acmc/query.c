@@ -20,30 +20,6 @@ bool query_begin(struct query *q, const struct common_options *options)
 	return q->begun;
 }
 
-static uint64_t *token_in(struct message *m)
-{
-	switch (m->kind) {
-	case MESSAGE_REQUESTS_QUERY: return &m->requests_query.token;
-	case MESSAGE_USERS_QUERY: return &m->users_query.token;
-	case MESSAGE_DIGEST_QUERY: return &m->digest_query.token;
-	case MESSAGE_PENDING_QUERY: return &m->pending_query.token;
-	case MESSAGE_DECISION: return &m->decision.token;
-	case MESSAGE_HELLO:
-	case MESSAGE_SETUP_REQUEST:
-	case MESSAGE_SETUP_RESPONSE:
-	case MESSAGE_PING:
-	case MESSAGE_PONG:
-	case MESSAGE_CLOSE:
-	case MESSAGE_PROCESS_INDICATION:
-	case MESSAGE_REQUESTS_PAGE:
-	case MESSAGE_USERS_PAGE:
-	case MESSAGE_DIGEST_PAGE:
-	case MESSAGE_PENDING_PAGE:
-	case MESSAGE_DECISION_RESULT: break;
-	}
-	return NULL;
-}
-
 static const struct page *page_of(const struct message *m)
 {
 	if (m->kind == MESSAGE_REQUESTS_PAGE)
@@ -70,7 +46,7 @@ const struct message *query_ask(struct query *q, struct message *m, enum message
 {
 	const struct message *answer = NULL;
 	q->cause = CAUSE_NO_CAUSE;
-	*token_in(m) = home_token(q->home);
+	*message_token(m) = home_token(q->home);
 	q->result = home_ask(q->home, m, kind, &answer);
 	if (q->result != HOME_OK)
 		return NULL;

@@ -10,44 +10,44 @@ static const char out_of_memory[] = "more than there is memory for";
 
 /* --- lists --- */
 
+/* The items with room for one more behind n. NULL: out of memory, and they are as they were. */
+static void *with_room(void *items, size_t *room, size_t n, size_t size)
+{
+	size_t more = *room ? 2 * *room : 64;
+	if (n < *room)
+		return items;
+	void *larger = reallocarray(items, more, size);
+	if (larger)
+		*room = more;
+	return larger;
+}
+
 static bool push_range(struct range_list *l, struct work_range range)
 {
-	if (l->n == l->room) {
-		size_t room = l->room ? 2 * l->room : 64;
-		void *larger = reallocarray(l->items, room, sizeof *l->items);
-		if (!larger)
-			return false;
-		l->items = larger;
-		l->room = room;
-	}
+	void *items = with_room(l->items, &l->room, l->n, sizeof *l->items);
+	if (!items)
+		return false;
+	l->items = items;
 	l->items[l->n++] = range;
 	return true;
 }
 
 static bool push_user(struct user_list *l, struct user_entry user)
 {
-	if (l->n == l->room) {
-		size_t room = l->room ? 2 * l->room : 64;
-		void *larger = reallocarray(l->items, room, sizeof *l->items);
-		if (!larger)
-			return false;
-		l->items = larger;
-		l->room = room;
-	}
+	void *items = with_room(l->items, &l->room, l->n, sizeof *l->items);
+	if (!items)
+		return false;
+	l->items = items;
 	l->items[l->n++] = user;
 	return true;
 }
 
 static bool push_difference(struct reconcile *r, struct difference d)
 {
-	if (r->n_found == r->room_found) {
-		size_t room = r->room_found ? 2 * r->room_found : 64;
-		void *larger = reallocarray(r->found, room, sizeof *r->found);
-		if (!larger)
-			return false;
-		r->found = larger;
-		r->room_found = room;
-	}
+	void *items = with_room(r->found, &r->room_found, r->n_found, sizeof *r->found);
+	if (!items)
+		return false;
+	r->found = items;
 	r->found[r->n_found++] = d;
 	return true;
 }

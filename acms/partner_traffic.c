@@ -245,14 +245,6 @@ void traffic_fail_queries(struct partner_link *l, enum cause cause)
 	}
 }
 
-static void set_token(struct message *m, uint64_t token)
-{
-	if (m->kind == MESSAGE_USERS_QUERY)
-		m->users_query.token = token;
-	else
-		m->digest_query.token = token;
-}
-
 void partner_link_ask(struct partner_link *l, struct query *q)
 {
 	struct message m = q->message;
@@ -267,7 +259,7 @@ void partner_link_ask(struct partner_link *l, struct query *q)
 	} else {
 		q->link_token = ++l->tokens;
 		q->asked_mono_ms = clock_mono_ms();
-		set_token(&m, q->link_token);
+		*message_token(&m) = q->link_token;
 		TAILQ_INSERT_TAIL(&l->asked, q, in_link);
 		l->n_asked++;
 		exchange_send(l->conn, &m);
@@ -293,7 +285,7 @@ static void on_page(struct partner_link *l, struct message *m)
 		query_refuse(q, CAUSE_PARTNER_PROTOCOL_ERROR, NULL);
 		return;
 	}
-	page->token = users ? q->message.users_query.token : q->message.digest_query.token;
+	page->token = *message_token(&q->message);
 	query_reply(q, m);
 }
 

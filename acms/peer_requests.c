@@ -79,23 +79,19 @@ void query_reply(struct query *q, const struct message *m)
 
 void query_refuse(struct query *q, enum cause cause, const char *detail)
 {
-	struct page page = { .cause = cause, .detail = str_of(detail) };
+	struct page page = { .token = *message_token(&q->message), .cause = cause, .detail = str_of(detail) };
 	struct message m = { .kind = MESSAGE_REQUESTS_PAGE };
 	switch (q->message.kind) {
 	case MESSAGE_USERS_QUERY:
-		page.token = q->message.users_query.token;
 		m = (struct message){ .kind = MESSAGE_USERS_PAGE, .users_page = { .page = page } };
 		break;
 	case MESSAGE_DIGEST_QUERY:
-		page.token = q->message.digest_query.token;
 		m = (struct message){ .kind = MESSAGE_DIGEST_PAGE, .digest_page = { .page = page } };
 		break;
 	case MESSAGE_PENDING_QUERY:
-		page.token = q->message.pending_query.token;
 		m = (struct message){ .kind = MESSAGE_PENDING_PAGE, .pending_page = { .page = page } };
 		break;
 	case MESSAGE_DECISION:
-		page.token = q->message.decision.token;
 		m = (struct message){ .kind = MESSAGE_DECISION_RESULT,
 				      .decision_result = { .page = page } };
 		break;
@@ -112,7 +108,6 @@ void query_refuse(struct query *q, enum cause cause, const char *detail)
 	case MESSAGE_DIGEST_PAGE:
 	case MESSAGE_PENDING_PAGE:
 	case MESSAGE_DECISION_RESULT:
-		page.token = q->message.requests_query.token;
 		m.requests_page.page = page;
 		break;
 	}

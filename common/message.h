@@ -220,6 +220,9 @@ struct message {
 
 enum { PROTOCOL_VERSION_MIN = 1, PROTOCOL_VERSION_MAX = 2 };
 
+/* The token of a query or decision, which its answer repeats; NULL: a message without. */
+uint64_t *message_token(struct message *message);
+
 /* The version of the protocol that a message needs. */
 uint32_t message_version(const struct message *message);
 

@@ -50,3 +50,27 @@ const char *message_kind_name(enum message_kind kind)
 	}
 	return "?";
 }
+
+uint64_t *message_token(struct message *m)
+{
+	switch (m->kind) {
+	case MESSAGE_REQUESTS_QUERY: return &m->requests_query.token;
+	case MESSAGE_USERS_QUERY: return &m->users_query.token;
+	case MESSAGE_DIGEST_QUERY: return &m->digest_query.token;
+	case MESSAGE_PENDING_QUERY: return &m->pending_query.token;
+	case MESSAGE_DECISION: return &m->decision.token;
+	case MESSAGE_HELLO:
+	case MESSAGE_SETUP_REQUEST:
+	case MESSAGE_SETUP_RESPONSE:
+	case MESSAGE_PING:
+	case MESSAGE_PONG:
+	case MESSAGE_CLOSE:
+	case MESSAGE_PROCESS_INDICATION:
+	case MESSAGE_REQUESTS_PAGE:
+	case MESSAGE_USERS_PAGE:
+	case MESSAGE_DIGEST_PAGE:
+	case MESSAGE_PENDING_PAGE:
+	case MESSAGE_DECISION_RESULT: break;
+	}
+	return NULL;
+}

@@ -2,13 +2,11 @@
 // needs: acms/record.c acms/record_request.c acms/record_audit.c common/cbor.c common/setup.c common/identity.c common/text.c common/arena.c
 // needs: common/error.c common/crypto.c common/log.c common/failpoint.c common/clock.c common/cause.c
 #include <stdatomic.h>
-#include <unistd.h>
 #include "acms/committer.h"
-#include "unit.h"
+#include "store_unit.h"
 
 /* The thread that owns the store: jobs that count up a number in it, on a real disk. */
 
-static char directory[64];
 static atomic_int woken;
 
 static uint64_t clock_77(void)
@@ -20,30 +18,6 @@ static void wake(void *context)
 {
 	(void)context;
 	atomic_fetch_add(&woken, 1);
-}
-
-static int make_directory(void **state)
-{
-	(void)state;
-	strcpy(directory, "/tmp/acx-unit-XXXXXX");
-	return mkdtemp(directory) ? 0 : -1;
-}
-
-static int remove_directory(void **state)
-{
-	char command[128];
-	(void)state;
-	snprintf(command, sizeof command, "rm -rf %s", directory);
-	return system(command);
-}
-
-static struct store *open_store(uint64_t map)
-{
-	struct store *s;
-	struct error e;
-	if (store_open(directory, STR("fire.example"), map, STORE_SERVE, &s, &e) != OK)
-		fail_msg("%s", e.text);
-	return s;
 }
 
 struct counting {
@@ -111,7 +85,7 @@ static void many_jobs_few_transactions(void **state)
 	enum { JOBS = 3000 };
 	static struct counting jobs[JOBS];
 	struct committer *c;
-	struct store *s = open_store(1 << 20); /* grows on the way */
+	struct store *s = open_as(STORE_SERVE, 1 << 20); /* grows on the way */
 	uint64_t before = number(s);
 	assert_int_equal(committer_start(s, clock_77, wake, NULL, &c, NULL), OK);
 	atomic_store(&woken, 0);
@@ -141,7 +115,7 @@ static void one_that_fails_takes_no_other_down(void **state)
 {
 	(void)state;
 	struct committer *c;
-	struct store *s = open_store(0);
+	struct store *s = open_as(STORE_SERVE, 0);
 	struct counting jobs[5] = { [2] = { .fails = true } };
 	uint64_t before = number(s);
 	assert_int_equal(committer_start(s, clock_77, wake, NULL, &c, NULL), OK);
@@ -164,7 +138,7 @@ static void one_that_fails_takes_no_other_down(void **state)
 static void one_server_at_a_time(void **state)
 {
 	(void)state;
-	struct store *s = open_store(0), *other;
+	struct store *s = open_as(STORE_SERVE, 0), *other;
 	struct error e;
 	assert_int_equal(store_open(directory, STR("fire.example"), 0, STORE_SERVE, &other, &e), ERR_BUSY);
 	store_close(s);
