@@ -1,11 +1,9 @@
 #include <stdio.h>
 #include <stdlib.h>
-#include "acms/server.h"
+#include "acms/outbox_internal.h"
 #include "common/clock.h"
 #include "common/crypto.h"
-#include "common/failpoint.h"
 #include "common/log.h"
-#include "common/receipt.h"
 #include "common/text.h"
 
 /* --- what is unfinished --- */
@@ -48,6 +46,19 @@ bool outbox_add_target(struct asked *a, struct str target)
 	d->outlook = DELIVERY_OUTLOOK_START;
 	TAILQ_INSERT_TAIL(&a->deliveries, d, in_asked);
 	return true;
+}
+
+struct delivery *outbox_find_delivery(struct server *s, const struct request_id *id, struct str target)
+{
+	struct asked *a = outbox_find(s, id);
+	struct delivery *d = NULL;
+	if (a) {
+		TAILQ_FOREACH(d, &a->deliveries, in_asked) {
+			if (str_eq(d->target, target))
+				break;
+		}
+	}
+	return d;
 }
 
 static void watch_free(struct watch *w)
@@ -129,7 +140,7 @@ static void tell(struct asked *a, struct str target, enum process_state state, u
 }
 
 /* Everybody hears the answer; a request of version 1 is then no longer in flight. */
-static void tell_response(struct asked *a, const struct setup_response *response)
+void outbox_tell_response(struct asked *a, const struct setup_response *response)
 {
 	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
 	struct watch *w, *next;
@@ -145,214 +156,6 @@ static void tell_response(struct asked *a, const struct setup_response *response
 			watch_free(w);
 		request_answered(r);
 	}
-}
-
-/* --- answers --- */
-
-struct answer_job {
-	struct job job;
-	struct server *server;
-	struct arena *arena;         /* that the response lives in */
-	struct setup_response response;
-	struct receipt receipt;
-	char detail[200];
-	struct home_answer what;
-	struct home_recorded out;
-};
-
-static struct delivery *delivery_find(struct server *s, const struct request_id *id, struct str target)
-{
-	struct asked *a = outbox_find(s, id);
-	struct delivery *d = NULL;
-	if (a) {
-		TAILQ_FOREACH(d, &a->deliveries, in_asked) {
-			if (str_eq(d->target, target))
-				break;
-		}
-	}
-	return d;
-}
-
-static void log_answer(const struct request_id *id, const struct setup_response *r)
-{
-	char text[REQUEST_ID_TEXT_SIZE];
-	request_id_format(*id, text);
-	log_info("request %s for %s: %s%s%s", text, LOG_STR(r->mc_system_id),
-		 r->result ? "TRUE" : "FALSE", r->result ? "" : " ",
-		 r->result ? "" : cause_name(r->cause));
-}
-
-static void publish(struct delivery *d, const struct setup *setup, const struct answer_record *answer)
-{
-	struct arena *a = arena_new(0);
-	struct setup_response response;
-	if (a && home_response(a, setup, d->target, answer, &response)) {
-		log_answer(&d->asked->id, &response);
-		tell_response(d->asked, &response);
-	}
-	arena_free(a);
-}
-
-static void run_answer(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
-{
-	struct answer_job *j = (struct answer_job *)job;
-	home_answer(t, work, &j->what, now_ms, &j->out);
-	fail_point("home-answer-written");
-}
-
-/* What is on disk now decides, whatever the delivery, if there still is one, was about. */
-static void settle(struct answer_job *j, struct delivery *d)
-{
-	struct partner_link *link = partner_link_find(j->server, j->what.partner);
-	if (j->out.fault) {
-		if (link)
-			partner_link_nonsense(link, j->out.fault);
-		if (d)
-			outbox_nonsense(d, j->out.fault);
-		return;
-	}
-	if (!j->out.recorded) {
-		log_info("partner %s: a response that nobody waits for (late or repeated) is dropped",
-			 LOG_STR(j->what.partner));
-	} else if (d) {
-		publish(d, &j->out.setup, &j->out.answer);
-		fail_point("home-answer-told");
-	}
-	if (d)
-		outbox_event(d, DELIVERY_EV_STORED, NULL);
-}
-
-static void answered(struct job *job, enum status status)
-{
-	struct answer_job *j = (struct answer_job *)job;
-	struct delivery *d = delivery_find(j->server, &j->what.request_id, j->what.partner);
-	fail_point("home-answered");
-	if (d && !d->asked->kept) /* a dry run since, with the ID of one that was done */
-		d = NULL;
-	if (status == OK)
-		settle(j, d);
-	else if (d)
-		outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be written");
-	j->server->requests--;
-	server_check_stopped(j->server);
-	arena_free(j->arena);
-	free(j);
-}
-
-static void submit_answer(struct answer_job *j, struct server *s)
-{
-	j->server = s;
-	j->job.run = run_answer;
-	j->job.done = answered;
-	j->job.weight = j->response.n_mc_ids + 1;
-	j->what.own = arena_str(j->arena, s->live->config->mc_system_id);
-	s->requests++;
-	committer_submit(s->committer, &j->job);
-}
-
-/* NULL: out of memory. The arena is taken. */
-static struct answer_job *answer_job_new(struct arena *arena, const struct request_id *id,
-					 struct str partner)
-{
-	struct answer_job *j = arena ? calloc(1, sizeof *j) : NULL;
-	if (!j) {
-		arena_free(arena);
-		return NULL;
-	}
-	j->arena = arena;
-	j->what.request_id = *id;
-	j->what.partner = arena_str(arena, partner);
-	return j;
-}
-
-/* Nothing of it is on disk: only those who wait are told. */
-static void answer_unkept(struct delivery *d, const struct answer_record *answer)
-{
-	publish(d, &d->asked->setup, answer);
-	outbox_event(d, DELIVERY_EV_STORED, NULL);
-}
-
-static void answer_ourselves(struct delivery *d, enum cause cause)
-{
-	struct asked *a = d->asked;
-	struct answer_record own = { .origin = ORIGIN_HOME_ACMS, .cause = cause,
-				     .detail = d->detail[0] ? str_of(d->detail) : STR_NONE };
-	if (!a->kept) {
-		answer_unkept(d, &own);
-		return;
-	}
-	struct answer_job *j = answer_job_new(arena_new(0), &a->id, d->target);
-	if (!j) {
-		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
-		return;
-	}
-	d->by_ourselves = true;
-	snprintf(j->detail, sizeof j->detail, "%s", d->detail);
-	j->what.cause = cause;
-	j->what.detail = j->detail;
-	submit_answer(j, a->server);
-}
-
-static void take_unkept(struct delivery *d, const struct setup_response *r, uint32_t version)
-{
-	const char *fault = setup_response_fault(&d->asked->setup, d->target, version, r);
-	if (fault) {
-		if (d->link)
-			partner_link_nonsense(d->link, fault);
-		outbox_nonsense(d, fault);
-		return;
-	}
-	struct answer_record answer = { .origin = r->origin, .cause = r->cause, .detail = r->detail,
-					.identities = r->identities, .n_identities = r->n_identities,
-					.revisions = r->revisions, .n_revisions = r->n_revisions };
-	answer_unkept(d, &answer);
-}
-
-static bool is_transient(const struct setup_response *r)
-{
-	return !r->result && cause_kind(r->cause) == CAUSE_KIND_TRANSIENT;
-}
-
-void outbox_response(struct server *s, struct str partner, struct arena *arena,
-		     const struct setup_response *response, uint32_t version,
-		     const struct receipt *receipt)
-{
-	struct delivery *d = delivery_find(s, &response->request_id, partner);
-	if (d && d->phase == DELIVERY_PHASE_ANSWERING && !d->by_ourselves) { /* one is enough */
-		arena_free(arena);
-		return;
-	}
-	if (d && d->phase == DELIVERY_PHASE_ANSWERING)
-		d = NULL; /* late by a hair: it takes the place of ours */
-	if (is_transient(response) && (!d || d->asked->kept)) {
-		char why[160];
-		snprintf(why, sizeof why, "the partner says %s", cause_name(response->cause));
-		if (d)
-			outbox_event(d, DELIVERY_EV_TRANSIENT, why);
-		arena_free(arena);
-		return;
-	}
-	if (d)
-		outbox_event(d, DELIVERY_EV_RESPONSE, NULL);
-	if (d && !d->asked->kept) {
-		take_unkept(d, response, version);
-		arena_free(arena);
-		return;
-	}
-	struct answer_job *j = answer_job_new(arena, &response->request_id, partner);
-	if (!j) {
-		if (d)
-			outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
-		return;
-	}
-	j->response = *response;
-	j->what.response = &j->response;
-	j->what.version = version;
-	if (receipt) {
-		j->receipt = *receipt;
-		j->what.receipt = &j->receipt;
-	}
-	submit_answer(j, s);
 }
 
 /* --- steps --- */
@@ -425,7 +228,7 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 	case DELIVERY_DO_RECORD:
 		break;
 	case DELIVERY_DO_ANSWER:
-		answer_ourselves(d, event == DELIVERY_EV_UNSENDABLE ? d->unsendable : d->outlook.now);
+		outbox_answer_ourselves(d, event == DELIVERY_EV_UNSENDABLE ? d->unsendable : d->outlook.now);
 		break;
 	case DELIVERY_DO_FINISH:
 		delivery_free(d);
