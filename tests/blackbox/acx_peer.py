@@ -416,7 +416,7 @@ class FakePartner:
 
     def __init__(self, system: str, leaf, ca_file, script=agree, greeting=None):
         self.system, self.leaf, self.script, self.greeting = system, leaf, script, greeting or hello(system)
-        self.requests, self.errors, self.links, self.stopping = [], [], [], False
+        self.requests, self.errors, self.links, self.stopping, self.away = [], [], [], False, False
         self.hellos, self.pings, self.closes = [], [], []
         self.context = tls_context(True, leaf, ca_file)
         self.socket = socket.create_server(("127.0.0.1", 0))
@@ -454,6 +454,8 @@ class FakePartner:
             link.hello = message.hello
             self.hellos.append(message.hello)
             self.links.append(link)
+            if self.away:  # it got in while the door was being shut, and nobody hung up on it
+                raise Ended("away")
         elif kind == "ping":
             self.pings.append(message.ping)
             link.send(pb.Message(pong=pb.Pong(token=message.ping.token)))
@@ -479,12 +481,14 @@ class FakePartner:
 
     def go_away(self) -> None:
         """Nobody gets through until it comes back."""
+        self.away = True
         # shutdown, since close() alone does not end the accept() that another thread is in
         self.socket.shutdown(socket.SHUT_RDWR)
         self.socket.close()
         self.hang_up()
 
     def come_back(self) -> None:
+        self.away = False
         self.socket = socket.create_server(("127.0.0.1", self.port))
         self.start()
 

@@ -8,7 +8,7 @@ import pytest
 from acx_peer import (agree, hang_up, hello, in_turn, limits, new_id, now_ms, pb, refusal, request, silent,
                       true_response)
 from idm_store_reader import IdmStore
-from systems import wait_for
+from systems import soon, wait_for
 from test_links import FAKE, USER, home_and_fake
 
 
@@ -206,7 +206,7 @@ def test_a_late_response_takes_the_place_of_a_guess(world, script, cause):
     """9: 'A response that comes after the home ACMS had answered 602 to 604 itself takes the place of that answer.'"""
     home, fake = home_and_fake(world, script)
     client = home.client(home.admin)
-    guess = client.setup([FAKE], USER, expires=now_ms(1.5))
+    guess = client.setup([FAKE], USER, expires=soon(1.5))
     assert guess.cause == cause and guess.origin == pb.HOME_ACMS
     fake.script = agree
     wait_for(lambda: client.setup([FAKE], one("link")).result, "a link")
@@ -457,7 +457,7 @@ def test_answers_are_forgotten_when_they_are_old(world):
 def test_a_request_repeated_after_its_deadline_has_its_answer(world):
     """5.5: 'the ACMC gets the indication and the answers there are', though by now it would come too late."""
     home, fake = home_and_fake(world)
-    client, message = home.client(home.admin), request([FAKE], USER, expires=now_ms(1.5))
+    client, message = home.client(home.admin), request([FAKE], USER, expires=soon(1.5))
     assert client.ask(message).result
     wait_for(lambda: now_ms() > message.mc_service_user_setup_request.expires, "its deadline is past")
     again = client.ask(message)
@@ -487,7 +487,7 @@ def test_what_was_done_last_is_believed_not_what_was_answered_last(world):
 
 def test_a_user_set_up_anew_after_its_end_does_not_end_again(world):
     home, _ = home_and_fake(world)
-    client, end = home.client(home.admin), now_ms(1)
+    client, end = home.client(home.admin), soon(1)
     assert client.setup([FAKE], USER, validity=(0, end)).result
     wait_for(lambda: not client.users(FAKE, believed=True).users, "its validity ended")
     assert client.setup([FAKE], {m: [] for m in USER}).result

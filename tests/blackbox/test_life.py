@@ -9,7 +9,7 @@ import pytest
 import receipts
 from acx_peer import new_id, now_ms, pb, receipt_for, request
 from idm_store_reader import APPROVE, EXPIRE, HOLD, REJECT, IdmStore
-from systems import SANITIZED, wait_for
+from systems import SANITIZED, soon, wait_for
 from test_durable import answered, kill, one
 from test_partner import as_home
 
@@ -134,7 +134,7 @@ def test_validity(two):
     home, fire = two
     client = home.client(home.admin)
     a, x = f"a{U}", (1, f"sip:x{U}")
-    window = (now_ms(1.5), now_ms(4))
+    window = (soon(1.5), soon(3))
     asked = request(TO, {a: [x]}, validity=window)
     answer = client.ask(asked)
     verified(answer, fire, asked, {a: 1})

@@ -6,7 +6,7 @@ import pytest
 
 from acx_peer import (Ended, FakePartner, agree, changed, frame, hang_up, hello, in_turn, limits, new_id, now_ms, pb,
                       refusal, request, send_bytes, silent, true_response)
-from systems import System, acmc, wait_for
+from systems import System, acmc, soon, wait_for
 
 FAKE = "fake.example"
 USER = {"li@police.example": [(1, "sip:li@police.example")]}
@@ -151,7 +151,7 @@ def test_a_partner_without_an_answer_until_the_deadline(world, script, cause):
     deadline has passed'; what it says of the outcome"""
     home, _ = home_and_fake(world, script)
     client = home.client(home.admin)
-    answer = client.setup([FAKE], USER, expires=now_ms(1.5))
+    answer = client.setup([FAKE], USER, expires=soon(1.5))
     assert answer.cause == cause and not answer.result and answer.origin == pb.HOME_ACMS
     client.ping()
 

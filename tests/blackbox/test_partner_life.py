@@ -1,12 +1,11 @@
 """The partner ACMS: a user's life after setup, requests that wait for a decision, and what a home system may look up."""
 
 import hashlib
-import time
 
 import cbor2
 import pytest
 from acx_peer import new_id, now_ms, pb, request
-from systems import wait_for
+from systems import soon, wait_for
 
 FIRE, HOME = ["fire.example"], "police.example"
 
@@ -98,7 +97,7 @@ def test_best_effort_and_dry_run(fire):
 
 def test_validity_ends(fire):
     client = as_home(fire)
-    ends = now_ms(1.5)
+    ends = soon(1.5)
     assert client.setup(FIRE, user("v1"), validity=(0, ends)).result
     page = client.users("fire.example", mc_id_list=[name("v1")])
     assert page.users[0].vouched and page.users[0].validity.not_after == ends
@@ -131,9 +130,9 @@ def test_expires(fire):
     client = as_home(fire)
     assert client.setup(FIRE, user("e1"), expires=now_ms(-1)).cause == pb.REQUEST_EXPIRED
     assert client.setup(FIRE, user("e1"), expires=now_ms(32 * 86400)).cause == pb.REQUEST_EXPIRED
-    repeated = request(FIRE, user("e2"), expires=now_ms(1))
+    repeated = request(FIRE, user("e2"), expires=soon(1))
     assert client.ask(repeated).result
-    time.sleep(1.2)
+    wait_for(lambda: now_ms() > repeated.mc_service_user_setup_request.expires, "its deadline is past")
     again = client.ask(repeated)  # what was done in time keeps its answer
     assert again.result and again.receipt and revisions(again) == {name("e2"): 1}
 
@@ -183,7 +182,7 @@ def test_rejected_and_who_may(fire):
     assert ops.pending(mc_system_id=HOME).cause == pb.ACMC_NOT_AUTHORISED
     assert len(ops.pending(mc_system_id="rail.example", follow=True).entries) == 1
     ops.pending(mc_system_id="rail.example", follow=True)  # the latest counts
-    second = request(FIRE, {"r2@rail.example": []}, expires=now_ms(2))
+    second = request(FIRE, {"r2@rail.example": []}, expires=soon(2))
     rail.send(second)
     assert ops.page("pending_page", ops.tokens).entries[0].users == 1
     assert ops.decide(id_, False).cause == pb.MISSING_ELEMENT
@@ -199,7 +198,7 @@ def test_rejected_and_who_may(fire):
 
 def test_nobody_decides(fire):
     rail, ops = as_rail(fire), fire.client(fire.ops)
-    asked = request(FIRE, {"t1@rail.example": []}, expires=now_ms(2))
+    asked = request(FIRE, {"t1@rail.example": []}, expires=soon(2))
     id_ = asked.mc_service_user_setup_request.request_id
     rail.send(asked)
     assert rail.indication(pb.PENDING, id_).until == asked.mc_service_user_setup_request.expires

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from idm_store_reader import IdmStore, vouched
-from systems import wait_for
+from systems import PACE, wait_for
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ HEADER = "mc_id,mcptt,not_before,not_after,revision\n"
 def test_not_vouched_for_outside_her_validity(fire, tmp_path):
     result = imported(fire, tmp_path, HEADER + "a@fire.example,sip:a@fire.example,,,\n"
                       "b@fire.example,sip:b@fire.example,+1h,2099-01-01,\n"
-                      "c@fire.example,sip:c@fire.example,,+2s,\n")
+                      f"c@fire.example,sip:c@fire.example,,+{2 * PACE:.0f}s,\n")
     assert result.returncode == 0, result.stderr
     assert fire.run("users", "show", "a@fire.example").returncode == 0
     early = fire.run("users", "show", "b@fire.example")
