@@ -3,7 +3,7 @@
 import pytest
 
 from acx_peer import FakePartner, agree, hang_up, hello, in_turn, limits, new_id, now_ms, pb, pend, refusal, request, silent
-from systems import wait_for
+from systems import soon, wait_for
 
 PARTNER = "fire.example"
 
@@ -196,7 +196,7 @@ def test_a_repetition_after_its_time_is_told_the_answer(world):
     home, fake = fake_of(world)
     home.start()
     home.wait_log(f"partner {PARTNER}: up")
-    client, rid, expires = home.client(home.admin), new_id(), now_ms(2)
+    client, rid, expires = home.client(home.admin), new_id(), soon(2)
     client.submit([PARTNER], user(), request_id=rid, expires=expires)
     assert client.response(rid).result
     wait_for(lambda: now_ms() > expires, "its time is over")

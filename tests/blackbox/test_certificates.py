@@ -11,6 +11,7 @@ from cryptography.x509.oid import NameOID
 
 import pki
 from acx_peer import Client, Ended, FakePartner, now_ms, pb, tls_context, true_response
+from systems import soon
 
 ADMIN = "URI:sip:control-room@police.example"
 USER = {"ce@police.example": []}
@@ -170,7 +171,7 @@ def test_a_partner_that_is_revoked_while_connected(world):
     assert c.setup(["fire.example"], USER).result
     fire.ca.revoke(fire.leaf)
     home.reload()
-    answers = c.setup_all(["fire.example", "rail.example"], {"later@police.example": []}, expires=now_ms(2))
+    answers = c.setup_all(["fire.example", "rail.example"], {"later@police.example": []}, expires=soon(2))
     assert answers["fire.example"].cause == pb.PARTNER_UNREACHABLE and answers["rail.example"].result
     assert ("police.example", "later@police.example") not in fire.users()
 

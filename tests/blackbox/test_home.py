@@ -7,7 +7,7 @@ import time
 import pytest
 
 from acx_peer import FakePartner, agree, hello, limits, new_id, now_ms, pb, request, silent, twice
-from systems import BUILD, acmc, wait_for
+from systems import BUILD, acmc, soon, wait_for
 
 USER = {"uma@police.example": [(1, "sip:uma@police.example")]}
 
@@ -86,7 +86,7 @@ def test_a_partner_that_is_down(federation):
     home, fire = federation.home, federation.fire
     fire.stop()
     client = home.client(home.admin)
-    client.send(request(["fire.example", "rail.example"], USER, expires=now_ms(2)))
+    client.send(request(["fire.example", "rail.example"], USER, expires=soon(2)))
     first = client.response()
     assert first.mc_system_id == "rail.example" and first.result
     delayed = client.indication(pb.DELAYED)

@@ -169,11 +169,11 @@ def test_validity_changes_with_setup_and_update(two):
         user, = client.users(FIRE).users
         return user.revision, user.validity.not_before, user.validity.not_after
 
-    soon = now_ms(1000)
+    later = now_ms(1000)
     assert client.setup(TO, {a: []}).result and window() == (1, 0, 0)
-    assert client.setup(TO, {a: []}, validity=(0, soon)).result and window() == (2, 0, soon)
-    assert client.setup(TO, {a: []}).result and window() == (2, 0, soon)  # left as it is
-    assert client.update(TO, {a: []}, {a: 2}, validity=(soon, 0)).result and window() == (3, soon, 0)
+    assert client.setup(TO, {a: []}, validity=(0, later)).result and window() == (2, 0, later)
+    assert client.setup(TO, {a: []}).result and window() == (2, 0, later)  # left as it is
+    assert client.update(TO, {a: []}, {a: 2}, validity=(later, 0)).result and window() == (3, later, 0)
     assert client.update(TO, {a: []}, {a: 3}).result and window() == (4, 0, 0)  # none if none are given
     check_both(home, fire)
 
@@ -461,10 +461,10 @@ def test_expires_at_the_partner(two):
         assert answer.cause == pb.REQUEST_EXPIRED and answer.detail.count("T") >= 2, answer.detail
     client.version = 1  # leaves it out
     assert client.setup(TO, one("a")).cause == pb.REQUEST_EXPIRED
-    client.version, request_id, soon = 2, new_id(), now_ms(1)
-    assert client.setup(TO, one("a"), request_id=request_id, expires=soon).result
-    wait_for(lambda: now_ms() > soon, "its time")
-    again = client.setup(TO, one("a"), request_id=request_id, expires=soon)
+    client.version, request_id, expires = 2, new_id(), soon(1)
+    assert client.setup(TO, one("a"), request_id=request_id, expires=expires).result
+    wait_for(lambda: now_ms() > expires, "its time")
+    again = client.setup(TO, one("a"), request_id=request_id, expires=expires)
     assert again.result and len(fire.users()) == 1  # what was done in time keeps its answer
 
 
