@@ -1,13 +1,10 @@
-#include "acms/config.h"
+#include "acms/config_internal.h"
 
 #include <stdlib.h>
 #include "common/identity.h"
 #include "common/log.h"
 
-/*
- * The tables that a file is checked against, and what tables cannot say: readers of our own types, and the checks
- * across entries.
- */
+/* The tables that a file is checked against, and readers of our own types. What they cannot say is in config_check.c. */
 
 enum { DAY = 86400 }; /* in seconds */
 
@@ -402,157 +399,11 @@ static const struct config defaults = {
 	.expiry_warning_days = 30,
 };
 
-/* --- across entries --- */
-
-static const struct conf_node *child(const struct conf_node *map, const char *key)
-{
-	const struct conf_node *n = map && map->kind == CONF_MAP ? map->child : NULL;
-	while (n && !str_eq(n->key, str_of(key)))
-		n = n->next;
-	return n;
-}
-
-/* Something that two entries must not share: its place, and what it is called. */
-struct claim {
-	struct str value;
-	const struct conf_node *node;
-	size_t entry;
-};
-
-struct claims {
-	struct claim *items;
-	size_t n;
-};
-
-static size_t count_scalars(const struct conf_node *node)
-{
-	size_t n = 0;
-	if (!node)
-		return 0;
-	if (node->kind == CONF_SCALAR)
-		return 1;
-	for (const struct conf_node *i = node->child; i; i = i->next)
-		n += count_scalars(i);
-	return n;
-}
-
-static int compare_claims(const void *a, const void *b)
-{
-	const struct claim *x = a, *y = b;
-	int d = str_cmp(x->value, y->value);
-	return d ? d : (x->entry > y->entry) - (x->entry < y->entry);
-}
-
-static void add_claims(struct claims *c, const struct conf_node *node, size_t entry)
-{
-	if (node && node->kind == CONF_SCALAR)
-		c->items[c->n++] = (struct claim){ node->scalar, node, entry };
-	for (const struct conf_node *i = node && node->kind == CONF_LIST ? node->child : NULL; i;
-	     i = i->next)
-		add_claims(c, i, entry);
-}
-
-static void report_shared(struct conf *c, struct claims *claims, const char *what)
-{
-	qsort(claims->items, claims->n, sizeof *claims->items, compare_claims);
-	for (size_t i = 1; i < claims->n; i++) {
-		const struct claim *before = &claims->items[i - 1], *now = &claims->items[i];
-		if (str_eq(before->value, now->value) && before->entry != now->entry)
-			conf_mistake(c, now->node, "%s, as in line %u", what, before->node->line);
-	}
-}
-
-/* No two entries of a list may have the same value under key, or under section's key. */
-static void check_unique(struct conf *c, const struct conf_node *list, const char *section,
-			 const char *key, const char *what)
-{
-	struct claims claims = { arena_array(c->arena, count_scalars(list), sizeof(struct claim)), 0 };
-	size_t entry = 0;
-	if (!list || list->kind != CONF_LIST || !claims.items)
-		return;
-	for (const struct conf_node *i = list->child; i; i = i->next, entry++)
-		add_claims(&claims, child(section ? child(i, section) : i, key), entry);
-	snprintf(c->path, sizeof c->path, "%s", key);
-	report_shared(c, &claims, what);
-	c->path[0] = '\0';
-}
-
-/* What a client has under key are partners that are configured. */
-static void check_partner_names(struct conf *c, const struct config *config,
-				const struct conf_node *clients, const char *key)
-{
-	const struct conf_node *client = clients && clients->kind == CONF_LIST ? clients->child : NULL;
-	snprintf(c->path, sizeof c->path, "acmcs.clients.%s", key);
-	for (; client; client = client->next) {
-		const struct conf_node *list = child(client, key);
-		const struct conf_node *name = list && list->kind == CONF_LIST ? list->child : NULL;
-		for (; name; name = name->next) {
-			if (name->kind == CONF_SCALAR && mc_system_id_valid(name->scalar) &&
-			    !config_partner(config, name->scalar))
-				conf_mistake(c, name, "no such partner is configured");
-		}
-	}
-	c->path[0] = '\0';
-}
-
-static bool somebody_approves(const struct config *config, struct str home)
-{
-	for (size_t i = 0; i < config->n_acmcs; i++) {
-		const struct conf_str_list *list = &config->acmcs[i].approves;
-		for (size_t j = 0; j < list->n; j++) {
-			if (list->items[j].ptr &&
-			    (str_eq(list->items[j], STR("*")) || str_eq(list->items[j], home)))
-				return true;
-		}
-	}
-	return false;
-}
-
-/* What waits for a decision that nobody may make is refused days later: that is never what was meant. */
-static void check_deciders(struct conf *c, const struct config *config, const struct conf_node *partners)
-{
-	const struct conf_node *node = partners && partners->kind == CONF_LIST ? partners->child : NULL;
-	snprintf(c->path, sizeof c->path, "partners.provision.approval");
-	for (size_t i = 0; node && i < config->n_partners; node = node->next, i++) {
-		const struct partner_rule *p = &config->partners[i];
-		bool manual = false;
-		for (int operation = 0; operation < OPERATIONS; operation++)
-			manual |= p->approval[operation] == APPROVAL_MANUAL;
-		if (manual && p->mc_system_id.ptr && !somebody_approves(config, p->mc_system_id))
-			conf_mistake(c, child(child(node, "provision"), "approval"),
-				     "manual, but no ACMC decides: name %.*s under approves of one of "
-				     "acmcs.clients", STR_ARG(p->mc_system_id));
-	}
-	c->path[0] = '\0';
-}
-
-static void check_whole(struct conf *c, const struct config *config, const struct conf_node *root)
-{
-	const struct conf_node *partners = child(root, "partners");
-	const struct conf_node *clients = child(child(root, "acmcs"), "clients");
-	check_unique(c, partners, NULL, "mc_system_id", "another partner has this MC system ID");
-	check_unique(c, partners, NULL, "address", "another partner has this address");
-	check_unique(c, partners, "provision", "mc_ids", "another partner may provision the same");
-	check_unique(c, partners, "provision", "mc_service_id_domains",
-		     "another partner may provision the same");
-	check_unique(c, clients, NULL, "name", "another ACMC has this name");
-	check_unique(c, clients, NULL, "certificate", "another ACMC has this certificate name");
-	check_partner_names(c, config, clients, "partners");
-	check_partner_names(c, config, clients, "approves");
-	check_deciders(c, config, partners);
-	for (size_t i = 0; i < config->n_partners; i++) {
-		if (config->mc_system_id.ptr &&
-		    str_eq(config->partners[i].mc_system_id, config->mc_system_id))
-			conf_mistake(c, partners, "%.*s is this system itself, not a partner",
-				     STR_ARG(config->mc_system_id));
-	}
-}
-
 /* --- reading --- */
 
 static unsigned line_of(const struct conf_node *root, const char *key)
 {
-	const struct conf_node *n = child(root, key);
+	const struct conf_node *n = conf_child(root, key);
 	return n ? n->line : 1;
 }
 
@@ -570,7 +421,7 @@ static struct config *parse(struct conf *c, const char *text, size_t length)
 	conf_read_keys(c, root, root_keys, config);
 	config->tls_line = line_of(root, "tls");
 	config->acmcs_line = line_of(root, "acmcs");
-	check_whole(c, config, root);
+	config_check_whole(c, config, root);
 	return c->n_mistakes == 0 ? config : NULL;
 }
 

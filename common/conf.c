@@ -24,6 +24,14 @@ static void show(struct conf *c, unsigned line, const char *path, struct str val
 	fprintf(c->mistakes, "%s\n", text);
 }
 
+const struct conf_node *conf_child(const struct conf_node *map, const char *key)
+{
+	const struct conf_node *n = map && map->kind == CONF_MAP ? map->child : NULL;
+	while (n && !str_eq(n->key, str_of(key)))
+		n = n->next;
+	return n;
+}
+
 void conf_mistake(struct conf *c, const struct conf_node *node, const char *format, ...)
 {
 	char text[512];

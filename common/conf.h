@@ -60,6 +60,9 @@ char *conf_read_file(struct conf *c, const char *file, size_t *length);
 /* The directory that a file is in, from the arena. */
 const char *conf_directory_of(struct arena *a, const char *file);
 
+/* The value under key; NULL: there is none, or map is no map (NULL is fine, too). */
+const struct conf_node *conf_child(const struct conf_node *map, const char *key);
+
 /* node NULL: the file as a whole. The value is shown escaped. */
 void conf_mistake(struct conf *c, const struct conf_node *node, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
