@@ -20,10 +20,16 @@ endif
 
 PACKAGES := libevent libevent_openssl libevent_pthreads openssl libprotobuf-c lmdb libcbor yaml-0.1 \
             yajl smartcols libsystemd
+# Asked once, when first needed: they may have to be installed before.
+PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES)))$(PACKAGE_CFLAGS)
+PACKAGE_LIBS   = $(eval PACKAGE_LIBS := $(shell pkg-config --libs $(PACKAGES)))$(PACKAGE_LIBS)
 ALL_CFLAGS = -std=gnu11 -D_GNU_SOURCE $(CFLAGS) $(WARNINGS) $(HARDEN) -pthread -I. -I$(BUILD)/gen \
-             -DACX_VERSION='"$(VERSION)"' -MMD -MP $(shell pkg-config --cflags $(PACKAGES))
+             -DACX_VERSION='"$(VERSION)"' -MMD -MP $(PACKAGE_CFLAGS)
 ALL_LDFLAGS = $(LDFLAGS) $(LDSAN) -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed
-LIBS        = $(shell pkg-config --libs $(PACKAGES)) -lcsv -lunistring
+LIBS        = $(PACKAGE_LIBS) -lcsv -lunistring
+
+# Builds what is named on all processors; tests run one after the other.
+BUILT := $(MAKE) --no-print-directory -j$(shell nproc)
 
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(1))
 needs = $(shell sed -n 's,^// needs: ,,p' $(1))
@@ -98,6 +104,8 @@ $(BUILD)/tests/$(1): $(call obj,tests/fuzz/$(1).c tests/fuzz/replay.c $(call nee
 	@$(CC) $(ALL_LDFLAGS) -o $$@ $$^ $(LIBS)
 endef
 $(foreach t,$(FUZZ),$(eval $(call replay_rule,$(t))))
+
+TESTS_BUILT := $(addprefix $(BUILD)/tests/,$(UNIT) $(FUZZ) make_receipt)
 
 test-unit: $(addprefix $(BUILD)/tests/,$(UNIT))
 	@tests/unit/run $(BUILD) $(UNIT)

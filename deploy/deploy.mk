@@ -11,7 +11,7 @@ deps-compose:
 
 ## make demo          install what is missing, build, and show the main job
 demo: deps
-	@$(MAKE) --no-print-directory -s all
+	@$(BUILT) -s all
 	@deploy/demo $(BUILD)
 
 ## make install       into PREFIX (default /usr/local), DESTDIR

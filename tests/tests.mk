@@ -6,6 +6,7 @@ WORKERS ?= 4
 
 ## make test          everything below but the slow variants, installing what it needs
 test: deps-test
+	@$(BUILT) tests-built
 	@$(MAKE) --no-print-directory all check-includes test-unit test-fuzz-corpus test-golden test-blackbox test-docs
 
 ## make test-unit, test-blackbox, test-fuzz-corpus, test-docs
@@ -20,21 +21,28 @@ test-docs: all
 	@deploy/demo $(BUILD) >$(BUILD)/demo.log 2>&1 || { cat $(BUILD)/demo.log; exit 1; }
 	@tests/check-readme $(BUILD)
 
-SANITIZED = $(MAKE) --no-print-directory CC=clang CFLAGS="-O1 -g" all test-unit test-fuzz-corpus test-blackbox
+.PHONY: tests-built suite
+tests-built: all $(TESTS_BUILT)
+suite: test-unit test-fuzz-corpus test-blackbox
+
+ASAN := CC=clang CFLAGS="-O1 -g" BUILD=build/asan SANITIZE=address,undefined
+TSAN := CC=clang CFLAGS="-O1 -g" BUILD=build/tsan SANITIZE=thread
 
 ## make test-asan     the whole suite under ASan and UBSan
 test-asan: deps-test
+	@$(BUILT) $(ASAN) tests-built
 	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
-		$(SANITIZED) BUILD=build/asan SANITIZE=address,undefined
+		$(MAKE) --no-print-directory $(ASAN) suite
 
 ## make test-tsan     the whole suite under TSan
 test-tsan: deps-test
-	@$(SANITIZED) BUILD=build/tsan SANITIZE=thread
+	@$(BUILT) $(TSAN) tests-built
+	@$(MAKE) --no-print-directory $(TSAN) suite
 
 ## make test-crash    KILLS (300) of two systems under load, at every fail point and at random; SEED=N repeats a run
 KILLS ?= 300
 test-crash: deps-test
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)/failpoints FAILPOINTS=1 all
+	@$(BUILT) BUILD=$(BUILD)/failpoints FAILPOINTS=1 all
 	@BUILD=$(BUILD)/failpoints tests/crash/run.py --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 ## make test-crash-mutants  shows that the crash test notices when a durable step is taken out
@@ -78,6 +86,6 @@ lint: deps-test check-includes
 	shellcheck -S warning deploy/acx-pki deploy/demo deploy/install-packages deploy/compose-setup tests/compose/run tests/check-includes \
 		tests/unit/run tests/golden/cli/run tests/model/run .ci/run
 	mandoc -Tlint -Wwarning deploy/acx-pki.1 acms/acms.8 acms/acms.yaml.5 acmc/acmc.1
-	@$(MAKE) --no-print-directory BUILD=build/clang CC=clang all
+	@$(BUILT) BUILD=build/clang CC=clang all
 
 -include tests/bench/bench.mk
