@@ -1,4 +1,4 @@
-// needs: common/setup.c common/setup_fault.c common/identity.c common/text.c common/arena.c
+// needs: common/setup.c common/sort.c common/setup_fault.c common/identity.c common/text.c common/arena.c
 #include <limits.h>
 #include "common/setup.h"
 #include "unit.h"
