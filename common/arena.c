@@ -76,12 +76,18 @@ static struct block *add_block(struct arena *a, size_t n)
 	return a->newest = b;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+/* What n bytes take. */
+static size_t rounded(size_t n)
 {
 	const size_t align = _Alignof(max_align_t);
+	return (n ? n + align - 1 : align) / align * align;
+}
+
+void *arena_alloc(struct arena *a, size_t n)
+{
 	if (n > SIZE_MAX / 2)
 		return NULL;
-	n = (n ? n + align - 1 : align) / align * align;
+	n = rounded(n);
 	if (a->budget && n > a->budget - a->taken)
 		return NULL;
 	struct block *b = a->newest;
@@ -99,6 +105,15 @@ void *arena_array(struct arena *a, size_t count, size_t size)
 {
 	size_t n;
 	return __builtin_mul_overflow(count, size, &n) ? NULL : arena_alloc(a, n);
+}
+
+void arena_trim(struct arena *a, const void *p, size_t n, size_t used)
+{
+	struct block *b = a->newest;
+	if (!p || !b || (const char *)p + rounded(n) != (const char *)b->data + b->used)
+		return;
+	b->used -= rounded(n) - rounded(used);
+	a->taken -= rounded(n) - rounded(used);
 }
 
 struct str arena_str(struct arena *a, struct str s)

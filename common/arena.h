@@ -19,6 +19,11 @@ void arena_reset(struct arena *a);
 void *arena_alloc(struct arena *a, size_t n);
 /* count * size, NULL too if that overflows. */
 void *arena_array(struct arena *a, size_t count, size_t size);
+/*
+ * Keeps only the first `used` bytes of an allocation of n, nothing behind them having been written to. Nothing happens
+ * if something was allocated since. p may be NULL.
+ */
+void arena_trim(struct arena *a, const void *p, size_t n, size_t used);
 /* A copy with a NUL behind it; ptr == NULL when there is no memory (or s.ptr was NULL). */
 struct str arena_str(struct arena *a, struct str s);
 /* NULL when there is no memory. */

@@ -7,7 +7,7 @@
 
 struct cbor_writer cbor_writer_new(struct arena *a, size_t size)
 {
-	struct cbor_writer w = { .left = size };
+	struct cbor_writer w = { .arena = a, .left = size };
 	w.start = w.at = arena_alloc(a, size);
 	if (!w.start)
 		w.left = 0;
@@ -76,11 +76,14 @@ void cbor_put_null(struct cbor_writer *w)
 	advance(w, cbor_encode_null(w->at, w->left));
 }
 
-struct str cbor_written(const struct cbor_writer *w)
+struct str cbor_written(struct cbor_writer *w)
 {
 	if (!w->start)
 		return STR_NONE;
-	return (struct str){ (const char *)w->start, (size_t)(w->at - w->start) };
+	size_t n = (size_t)(w->at - w->start);
+	arena_trim(w->arena, w->start, n + w->left, n);
+	w->left = 0;
+	return (struct str){ (const char *)w->start, n };
 }
 
 /* --- reading --- */
