@@ -57,7 +57,6 @@ void arena_reset(struct arena *a)
 		a->newest = NULL;
 		return;
 	}
-	memset(b->data, 0, b->used);
 	b->used = 0;
 }
 
@@ -68,11 +67,10 @@ static struct block *add_block(struct arena *a, size_t n)
 		size = BLOCK_MAX;
 	if (size < n)
 		size = n;
-	struct block *b = calloc(1, sizeof *b + size);
+	struct block *b = malloc(sizeof *b + size);
 	if (!b)
 		return NULL;
-	b->older = a->newest;
-	b->size = size;
+	*b = (struct block){ .older = a->newest, .size = size };
 	return a->newest = b;
 }
 
@@ -83,7 +81,7 @@ static size_t rounded(size_t n)
 	return (n ? n + align - 1 : align) / align * align;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+void *arena_room(struct arena *a, size_t n)
 {
 	if (n > SIZE_MAX / 2)
 		return NULL;
@@ -101,6 +99,12 @@ void *arena_alloc(struct arena *a, size_t n)
 	return p;
 }
 
+void *arena_alloc(struct arena *a, size_t n)
+{
+	void *p = arena_room(a, n);
+	return p ? memset(p, 0, n) : NULL;
+}
+
 void *arena_array(struct arena *a, size_t count, size_t size)
 {
 	size_t n;
@@ -116,12 +120,19 @@ void arena_trim(struct arena *a, const void *p, size_t n, size_t used)
 	a->taken -= rounded(n) - rounded(used);
 }
 
+void *arena_array_room(struct arena *a, size_t count, size_t size)
+{
+	size_t n;
+	return __builtin_mul_overflow(count, size, &n) ? NULL : arena_room(a, n);
+}
+
 struct str arena_str(struct arena *a, struct str s)
 {
-	char *copy = s.ptr && s.len < SIZE_MAX ? arena_alloc(a, s.len + 1) : NULL;
+	char *copy = s.ptr && s.len < SIZE_MAX ? arena_room(a, s.len + 1) : NULL;
 	if (!copy)
 		return STR_NONE;
 	memcpy(copy, s.ptr, s.len);
+	copy[s.len] = '\0';
 	return (struct str){ copy, s.len };
 }
 
@@ -131,7 +142,7 @@ char *arena_printf(struct arena *a, const char *format, ...)
 	va_start(args, format);
 	int n = vsnprintf(NULL, 0, format, args);
 	va_end(args);
-	char *text = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+	char *text = n < 0 ? NULL : arena_room(a, (size_t)n + 1);
 	if (!text)
 		return NULL;
 	va_start(args, format);

@@ -17,12 +17,13 @@ void arena_reset(struct arena *a);
 
 /* Zeroed, aligned for any type; NULL when the budget or the machine has no more. n may be 0. */
 void *arena_alloc(struct arena *a, size_t n);
-/* count * size, NULL too if that overflows. */
+/* Likewise, not zeroed: for who writes all of it. */
+void *arena_room(struct arena *a, size_t n);
+/* count * size, zeroed, NULL too if that overflows. */
 void *arena_array(struct arena *a, size_t count, size_t size);
-/*
- * Keeps only the first `used` bytes of an allocation of n, nothing behind them having been written to. Nothing happens
- * if something was allocated since. p may be NULL.
- */
+/* Likewise, not zeroed. */
+void *arena_array_room(struct arena *a, size_t count, size_t size);
+/* Keeps only the first `used` bytes of an allocation of n, unless something was allocated since. p may be NULL. */
 void arena_trim(struct arena *a, const void *p, size_t n, size_t used);
 /* A copy with a NUL behind it; ptr == NULL when there is no memory (or s.ptr was NULL). */
 struct str arena_str(struct arena *a, struct str s);
