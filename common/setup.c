@@ -362,20 +362,20 @@ enum cause setup_times_check(const struct setup *s, uint64_t now_ms, bool from_s
 {
 	char then[TIME_SIZE], now[TIME_SIZE];
 	uint64_t not_after = s->validity.not_after_ms;
-	format_time(now_ms, now);
 	if (from_system && s->expires_ms == 0) {
-		snprintf(detail, size, "expires is left out; it is %s here", now);
+		snprintf(detail, size, "expires is left out; it is %s here", format_time(now_ms, now));
 		return CAUSE_REQUEST_EXPIRED;
 	}
 	if (from_system && (s->expires_ms < now_ms || s->expires_ms - now_ms > EXPIRES_AHEAD_MAX_MS)) {
 		snprintf(detail, size, "the request expires at %s, %s; it is %s here",
 			 format_time(s->expires_ms, then),
-			 s->expires_ms < now_ms ? "which has passed" : "more than 31 days ahead", now);
+			 s->expires_ms < now_ms ? "which has passed" : "more than 31 days ahead",
+			 format_time(now_ms, now));
 		return CAUSE_REQUEST_EXPIRED;
 	}
 	if (s->has_validity && not_after && not_after <= now_ms) {
 		snprintf(detail, size, "the validity ends at %s, which has passed; it is %s here",
-			 format_time(not_after, then), now);
+			 format_time(not_after, then), format_time(now_ms, now));
 		return CAUSE_INVALID_VALIDITY;
 	}
 	return CAUSE_NO_CAUSE;
