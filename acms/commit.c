@@ -77,9 +77,9 @@ static int compare_wanted(const void *a, const void *b)
 static bool sort_wanted(struct work *w, struct plan_owner *owners)
 {
 	const struct setup *s = &w->what->setup;
-	struct wanted_id *all = arena_array_room(w->arena, s->n_service_ids, sizeof *all);
+	struct wanted_id *all = arena_array_raw(w->arena, s->n_service_ids, sizeof *all);
 	size_t n = 0;
-	w->wanted = arena_array_room(w->arena, s->n_service_ids, sizeof *w->wanted);
+	w->wanted = arena_array_raw(w->arena, s->n_service_ids, sizeof *w->wanted);
 	if (!all || !w->wanted)
 		return false;
 	for (int service = MC_SERVICE_MCPTT; service <= MC_SERVICE_MCDATA; service++) {
@@ -247,7 +247,7 @@ void work_audit(struct work *w)
 {
 	const struct setup *s = &w->what->setup;
 	const struct verdict *v = &w->out->verdict;
-	struct str *mc_ids = arena_array_room(w->arena, s->n_users, sizeof *mc_ids);
+	struct str *mc_ids = arena_array_raw(w->arena, s->n_users, sizeof *mc_ids);
 	struct audit_record audit = { .at_ms = w->now_ms,
 				      .action = w->action,
 				      .home = w->what->home,

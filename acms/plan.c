@@ -188,7 +188,7 @@ static bool judge_claims(struct planning *p)
 	size_t c = 0;
 	if (!any_anothers(p))
 		return true;
-	p->claims = arena_array_room(p->arena, p->setup->n_service_ids, sizeof *p->claims);
+	p->claims = arena_array_raw(p->arena, p->setup->n_service_ids, sizeof *p->claims);
 	if (!p->claims)
 		return false;
 	for (size_t i = 0; i < p->setup->n_users; i++) {
@@ -226,7 +226,7 @@ static bool name_refused(struct planning *p)
 	size_t most = q->n_refused + p->setup->n_users + p->setup->n_service_ids, at = 0, c = 0;
 	if (!p->any_refused)
 		return true;
-	struct identity_cause *ids = arena_array_room(p->arena, most, sizeof *ids);
+	struct identity_cause *ids = arena_array_raw(p->arena, most, sizeof *ids);
 	struct verdict *v = &p->out->verdict;
 	if (!ids)
 		return false;
@@ -303,7 +303,7 @@ static void change_user(struct planning *p, size_t i)
 static bool revisions_after(struct planning *p)
 {
 	struct plan *out = p->out;
-	out->revisions = arena_array_room(p->arena, p->setup->n_users, sizeof *out->revisions);
+	out->revisions = arena_array_raw(p->arena, p->setup->n_users, sizeof *out->revisions);
 	if (!out->revisions || p->setup->operation == OPERATION_REMOVE)
 		return out->revisions != NULL;
 	for (size_t i = 0; i < p->setup->n_users; i++) {

@@ -57,6 +57,7 @@ void arena_reset(struct arena *a)
 		a->newest = NULL;
 		return;
 	}
+	memset(b->data, 0, b->used);
 	b->used = 0;
 }
 
@@ -74,18 +75,12 @@ static struct block *add_block(struct arena *a, size_t n)
 	return a->newest = b;
 }
 
-/* What n bytes take. */
-static size_t rounded(size_t n)
+void *arena_raw(struct arena *a, size_t n)
 {
 	const size_t align = _Alignof(max_align_t);
-	return (n ? n + align - 1 : align) / align * align;
-}
-
-void *arena_room(struct arena *a, size_t n)
-{
 	if (n > SIZE_MAX / 2)
 		return NULL;
-	n = rounded(n);
+	n = (n ? n + align - 1 : align) / align * align;
 	if (a->budget && n > a->budget - a->taken)
 		return NULL;
 	struct block *b = a->newest;
@@ -99,9 +94,10 @@ void *arena_room(struct arena *a, size_t n)
 	return p;
 }
 
+/* Zeroing what is asked for, not blocks: most of a block is never used, and texts are written over at once. */
 void *arena_alloc(struct arena *a, size_t n)
 {
-	void *p = arena_room(a, n);
+	void *p = arena_raw(a, n);
 	return p ? memset(p, 0, n) : NULL;
 }
 
@@ -111,24 +107,9 @@ void *arena_array(struct arena *a, size_t count, size_t size)
 	return __builtin_mul_overflow(count, size, &n) ? NULL : arena_alloc(a, n);
 }
 
-void arena_trim(struct arena *a, const void *p, size_t n, size_t used)
-{
-	struct block *b = a->newest;
-	if (!p || !b || (const char *)p + rounded(n) != (const char *)b->data + b->used)
-		return;
-	b->used -= rounded(n) - rounded(used);
-	a->taken -= rounded(n) - rounded(used);
-}
-
-void *arena_array_room(struct arena *a, size_t count, size_t size)
-{
-	size_t n;
-	return __builtin_mul_overflow(count, size, &n) ? NULL : arena_room(a, n);
-}
-
 struct str arena_str(struct arena *a, struct str s)
 {
-	char *copy = s.ptr && s.len < SIZE_MAX ? arena_room(a, s.len + 1) : NULL;
+	char *copy = s.ptr && s.len < SIZE_MAX ? arena_raw(a, s.len + 1) : NULL;
 	if (!copy)
 		return STR_NONE;
 	memcpy(copy, s.ptr, s.len);
@@ -142,11 +123,29 @@ char *arena_printf(struct arena *a, const char *format, ...)
 	va_start(args, format);
 	int n = vsnprintf(NULL, 0, format, args);
 	va_end(args);
-	char *text = n < 0 ? NULL : arena_room(a, (size_t)n + 1);
+	char *text = n < 0 ? NULL : arena_raw(a, (size_t)n + 1);
 	if (!text)
 		return NULL;
 	va_start(args, format);
 	vsnprintf(text, (size_t)n + 1, format, args);
 	va_end(args);
 	return text;
+}
+
+void *arena_array_raw(struct arena *a, size_t count, size_t size)
+{
+	size_t n;
+	return __builtin_mul_overflow(count, size, &n) ? NULL : arena_raw(a, n);
+}
+
+void arena_trim(struct arena *a, const void *p, size_t n, size_t used)
+{
+	const size_t align = _Alignof(max_align_t);
+	struct block *b = a->newest;
+	const char *end = b ? (const char *)b->data + b->used : NULL;
+	if (!p || !b || (const char *)p + n > end || (const char *)p + n + align <= end)
+		return;
+	size_t spare = (size_t)(end - ((const char *)p + used)) / align * align;
+	b->used -= spare;
+	a->taken -= spare;
 }

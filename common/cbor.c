@@ -8,7 +8,7 @@
 struct cbor_writer cbor_writer_new(struct arena *a, size_t size)
 {
 	struct cbor_writer w = { .arena = a, .left = size };
-	w.start = w.at = arena_room(a, size);
+	w.start = w.at = arena_raw(a, size);
 	if (!w.start)
 		w.left = 0;
 	return w;

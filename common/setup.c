@@ -251,7 +251,7 @@ static void note_duplicates(struct check *c, const struct setup *s, const struct
 /* Gives each user its MC service IDs; pairs are sorted by user. */
 static bool hand_out(struct check *c, struct setup *out, const struct paired *const *pairs, size_t n)
 {
-	struct user_service_id *ids = arena_array_room(c->arena, n, sizeof *ids);
+	struct user_service_id *ids = arena_array_raw(c->arena, n, sizeof *ids);
 	if (!ids)
 		return false;
 	for (size_t i = 0; i < n; i++) {
@@ -269,8 +269,8 @@ static bool hand_out(struct check *c, struct setup *out, const struct paired *co
 static bool check_service_ids(struct check *c, struct setup *out)
 {
 	size_t n = c->request->n_service_ids;
-	struct paired *pairs = arena_array_room(c->arena, n, sizeof *pairs);
-	const struct paired **sorted = arena_array_room(c->arena, n, sizeof *sorted);
+	struct paired *pairs = arena_array_raw(c->arena, n, sizeof *pairs);
+	const struct paired **sorted = arena_array_raw(c->arena, n, sizeof *sorted);
 	if (!pairs || !sorted)
 		return false;
 	n = pair_entries(c, out, pairs);
@@ -446,7 +446,7 @@ struct str setup_content(struct arena *a, const struct setup *s)
 {
 	uint8_t flags = content_flags(s);
 	size_t size = content_size(s, flags);
-	uint8_t *start = arena_room(a, size), *p = start;
+	uint8_t *start = arena_raw(a, size), *p = start;
 	if (!p)
 		return STR_NONE;
 	*p++ = (uint8_t)(1 + s->operation);

@@ -40,8 +40,8 @@ bool sort_runs(struct arena *a, const void **items, size_t n, sort_compare *comp
 	size_t runs = 0, end = n ? run_end(items, 0, n, compare) : 0;
 	if (end == n)
 		return true;
-	const void **spare = arena_array_room(a, n, sizeof *spare), **now = items;
-	size_t *ends = arena_array_room(a, n, sizeof *ends);
+	const void **spare = arena_array_raw(a, n, sizeof *spare), **now = items;
+	size_t *ends = arena_array_raw(a, n, sizeof *ends);
 	if (!spare || !ends)
 		return false;
 	for (ends[runs++] = end; end < n; ends[runs++] = end)

@@ -1,7 +1,8 @@
 // needs: acmc/show_requests.c acmc/show_users.c acmc/show_reconcile.c acmc/show_receipt.c acmc/put.c acmc/repair.c
 // needs: acmc/track.c acmc/parts.c acmc/answers.c acmc/reconcile.c
-// needs: common/setup.c common/sort.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
+// needs: common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
 // needs: common/json.c common/table.c common/identity.c common/text.c common/arena.c common/cause.c
+// needs: common/sort.c
 /* Lists of requests and users as the administrator sees them, compared with tests/golden/cli/list-*; UPDATE=1 writes them. */
 #include "tests/unit/unit.h"
 #include <locale.h>
