@@ -1,6 +1,7 @@
 #include "acms/commit_internal.h"
 
 #include "common/crypto.h"
+#include "common/sort.h"
 
 /* An answer is kept until its request has expired by so long: a replay finds the one or the other. */
 enum { KEEP_PAST_EXPIRY_MS = 3600 * 1000 };
@@ -26,62 +27,93 @@ bool work_start(struct work *w, struct store_txn *t, struct arena *a, const stru
 
 /* --- what the store says --- */
 
-struct lookup {
-	struct work *work;
-	struct plan_user *known;
-	struct plan_owner *owners;
-	size_t most_ended;
-};
-
-static void note_ended(struct lookup *l, struct str home, struct str mc_id)
+/* Notes a user whose validity ended, of at most one for each user and MC service ID of the request. */
+static void note_ended(struct work *w, struct str home, struct str mc_id)
 {
-	struct work *w = l->work;
-	if (w->n_ended < l->most_ended)
+	const struct setup *s = &w->what->setup;
+	if (!w->ended)
+		w->ended = arena_array(w->arena, s->n_users + s->n_service_ids, sizeof *w->ended);
+	if (w->ended)
 		w->ended[w->n_ended++] = (struct user_key){ home, mc_id };
+	else
+		store_fail_memory(w->txn);
 }
 
 /* The user, unless its validity ended: then it is as good as removed. */
-static bool look_up_user(struct lookup *l, struct str home, struct str mc_id,
-			 struct user_record *out)
+static bool look_up_user(struct work *w, struct str home, struct str mc_id, struct user_record *out)
 {
-	struct work *w = l->work;
 	if (!store_get_user(w->txn, w->arena, STORE_USERS, home, mc_id, out))
 		return false;
 	if (!validity_ended(out->validity, w->now_ms))
 		return true;
-	note_ended(l, home, mc_id);
+	note_ended(w, home, mc_id);
 	return false;
 }
 
-static void look_up_owner(struct lookup *l, struct str mc_id, struct str mc_service_id,
-			  struct plan_owner *out)
+static bool is_users_own(const struct work *w, const struct wanted_id *x)
 {
-	struct work *w = l->work;
+	const struct owner_record *owner = &x->owner->owner;
+	return str_eq(owner->mc_id, w->what->setup.users[x->user].mc_id) && str_eq(owner->home, w->what->home);
+}
+
+static void look_up_owner(struct work *w, const struct wanted_id *x)
+{
+	struct plan_owner *out = x->owner;
 	struct user_record record;
-	out->found = store_get_owner(w->txn, w->arena, mc_service_id, &out->owner);
-	if (out->found && !(str_eq(out->owner.home, w->what->home) && str_eq(out->owner.mc_id, mc_id)))
-		out->found = look_up_user(l, out->owner.home, out->owner.mc_id, &record);
+	out->found = store_get_owner(w->txn, w->arena, x->mc_service_id, &out->owner);
+	if (out->found && !is_users_own(w, x))
+		out->found = look_up_user(w, out->owner.home, out->owner.mc_id, &record);
+}
+
+static int compare_wanted(const void *a, const void *b)
+{
+	return str_cmp(((const struct wanted_id *)a)->mc_service_id, ((const struct wanted_id *)b)->mc_service_id);
+}
+
+/*
+ * In the order of the store's keys they are mostly found, and put, on the page at hand, and leave full pages behind.
+ * Users in order mostly have the IDs of one service in order, too.
+ */
+static bool sort_wanted(struct work *w, struct plan_owner *owners)
+{
+	const struct setup *s = &w->what->setup;
+	struct wanted_id *all = arena_array_raw(w->arena, s->n_service_ids, sizeof *all);
+	size_t n = 0;
+	w->wanted = arena_array_raw(w->arena, s->n_service_ids, sizeof *w->wanted);
+	if (!all || !w->wanted)
+		return false;
+	for (int service = MC_SERVICE_MCPTT; service <= MC_SERVICE_MCDATA; service++) {
+		struct plan_owner *owner = owners;
+		for (size_t i = 0; i < s->n_users; i++) {
+			const struct setup_user *u = &s->users[i];
+			for (size_t j = 0; j < u->n_service_ids; j++, owner++) {
+				if (u->service_ids[j].service != (enum mc_service)service)
+					continue;
+				all[n] = (struct wanted_id){ u->service_ids[j].mc_service_id, i, owner };
+				w->wanted[n] = &all[n];
+				n++;
+			}
+		}
+	}
+	return sort_runs(w->arena, (const void **)w->wanted, n, compare_wanted);
 }
 
 static bool look_up(struct work *w)
 {
 	const struct setup *s = &w->what->setup;
-	struct lookup l = { .work = w, .most_ended = s->n_users + s->n_service_ids };
-	l.known = arena_array(w->arena, s->n_users, sizeof *l.known);
-	l.owners = arena_array(w->arena, s->n_service_ids, sizeof *l.owners);
-	w->ended = arena_array(w->arena, l.most_ended, sizeof *w->ended);
-	if (!l.known || !l.owners || !w->ended)
+	struct plan_owner *owners = arena_array(w->arena, s->n_service_ids, sizeof *owners), *next = owners;
+	w->known = arena_array(w->arena, s->n_users, sizeof *w->known);
+	if (!w->known || !owners || !sort_wanted(w, owners))
 		return false;
 	for (size_t i = 0; i < s->n_users; i++) {
-		const struct setup_user *u = &s->users[i];
-		struct plan_user *k = &l.known[i];
-		k->found = look_up_user(&l, w->what->home, u->mc_id, &k->record);
-		k->owners = l.owners;
-		for (size_t j = 0; j < u->n_service_ids; j++)
-			look_up_owner(&l, u->mc_id, u->service_ids[j].mc_service_id, l.owners++);
+		struct plan_user *k = &w->known[i];
+		k->found = look_up_user(w, w->what->home, s->users[i].mc_id, &k->record);
+		k->owners = next;
+		next += s->users[i].n_service_ids;
 	}
+	for (size_t i = 0; i < s->n_service_ids; i++)
+		look_up_owner(w, w->wanted[i]);
 	w->n_ended = expire_sort(w->ended, w->n_ended);
-	w->known = l.known;
 	return true;
 }
 
@@ -143,6 +175,24 @@ bool work_judge(struct work *w)
 
 /* --- writing --- */
 
+static bool is_stored(enum user_change kind)
+{
+	return kind == USER_CREATED || kind == USER_REPLACED;
+}
+
+/* What a user that stays has already needs no new entry. */
+static void put_owners(struct work *w)
+{
+	const struct setup *s = &w->what->setup;
+	for (size_t i = 0; i < s->n_service_ids; i++) {
+		const struct wanted_id *x = w->wanted[i];
+		struct owner_record owner = { w->what->home, s->users[x->user].mc_id };
+		bool kept = w->known[x->user].found && x->owner->found && is_users_own(w, x);
+		if (is_stored(w->plan.changes[x->user].kind) && !kept)
+			store_put_owner(w->txn, w->arena, x->mc_service_id, &owner);
+	}
+}
+
 static void put_changes(struct work *w)
 {
 	const struct setup *s = &w->what->setup;
@@ -152,17 +202,13 @@ static void put_changes(struct work *w)
 	for (size_t i = 0; i < s->n_users; i++) {
 		const struct plan_change *c = &w->plan.changes[i];
 		const struct plan_user *k = &w->known[i];
-		struct owner_record owner = { home, s->users[i].mc_id };
 		if (c->kind == USER_REMOVED)
-			store_delete_user(w->txn, STORE_USERS, home, owner.mc_id, &c->record);
-		if (c->kind != USER_CREATED && c->kind != USER_REPLACED)
-			continue;
-		store_put_user(w->txn, w->arena, STORE_USERS, home, owner.mc_id,
-			       k->found ? &k->record : NULL, &c->record);
-		for (size_t j = 0; j < c->record.n_service_ids; j++)
-			store_put_owner(w->txn, w->arena, c->record.service_ids[j].mc_service_id,
-					&owner);
+			store_delete_user(w->txn, STORE_USERS, home, s->users[i].mc_id, &c->record);
+		if (is_stored(c->kind))
+			store_put_user(w->txn, w->arena, STORE_USERS, home, s->users[i].mc_id,
+				       k->found ? &k->record : NULL, &c->record);
 	}
+	put_owners(w);
 }
 
 static void apply(struct work *w)
@@ -201,7 +247,7 @@ void work_audit(struct work *w)
 {
 	const struct setup *s = &w->what->setup;
 	const struct verdict *v = &w->out->verdict;
-	struct str *mc_ids = arena_array(w->arena, s->n_users, sizeof *mc_ids);
+	struct str *mc_ids = arena_array_raw(w->arena, s->n_users, sizeof *mc_ids);
 	struct audit_record audit = { .at_ms = w->now_ms,
 				      .action = w->action,
 				      .home = w->what->home,

@@ -6,6 +6,13 @@
 
 /* What commit.c, decide.c and expire.c share. */
 
+/* An MC service ID that a request wants for a user. */
+struct wanted_id {
+	struct str mc_service_id;
+	size_t user;
+	struct plan_owner *owner; /* whose it is now */
+};
+
 /* One request inside a transaction. */
 struct work {
 	struct store_txn *txn;
@@ -19,6 +26,7 @@ struct work {
 	struct user_key *ended; /* users whose validity ended, and who are in the way of this request */
 	size_t n_ended;
 	struct plan_user *known; /* what is stored of the request's users */
+	const struct wanted_id **wanted; /* the MC service IDs that it wants for them, sorted: as the store has them */
 	struct plan plan;
 };
 

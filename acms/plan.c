@@ -19,7 +19,8 @@ struct planning {
 	struct plan *out;
 	enum cause *causes;   /* of each MC ID by itself: 403, 404 */
 	bool *refused;        /* each user */
-	struct claim *claims; /* one for each MC service ID of the setup, in order */
+	bool any_refused;
+	struct claim *claims; /* one for each MC service ID of the setup, in order; NULL: none is another user's */
 	size_t *given;        /* for each user the first claim on what it gives up */
 	size_t *to_refuse;    /* users whose refusal others have not felt yet */
 	size_t n_to_refuse;
@@ -36,7 +37,7 @@ static void refuse(struct planning *p, size_t user)
 {
 	if (p->refused[user])
 		return;
-	p->refused[user] = true;
+	p->refused[user] = p->any_refused = true;
 	p->to_refuse[p->n_to_refuse++] = user;
 }
 
@@ -145,12 +146,16 @@ static size_t who_gives_up(const struct planning *p, const struct owner_record *
 	return (size_t)(u - p->setup->users);
 }
 
+static bool is_anothers(const struct planning *p, size_t user, const struct plan_owner *owner)
+{
+	return owner->found && !(str_eq(owner->owner.home, p->q->home) &&
+				 str_eq(owner->owner.mc_id, p->setup->users[user].mc_id));
+}
+
 static void judge_claim(struct planning *p, size_t c, const struct plan_owner *owner)
 {
 	struct claim *claim = &p->claims[c];
-	struct str mc_id = p->setup->users[claim->user].mc_id;
-	if (!owner->found ||
-	    (str_eq(owner->owner.home, p->q->home) && str_eq(owner->owner.mc_id, mc_id)))
+	if (!is_anothers(p, claim->user, owner))
 		return;
 	size_t giver = who_gives_up(p, &owner->owner, claim->mc_service_id);
 	if (giver == none) {
@@ -162,13 +167,30 @@ static void judge_claim(struct planning *p, size_t c, const struct plan_owner *o
 	p->given[giver] = c;
 }
 
+/* Whether some MC service ID of the request is another user's: mostly none is. */
+static bool any_anothers(const struct planning *p)
+{
+	for (size_t i = 0; i < p->setup->n_users; i++) {
+		for (size_t j = 0; j < p->setup->users[i].n_service_ids; j++) {
+			if (is_anothers(p, i, &p->q->known[i].owners[j]))
+				return true;
+		}
+	}
+	return false;
+}
+
 /*
  * Those that are refused at (d) are not looked at any further. In all or nothing a user that is refused is no reason
  * to refuse others.
  */
-static void judge_claims(struct planning *p)
+static bool judge_claims(struct planning *p)
 {
 	size_t c = 0;
+	if (!any_anothers(p))
+		return true;
+	p->claims = arena_array_raw(p->arena, p->setup->n_service_ids, sizeof *p->claims);
+	if (!p->claims)
+		return false;
 	for (size_t i = 0; i < p->setup->n_users; i++) {
 		const struct setup_user *u = &p->setup->users[i];
 		bool outside = p->refused[i] && p->causes[i] == CAUSE_NO_CAUSE;
@@ -178,6 +200,7 @@ static void judge_claims(struct planning *p)
 				judge_claim(p, c, &p->q->known[i].owners[j]);
 		}
 	}
+	return true;
 }
 
 /*
@@ -201,7 +224,9 @@ static bool name_refused(struct planning *p)
 {
 	const struct plan_question *q = p->q;
 	size_t most = q->n_refused + p->setup->n_users + p->setup->n_service_ids, at = 0, c = 0;
-	struct identity_cause *ids = arena_array(p->arena, most, sizeof *ids);
+	if (!p->any_refused)
+		return true;
+	struct identity_cause *ids = arena_array_raw(p->arena, most, sizeof *ids);
 	struct verdict *v = &p->out->verdict;
 	if (!ids)
 		return false;
@@ -214,7 +239,7 @@ static bool name_refused(struct planning *p)
 			ids[v->n_identities++] =
 				(struct identity_cause){ u->mc_id, STR_NONE, p->causes[i] };
 		for (size_t j = 0; j < u->n_service_ids; j++, c++) {
-			if (p->claims[c].in_the_way)
+			if (p->claims && p->claims[c].in_the_way)
 				ids[v->n_identities++] = (struct identity_cause){
 					u->mc_id, p->claims[c].mc_service_id,
 					CAUSE_MC_SERVICE_ID_IN_USE };
@@ -278,7 +303,7 @@ static void change_user(struct planning *p, size_t i)
 static bool revisions_after(struct planning *p)
 {
 	struct plan *out = p->out;
-	out->revisions = arena_array(p->arena, p->setup->n_users, sizeof *out->revisions);
+	out->revisions = arena_array_raw(p->arena, p->setup->n_users, sizeof *out->revisions);
 	if (!out->revisions || p->setup->operation == OPERATION_REMOVE)
 		return out->revisions != NULL;
 	for (size_t i = 0; i < p->setup->n_users; i++) {
@@ -352,10 +377,9 @@ static bool prepare(struct planning *p)
 	p->refused = arena_array(p->arena, n, sizeof *p->refused);
 	p->given = arena_array(p->arena, n, sizeof *p->given);
 	p->to_refuse = arena_array(p->arena, n, sizeof *p->to_refuse);
-	p->claims = arena_array(p->arena, p->setup->n_service_ids, sizeof *p->claims);
 	for (size_t i = 0; p->given && i < n; i++)
 		p->given[i] = none;
-	return p->causes && p->refused && p->given && p->to_refuse && p->claims;
+	return p->causes && p->refused && p->given && p->to_refuse;
 }
 
 bool plan_make(struct arena *a, const struct plan_question *q, struct plan *out)
@@ -365,7 +389,8 @@ bool plan_make(struct arena *a, const struct plan_question *q, struct plan *out)
 	if (!prepare(&p))
 		return false;
 	judge_users(&p);
-	judge_claims(&p);
+	if (!judge_claims(&p))
+		return false;
 	if (q->setup->best_effort)
 		spread_refusals(&p);
 	if (!name_refused(&p))

@@ -45,6 +45,7 @@ struct store {
 struct store_txn {
 	struct store *store;
 	MDB_txn *txn;
+	MDB_cursor *cursors[DATABASES]; /* each where the last get or put was; NULL: not needed yet */
 	struct error error; /* sticky */
 };
 

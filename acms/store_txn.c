@@ -100,6 +100,19 @@ enum status store_begin_read(struct store *s, struct store_txn **out, struct err
 	return begin(s, MDB_RDONLY, out, e);
 }
 
+static void close_cursor(struct store_txn *t, enum database db)
+{
+	if (t->cursors[db])
+		mdb_cursor_close(t->cursors[db]);
+	t->cursors[db] = NULL;
+}
+
+static void close_cursors(struct store_txn *t)
+{
+	for (int db = 0; db < DATABASES; db++)
+		close_cursor(t, (enum database)db);
+}
+
 enum status store_commit(struct store_txn *t, struct error *e)
 {
 	enum status status = t->error.status;
@@ -109,6 +122,7 @@ enum status store_commit(struct store_txn *t, struct error *e)
 		store_abort(t);
 		return status;
 	}
+	close_cursors(t);
 	int rc = mdb_txn_commit(t->txn);
 	if (rc != 0)
 		status = store_error(t->store, rc, "commit", e);
@@ -120,6 +134,7 @@ void store_abort(struct store_txn *t)
 {
 	if (!t)
 		return;
+	close_cursors(t);
 	mdb_txn_abort(t->txn);
 	free(t);
 }
@@ -183,12 +198,29 @@ uint64_t key_number(const MDB_val *key)
 
 /* --- values --- */
 
+/*
+ * One cursor for each database as long as the transaction: LMDB looks on the page where it is before it starts at the
+ * root, and what is asked for and written mostly comes in order. NULL: the transaction failed.
+ */
+static MDB_cursor *cursor_of(struct store_txn *t, enum database db)
+{
+	if (!t->cursors[db]) {
+		int rc = mdb_cursor_open(t->txn, t->store->dbi[db], &t->cursors[db]);
+		if (rc != 0) {
+			t->cursors[db] = NULL;
+			txn_fail(t, rc, store_database_names[db]);
+		}
+	}
+	return t->cursors[db];
+}
+
 struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_val key)
 {
 	MDB_val v;
 	if (!txn_good(t) || !t->store->has[db])
 		return STR_NONE;
-	int rc = mdb_get(t->txn, t->store->dbi[db], &key, &v);
+	MDB_cursor *cursor = cursor_of(t, db);
+	int rc = cursor ? mdb_cursor_get(cursor, &key, &v, MDB_SET) : MDB_NOTFOUND;
 	if (rc == MDB_NOTFOUND)
 		return STR_NONE;
 	if (rc != 0) {
@@ -208,13 +240,15 @@ void txn_put(struct store_txn *t, enum database db, MDB_val key, struct str valu
 		txn_fail_status(t, ERR_MEMORY, "out of memory");
 	if (!txn_good(t))
 		return;
-	int rc = mdb_put(t->txn, t->store->dbi[db], &key, &v, flags);
+	MDB_cursor *cursor = cursor_of(t, db);
+	int rc = cursor ? mdb_cursor_put(cursor, &key, &v, flags) : 0;
 	if (rc != 0)
 		txn_fail(t, rc, store_database_names[db]);
 }
 
 void txn_delete(struct store_txn *t, enum database db, MDB_val key, MDB_val *value)
 {
+	close_cursor(t, db); /* nothing is to hang on where LMDB leaves it when pages are merged */
 	int rc = txn_good(t) ? mdb_del(t->txn, t->store->dbi[db], &key, value) : 0;
 	if (rc != 0 && rc != MDB_NOTFOUND)
 		txn_fail(t, rc, store_database_names[db]);

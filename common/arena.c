@@ -68,15 +68,14 @@ static struct block *add_block(struct arena *a, size_t n)
 		size = BLOCK_MAX;
 	if (size < n)
 		size = n;
-	struct block *b = calloc(1, sizeof *b + size);
+	struct block *b = malloc(sizeof *b + size);
 	if (!b)
 		return NULL;
-	b->older = a->newest;
-	b->size = size;
+	*b = (struct block){ .older = a->newest, .size = size };
 	return a->newest = b;
 }
 
-void *arena_alloc(struct arena *a, size_t n)
+void *arena_raw(struct arena *a, size_t n)
 {
 	const size_t align = _Alignof(max_align_t);
 	if (n > SIZE_MAX / 2)
@@ -95,6 +94,13 @@ void *arena_alloc(struct arena *a, size_t n)
 	return p;
 }
 
+/* Zeroing what is asked for, not blocks: most of a block is never used, and texts are written over at once. */
+void *arena_alloc(struct arena *a, size_t n)
+{
+	void *p = arena_raw(a, n);
+	return p ? memset(p, 0, n) : NULL;
+}
+
 void *arena_array(struct arena *a, size_t count, size_t size)
 {
 	size_t n;
@@ -103,10 +109,11 @@ void *arena_array(struct arena *a, size_t count, size_t size)
 
 struct str arena_str(struct arena *a, struct str s)
 {
-	char *copy = s.ptr && s.len < SIZE_MAX ? arena_alloc(a, s.len + 1) : NULL;
+	char *copy = s.ptr && s.len < SIZE_MAX ? arena_raw(a, s.len + 1) : NULL;
 	if (!copy)
 		return STR_NONE;
 	memcpy(copy, s.ptr, s.len);
+	copy[s.len] = '\0';
 	return (struct str){ copy, s.len };
 }
 
@@ -116,11 +123,29 @@ char *arena_printf(struct arena *a, const char *format, ...)
 	va_start(args, format);
 	int n = vsnprintf(NULL, 0, format, args);
 	va_end(args);
-	char *text = n < 0 ? NULL : arena_alloc(a, (size_t)n + 1);
+	char *text = n < 0 ? NULL : arena_raw(a, (size_t)n + 1);
 	if (!text)
 		return NULL;
 	va_start(args, format);
 	vsnprintf(text, (size_t)n + 1, format, args);
 	va_end(args);
 	return text;
+}
+
+void *arena_array_raw(struct arena *a, size_t count, size_t size)
+{
+	size_t n;
+	return __builtin_mul_overflow(count, size, &n) ? NULL : arena_raw(a, n);
+}
+
+void arena_trim(struct arena *a, const void *p, size_t n, size_t used)
+{
+	const size_t align = _Alignof(max_align_t);
+	struct block *b = a->newest;
+	const char *end = b ? (const char *)b->data + b->used : NULL;
+	if (!p || !b || (const char *)p + n > end || (const char *)p + n + align <= end)
+		return;
+	size_t spare = (size_t)(end - ((const char *)p + used)) / align * align;
+	b->used -= spare;
+	a->taken -= spare;
 }

@@ -17,11 +17,18 @@ void arena_reset(struct arena *a);
 
 /* Zeroed, aligned for any type; NULL when the budget or the machine has no more. n may be 0. */
 void *arena_alloc(struct arena *a, size_t n);
+/* The same, but not zeroed: for what is written over at once. */
+void *arena_raw(struct arena *a, size_t n);
 /* count * size, NULL too if that overflows. */
 void *arena_array(struct arena *a, size_t count, size_t size);
 /* A copy with a NUL behind it; ptr == NULL when there is no memory (or s.ptr was NULL). */
 struct str arena_str(struct arena *a, struct str s);
 /* NULL when there is no memory. */
 char *arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* An array, but not zeroed. */
+void *arena_array_raw(struct arena *a, size_t count, size_t size);
+/* Keeps only the first `used` bytes of an allocation of n > 0, unless something was allocated since. p may be NULL. */
+void arena_trim(struct arena *a, const void *p, size_t n, size_t used);
 
 #endif

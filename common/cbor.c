@@ -7,8 +7,8 @@
 
 struct cbor_writer cbor_writer_new(struct arena *a, size_t size)
 {
-	struct cbor_writer w = { .left = size };
-	w.start = w.at = arena_alloc(a, size);
+	struct cbor_writer w = { .arena = a, .left = size };
+	w.start = w.at = arena_raw(a, size);
 	if (!w.start)
 		w.left = 0;
 	return w;
@@ -25,14 +25,36 @@ static void advance(struct cbor_writer *w, size_t n)
 	w->left -= n;
 }
 
+/* The types that an item begins with (RFC 8949 3.1). */
+enum major { MAJOR_UINT, MAJOR_NEGATIVE, MAJOR_BYTES, MAJOR_TEXT, MAJOR_ARRAY, MAJOR_MAP, MAJOR_TAG };
+
+/* A head of one byte or two, as nearly all are: libcbor takes three calls for it. False: it is longer, or has no room. */
+static bool put_short_head(struct cbor_writer *w, enum major major, uint64_t value)
+{
+	uint8_t type = (uint8_t)(major << 5);
+	if (value > UINT8_MAX || w->left < 2)
+		return false;
+	if (value < 24) {
+		*w->at++ = (uint8_t)(type | value);
+		w->left--;
+		return true;
+	}
+	*w->at++ = type | 24;
+	*w->at++ = (uint8_t)value;
+	w->left -= 2;
+	return true;
+}
+
 void cbor_put_uint(struct cbor_writer *w, uint64_t value)
 {
-	advance(w, cbor_encode_uint(value, w->at, w->left));
+	if (!put_short_head(w, MAJOR_UINT, value))
+		advance(w, cbor_encode_uint(value, w->at, w->left));
 }
 
 void cbor_put_negative(struct cbor_writer *w, uint64_t value)
 {
-	advance(w, cbor_encode_negint(value, w->at, w->left));
+	if (!put_short_head(w, MAJOR_NEGATIVE, value))
+		advance(w, cbor_encode_negint(value, w->at, w->left));
 }
 
 void cbor_put_tag(struct cbor_writer *w, uint64_t tag)
@@ -42,12 +64,14 @@ void cbor_put_tag(struct cbor_writer *w, uint64_t tag)
 
 void cbor_put_map(struct cbor_writer *w, size_t pairs)
 {
-	advance(w, cbor_encode_map_start(pairs, w->at, w->left));
+	if (!put_short_head(w, MAJOR_MAP, pairs))
+		advance(w, cbor_encode_map_start(pairs, w->at, w->left));
 }
 
 void cbor_put_array(struct cbor_writer *w, size_t items)
 {
-	advance(w, cbor_encode_array_start(items, w->at, w->left));
+	if (!put_short_head(w, MAJOR_ARRAY, items))
+		advance(w, cbor_encode_array_start(items, w->at, w->left));
 }
 
 static void put_raw(struct cbor_writer *w, const void *bytes, size_t n)
@@ -61,13 +85,15 @@ static void put_raw(struct cbor_writer *w, const void *bytes, size_t n)
 
 void cbor_put_bytes(struct cbor_writer *w, const void *bytes, size_t n)
 {
-	advance(w, cbor_encode_bytestring_start(n, w->at, w->left));
+	if (!put_short_head(w, MAJOR_BYTES, n))
+		advance(w, cbor_encode_bytestring_start(n, w->at, w->left));
 	put_raw(w, bytes, n);
 }
 
 void cbor_put_text(struct cbor_writer *w, struct str s)
 {
-	advance(w, cbor_encode_string_start(s.len, w->at, w->left));
+	if (!put_short_head(w, MAJOR_TEXT, s.len))
+		advance(w, cbor_encode_string_start(s.len, w->at, w->left));
 	put_raw(w, s.ptr, s.len);
 }
 
@@ -76,11 +102,14 @@ void cbor_put_null(struct cbor_writer *w)
 	advance(w, cbor_encode_null(w->at, w->left));
 }
 
-struct str cbor_written(const struct cbor_writer *w)
+struct str cbor_written(struct cbor_writer *w)
 {
 	if (!w->start)
 		return STR_NONE;
-	return (struct str){ (const char *)w->start, (size_t)(w->at - w->start) };
+	size_t n = (size_t)(w->at - w->start);
+	arena_trim(w->arena, w->start, n + w->left, n);
+	w->left = 0;
+	return (struct str){ (const char *)w->start, n };
 }
 
 /* --- reading --- */
@@ -121,25 +150,73 @@ static size_t shortest_head(uint64_t value)
 	       value <= UINT32_MAX ? 5 : 9;
 }
 
+static const struct cbor_callbacks callbacks = {
+	.uint8 = on_uint8,
+	.uint16 = on_uint16,
+	.uint32 = on_uint32,
+	.uint64 = on_uint64,
+	.negint8 = on_negint8,
+	.negint16 = on_negint16,
+	.negint32 = on_negint32,
+	.negint64 = on_negint64,
+	.byte_string = on_bytes,
+	.byte_string_start = cbor_null_byte_string_start_callback,
+	.string = on_text,
+	.string_start = cbor_null_string_start_callback,
+	.array_start = on_array,
+	.indef_array_start = cbor_null_indef_array_start_callback,
+	.map_start = on_map,
+	.indef_map_start = cbor_null_indef_map_start_callback,
+	.tag = on_tag,
+	.null = on_null,
+	.undefined = cbor_null_undefined_callback,
+	.boolean = cbor_null_boolean_callback,
+	.float2 = cbor_null_float2_callback,
+	.float4 = cbor_null_float4_callback,
+	.float8 = cbor_null_float8_callback,
+	.indef_break = cbor_null_indef_break_callback,
+};
+
+static enum token_kind kind_of(uint8_t major)
+{
+	static const enum token_kind kinds[] = {
+		[MAJOR_UINT] = TOKEN_UINT, [MAJOR_NEGATIVE] = TOKEN_NEGATIVE, [MAJOR_BYTES] = TOKEN_BYTES,
+		[MAJOR_TEXT] = TOKEN_TEXT, [MAJOR_ARRAY] = TOKEN_ARRAY,	[MAJOR_MAP] = TOKEN_MAP,
+	};
+	return major <= MAJOR_MAP ? kinds[major] : TOKEN_NONE;
+}
+
+/*
+ * Reads an item of the kind whose head is one byte or two, as nearly all are, and in its shortest form. False: it is
+ * longer, another, or bad, which libcbor finds out.
+ */
+static bool read_short(struct cbor_reader *r, enum token_kind kind, struct token *t)
+{
+	if (r->bad || r->left == 0 || kind_of(*r->at >> 5) != kind)
+		return false;
+	uint8_t value = *r->at & 31, head = 1;
+	if (value >= 24) {
+		if (value > 24 || r->left < 2 || r->at[1] < 24)
+			return false;
+		value = r->at[1];
+		head = 2;
+	}
+	bool string = kind == TOKEN_BYTES || kind == TOKEN_TEXT;
+	size_t all = head + (string ? value : 0u);
+	if (r->left < all)
+		return false;
+	*t = (struct token){ kind, value, string ? r->at + head : NULL };
+	r->at += all;
+	r->left -= all;
+	return true;
+}
+
 /* The next item of the kind that must come; its value, count or length. */
 static struct token next(struct cbor_reader *r, enum token_kind a, enum token_kind b)
 {
-	struct cbor_callbacks callbacks = cbor_empty_callbacks;
 	struct token t = { TOKEN_NONE, 0, NULL };
-	callbacks.uint8 = on_uint8;
-	callbacks.uint16 = on_uint16;
-	callbacks.uint32 = on_uint32;
-	callbacks.uint64 = on_uint64;
-	callbacks.byte_string = on_bytes;
-	callbacks.string = on_text;
-	callbacks.array_start = on_array;
-	callbacks.map_start = on_map;
-	callbacks.null = on_null;
-	callbacks.negint8 = on_negint8;
-	callbacks.negint16 = on_negint16;
-	callbacks.negint32 = on_negint32;
-	callbacks.negint64 = on_negint64;
-	callbacks.tag = on_tag;
+	if (read_short(r, a, &t))
+		return t;
 	if (r->bad)
 		return t;
 	struct cbor_decoder_result result = cbor_stream_decode(r->at, r->left, &callbacks, &t);

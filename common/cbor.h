@@ -16,6 +16,7 @@ enum { CBOR_HEAD_MAX = 9 };
 
 /* Sized for the worst case beforehand, so that nothing can go wrong halfway. */
 struct cbor_writer {
+	struct arena *arena;
 	uint8_t *start, *at;
 	size_t left;
 };
@@ -30,8 +31,8 @@ void cbor_put_bytes(struct cbor_writer *w, const void *bytes, size_t n);
 void cbor_put_text(struct cbor_writer *w, struct str s);
 void cbor_put_null(struct cbor_writer *w);
 void cbor_put_tag(struct cbor_writer *w, uint64_t tag);
-/* What was written, from the arena; ptr == NULL: the arena was spent, or the size too small. */
-struct str cbor_written(const struct cbor_writer *w);
+/* What was written, from the arena, which has back what was not needed; ptr == NULL: the arena was spent, or the size too small. */
+struct str cbor_written(struct cbor_writer *w);
 
 /* Sticky: after the first thing that does not fit everything reads as nothing. */
 struct cbor_reader {

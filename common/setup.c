@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "common/sort.h"
 
 const char *operation_name(int operation)
 {
@@ -222,12 +223,23 @@ static int compare_by_id(const void *a, const void *b)
 	return d ? d : setup_compare_ids(&x->id, &y->id);
 }
 
+/* Sorts by MC service ID. Users in order mostly have the IDs of one service in order, too: those runs are merged. */
+static bool sort_by_id(struct arena *a, const struct paired *pairs, size_t n, const struct paired **by_id)
+{
+	size_t at = 0;
+	for (int service = MC_SERVICE_MCPTT; service <= MC_SERVICE_MCDATA; service++)
+		for (size_t i = 0; i < n; i++)
+			if (pairs[i].id.service == (enum mc_service)service)
+				by_id[at++] = &pairs[i];
+	return sort_runs(a, (const void **)by_id, n, compare_by_id);
+}
+
 /* One MC service ID for two users, or twice for one user and service. */
-static void note_duplicates(struct check *c, const struct setup *s, const struct paired *by_id,
+static void note_duplicates(struct check *c, const struct setup *s, const struct paired *const *by_id,
 			    size_t n)
 {
 	for (size_t i = 1; i < n; i++) {
-		const struct paired *before = &by_id[i - 1], *p = &by_id[i];
+		const struct paired *before = by_id[i - 1], *p = by_id[i];
 		if (!str_eq(before->id.mc_service_id, p->id.mc_service_id))
 			continue;
 		if (before->user != p->user || before->id.service == p->id.service)
@@ -237,14 +249,14 @@ static void note_duplicates(struct check *c, const struct setup *s, const struct
 }
 
 /* Gives each user its MC service IDs; pairs are sorted by user. */
-static bool hand_out(struct check *c, struct setup *out, const struct paired *pairs, size_t n)
+static bool hand_out(struct check *c, struct setup *out, const struct paired *const *pairs, size_t n)
 {
-	struct user_service_id *ids = arena_array(c->arena, n, sizeof *ids);
+	struct user_service_id *ids = arena_array_raw(c->arena, n, sizeof *ids);
 	if (!ids)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		struct setup_user *u = &out->users[pairs[i].user];
-		ids[i] = pairs[i].id;
+		struct setup_user *u = &out->users[pairs[i]->user];
+		ids[i] = pairs[i]->id;
 		if (u->n_service_ids++ == 0)
 			u->service_ids = &ids[i];
 		if (u->n_service_ids > c->limits->max_mc_service_ids_per_mc_id)
@@ -257,18 +269,20 @@ static bool hand_out(struct check *c, struct setup *out, const struct paired *pa
 static bool check_service_ids(struct check *c, struct setup *out)
 {
 	size_t n = c->request->n_service_ids;
-	struct paired *pairs = arena_array(c->arena, n, sizeof *pairs);
-	struct paired *by_id = arena_array(c->arena, n, sizeof *by_id);
-	if (!pairs || !by_id)
+	struct paired *pairs = arena_array_raw(c->arena, n, sizeof *pairs);
+	const struct paired **sorted = arena_array_raw(c->arena, n, sizeof *sorted);
+	if (!pairs || !sorted)
 		return false;
 	n = pair_entries(c, out, pairs);
-	memcpy(by_id, pairs, n * sizeof *pairs);
-	qsort(by_id, n, sizeof *by_id, compare_by_id);
-	note_duplicates(c, out, by_id, n);
+	if (!sort_by_id(c->arena, pairs, n, sorted))
+		return false;
+	note_duplicates(c, out, sorted, n);
 	if (c->n_noted > 0)
 		return true; /* refused anyway */
-	qsort(pairs, n, sizeof *pairs, setup_compare_by_user);
-	return hand_out(c, out, pairs, n);
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = &pairs[i];
+	return sort_runs(c->arena, (const void **)sorted, n, setup_compare_by_user) &&
+	       hand_out(c, out, sorted, n);
 }
 
 /* Gives each user its expected revision. 0 is none, and so not one that could be expected. */
@@ -348,20 +362,20 @@ enum cause setup_times_check(const struct setup *s, uint64_t now_ms, bool from_s
 {
 	char then[TIME_SIZE], now[TIME_SIZE];
 	uint64_t not_after = s->validity.not_after_ms;
-	format_time(now_ms, now);
 	if (from_system && s->expires_ms == 0) {
-		snprintf(detail, size, "expires is left out; it is %s here", now);
+		snprintf(detail, size, "expires is left out; it is %s here", format_time(now_ms, now));
 		return CAUSE_REQUEST_EXPIRED;
 	}
 	if (from_system && (s->expires_ms < now_ms || s->expires_ms - now_ms > EXPIRES_AHEAD_MAX_MS)) {
 		snprintf(detail, size, "the request expires at %s, %s; it is %s here",
 			 format_time(s->expires_ms, then),
-			 s->expires_ms < now_ms ? "which has passed" : "more than 31 days ahead", now);
+			 s->expires_ms < now_ms ? "which has passed" : "more than 31 days ahead",
+			 format_time(now_ms, now));
 		return CAUSE_REQUEST_EXPIRED;
 	}
 	if (s->has_validity && not_after && not_after <= now_ms) {
 		snprintf(detail, size, "the validity ends at %s, which has passed; it is %s here",
-			 format_time(not_after, then), now);
+			 format_time(not_after, then), format_time(now_ms, now));
 		return CAUSE_INVALID_VALIDITY;
 	}
 	return CAUSE_NO_CAUSE;
@@ -432,7 +446,7 @@ struct str setup_content(struct arena *a, const struct setup *s)
 {
 	uint8_t flags = content_flags(s);
 	size_t size = content_size(s, flags);
-	uint8_t *start = arena_alloc(a, size), *p = start;
+	uint8_t *start = arena_raw(a, size), *p = start;
 	if (!p)
 		return STR_NONE;
 	*p++ = (uint8_t)(1 + s->operation);

@@ -30,6 +30,21 @@ static bool same_users(const struct setup *setup, const struct setup_response *r
 	return same;
 }
 
+/* The response's MC service IDs are the setup's, in its order: so an acms lists them. As many as there are. */
+static bool listed_in_order(const struct setup *s, const struct service_id_entry *e)
+{
+	for (size_t i = 0; i < s->n_users; i++) {
+		const struct setup_user *u = &s->users[i];
+		for (size_t j = 0; j < u->n_service_ids; j++, e++) {
+			if (e->service != (int)u->service_ids[j].service ||
+			    !str_eq(e->mc_service_id, u->service_ids[j].mc_service_id) ||
+			    !str_eq(e->mc_id, u->mc_id))
+				return false;
+		}
+	}
+	return true;
+}
+
 /* The setup's own MC service IDs, flat and in order, are these pairs. */
 static bool same_pairs(const struct setup *s, const struct paired *pairs)
 {
@@ -50,6 +65,8 @@ static bool same_service_ids(const struct setup *setup, const struct setup_respo
 		return true; /* O: may be left out */
 	if (n != setup->n_service_ids)
 		return false;
+	if (listed_in_order(setup, r->service_ids))
+		return true;
 	struct paired *pairs = malloc(n * sizeof *pairs);
 	if (!pairs)
 		return false;

@@ -6,8 +6,38 @@
 #include <unistr.h>
 #include <uniwidth.h>
 
+/* Of eight bytes: the highest bit of some byte is set unless all are printable ASCII, 0x20 to 0x7E. */
+static uint64_t unlike_plain(const char *p)
+{
+	const uint64_t ones = UINT64_MAX / 255, high = 0x80 * ones;
+	uint64_t w;
+	memcpy(&w, p, sizeof w);
+	/* Above 0x7E: by itself, or one further. Below 0x20: taking 0x20 off 0x80 more goes below 0x80. */
+	return (w | (w + ones) | ~((w | high) - 0x20 * ones)) & high;
+}
+
+bool text_is_plain(struct str s)
+{
+	size_t i = 0;
+	for (; i + 8 <= s.len; i += 8) {
+		if (unlike_plain(s.ptr + i))
+			return false;
+	}
+	if (i == s.len)
+		return true;
+	if (s.len >= 8) /* the last eight: some of them once more */
+		return !unlike_plain(s.ptr + s.len - 8);
+	for (; i < s.len; i++) {
+		if (s.ptr[i] < 0x20 || s.ptr[i] > 0x7E)
+			return false;
+	}
+	return true;
+}
+
 bool text_valid(struct str s)
 {
+	if (text_is_plain(s)) /* nearly all is; libunistring goes byte by byte */
+		return true;
 	return u8_check((const uint8_t *)s.ptr, s.len) == NULL &&
 	       (s.len == 0 || memchr(s.ptr, 0, s.len) == NULL);
 }
@@ -31,6 +61,8 @@ static bool is_control(ucs4_t c)
 bool text_has_control(struct str s)
 {
 	const uint8_t *p = (const uint8_t *)(s.ptr ? s.ptr : ""), *end = p + s.len;
+	if (text_is_plain(s))
+		return false;
 	while (p < end) {
 		ucs4_t c;
 		int n = u8_mbtouc(&c, p, (size_t)(end - p));

@@ -7,6 +7,8 @@
 
 /* Text from outside. The only file that knows libunistring. Pure. */
 
+/* Printable ASCII and nothing else, as nearly all identities are: valid, and without controls. */
+bool text_is_plain(struct str s);
 /* Valid UTF-8 without NUL. */
 bool text_valid(struct str s);
 /* Has a character that PROTOCOL.md 5.1 excludes from an MC ID. s must be valid UTF-8. */

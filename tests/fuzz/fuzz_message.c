@@ -1,5 +1,5 @@
 // needs: common/message.c common/message_v2.c common/message_encode.c common/message_kind.c common/frame.c
-// needs: common/setup.c common/setup_fault.c common/session.c common/identity.c common/text.c
+// needs: common/setup.c common/sort.c common/setup_fault.c common/session.c common/identity.c common/text.c
 // needs: common/arena.c common/error.c proto/acx.pb-c.c
 /*
  * A payload: refused with a reason, or every text of it is valid, it survives encoding and decoding, and what was

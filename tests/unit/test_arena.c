@@ -65,6 +65,24 @@ static void reset_takes_everything_back(void **state)
 	arena_free(a);
 }
 
+static void only_the_latest_is_trimmed(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(1024);
+	char *p = arena_alloc(a, 1000);
+	assert_null(arena_alloc(a, 100));
+	memset(p, 0xAA, 10);
+	arena_trim(a, p, 1000, 10);
+	char *q = arena_alloc(a, 900);
+	assert_ptr_equal(q, p + 16);
+	for (int i = 0; i < 900; i++)
+		assert_int_equal(q[i], 0);
+	arena_trim(a, p, 10, 0); /* q is behind it */
+	assert_null(arena_alloc(a, 200));
+	arena_trim(a, NULL, 0, 0);
+	arena_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -72,6 +90,7 @@ int main(void)
 		cmocka_unit_test(the_budget_holds),
 		cmocka_unit_test(texts_are_copied_with_a_nul),
 		cmocka_unit_test(reset_takes_everything_back),
+		cmocka_unit_test(only_the_latest_is_trimmed),
 	};
 	return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
 }

@@ -80,6 +80,46 @@ static void what_is_no_mc_service_id(void **state)
 	arena_free(a);
 }
 
+/* A random URI behind its scheme: mostly what is canonical, with a character here and there that is not. */
+static struct str random_uri(char *buffer, size_t scheme)
+{
+	static const char likely[] = "abcxyz019.-@", any[] = "aZ0-_.!~*'()&=+$,;?/:@%41%e2%c3%a4 \"#\x7f\xc3\xa4\x01";
+	size_t n = scheme + (size_t)rand() % 24;
+	bool odd = rand() % 2;
+	for (size_t i = scheme; i < n; i++)
+		buffer[i] = odd && rand() % 6 == 0 ? any[(size_t)rand() % (sizeof any - 1)] :
+						     likely[(size_t)rand() % (sizeof likely - 1)];
+	return (struct str){ buffer, n };
+}
+
+/* What is canonical as it stands is found at once. With its scheme in capitals it is gone through: the same. */
+static void what_is_canonical_already_is_judged_like_any(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	size_t good = 0, unchanged = 0;
+	srand(1);
+	for (int i = 0; i < 300000; i++) {
+		char lower[40] = "sips:", upper[40] = "SIPS:";
+		size_t scheme = rand() % 2 ? 5 : 4;
+		if (scheme == 4)
+			lower[3] = upper[3] = ':';
+		struct str fast = random_uri(lower, scheme), slow = { upper, fast.len }, out[2];
+		memcpy(upper + scheme, lower + scheme, fast.len - scheme);
+		bool valid = mc_service_id_canonical(a, fast, &out[0], NULL);
+		assert_int_equal(mc_service_id_canonical(a, slow, &out[1], NULL), valid);
+		if (!valid)
+			continue;
+		assert_true(str_eq(out[0], out[1]));
+		assert_int_equal(out[0].ptr == fast.ptr, str_eq(out[0], fast));
+		good++;
+		unchanged += out[0].ptr == fast.ptr;
+		arena_reset(a);
+	}
+	assert_true(good > 5000 && unchanged > 5000 && unchanged < good);
+	arena_free(a);
+}
+
 static void domains_and_services(void **state)
 {
 	(void)state;
@@ -122,6 +162,7 @@ int main(void)
 		cmocka_unit_test(mc_ids),
 		cmocka_unit_test(canonical_forms),
 		cmocka_unit_test(what_is_no_mc_service_id),
+		cmocka_unit_test(what_is_canonical_already_is_judged_like_any),
 		cmocka_unit_test(domains_and_services),
 		cmocka_unit_test(request_ids),
 	};

@@ -1,5 +1,5 @@
 // needs: common/message.c common/message_v2.c common/message_encode.c common/message_kind.c common/frame.c
-// needs: common/setup.c common/identity.c common/text.c common/arena.c common/error.c proto/acx.pb-c.c
+// needs: common/setup.c common/sort.c common/identity.c common/text.c common/arena.c common/error.c proto/acx.pb-c.c
 #include "common/frame.h"
 #include "common/message.h"
 #include "unit.h"

@@ -1,5 +1,5 @@
 // needs: common/message.c common/message_v2.c common/message_encode.c common/message_kind.c common/frame.c
-// needs: common/setup.c common/identity.c common/text.c common/arena.c common/error.c proto/acx.pb-c.c
+// needs: common/setup.c common/sort.c common/identity.c common/text.c common/arena.c common/error.c proto/acx.pb-c.c
 /*
  * The messages of version 2. tests/fuzz/make-wire-corpus writes, with Python's protobuf, one of each kind with every
  * field filled in: a text is "007~mc_system_id", a number 6003, where 6 is the field's.

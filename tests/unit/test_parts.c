@@ -1,6 +1,7 @@
 // needs: acmc/parts.c acmc/answers.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c common/json.c
 // needs: common/identity.c common/text.c common/arena.c common/cause.c common/error.c
 // needs: common/message.c common/message_v2.c common/message_encode.c common/frame.c proto/acx.pb-c.c
+// needs: common/sort.c
 /* Splitting a command into requests, collecting their answers, and the exit code. */
 #include <stdarg.h>
 #include <stddef.h>

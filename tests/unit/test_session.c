@@ -1,4 +1,4 @@
-// needs: common/session.c common/message_kind.c common/setup.c common/identity.c common/text.c common/arena.c
+// needs: common/session.c common/message_kind.c common/setup.c common/sort.c common/identity.c common/text.c common/arena.c
 #include "common/session.h"
 #include "unit.h"
 

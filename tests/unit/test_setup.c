@@ -1,4 +1,4 @@
-// needs: common/setup.c common/setup_fault.c common/identity.c common/text.c common/arena.c
+// needs: common/setup.c common/sort.c common/setup_fault.c common/identity.c common/text.c common/arena.c
 #include <limits.h>
 #include "common/setup.h"
 #include "unit.h"
@@ -181,6 +181,12 @@ static void responses_that_cannot_be_answers(void **state)
 	assert_null(setup_response_fault(&s2, target, 1, &bad));
 	bad.service_ids = twice; /* one of them twice is not both */
 	assert_non_null(setup_response_fault(&s2, target, 1, &bad));
+	struct service_id_entry off[][2] = { { two[0], two[1] }, { two[0], two[1] }, { two[0], two[1] } };
+	off[0][1].mc_id = STR("a"), off[1][1].service = 1, off[2][1].mc_service_id = STR("sip:c@x.example");
+	for (size_t i = 0; i < 3; i++) { /* in order, and wrong at the end */
+		bad.service_ids = off[i];
+		assert_non_null(setup_response_fault(&s2, target, 1, &bad));
+	}
 	struct identity_cause stranger = { STR("z"), STR_NONE, CAUSE_MC_SERVICE_ID_IN_USE };
 	bad = good, bad.result = false, bad.cause = CAUSE_MC_SERVICE_ID_IN_USE, bad.n_service_ids = 0;
 	assert_null(setup_response_fault(&s, target, 1, &bad));

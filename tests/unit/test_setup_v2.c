@@ -1,4 +1,4 @@
-// needs: common/setup.c common/setup_fault.c common/identity.c common/text.c common/arena.c
+// needs: common/setup.c common/sort.c common/setup_fault.c common/identity.c common/text.c common/arena.c
 /* The elements of version 2: operations, expected revisions, validity, times; and the answers to them. */
 #include "common/setup.h"
 #include "unit.h"

@@ -2,6 +2,7 @@
 // needs: acmc/track.c acmc/parts.c acmc/answers.c acmc/reconcile.c
 // needs: common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
 // needs: common/json.c common/table.c common/identity.c common/text.c common/arena.c common/cause.c
+// needs: common/sort.c
 /* Lists of requests and users as the administrator sees them, compared with tests/golden/cli/list-*; UPDATE=1 writes them. */
 #include "tests/unit/unit.h"
 #include <locale.h>

@@ -483,6 +483,76 @@ static void the_audit_log_is_a_chain(void **state)
 	store_close(s);
 }
 
+enum { MANY_IDS = 3000 };
+
+static struct str many_id(char *buffer, unsigned i)
+{
+	return (struct str){ buffer, (size_t)sprintf(buffer, "sip:%05u.%.*s@police.example", i, (int)(i * 7 % 40),
+						     "a-name-that-makes-pages-hold-unequal-numbers") };
+}
+
+/* What the store says of an ID is what was put last: version 0 is none. */
+static void check_owner(struct store_txn *t, struct arena *a, unsigned i, unsigned version)
+{
+	char id[128], name[32];
+	struct owner_record owner;
+	bool found = store_get_owner(t, a, many_id(id, i), &owner);
+	assert_int_equal(found, version > 0);
+	if (!found)
+		return;
+	sprintf(name, "user%u", version);
+	assert_str(owner.mc_id, name);
+}
+
+static void change_owner(struct store_txn *t, struct arena *a, unsigned i, unsigned version)
+{
+	char id[128], name[32];
+	sprintf(name, "user%u", version);
+	struct owner_record owner = { HOME, str_of(name) };
+	if (version > 0)
+		store_put_owner(t, a, many_id(id, i), &owner);
+	else
+		store_delete_owner(t, many_id(id, i));
+}
+
+/* A transaction stays on the page where it was: whatever order gets, puts and deletes come in, it must be the right one. */
+static void any_order_of_gets_puts_and_deletes(void **state)
+{
+	(void)state;
+	static unsigned now[MANY_IDS], before[MANY_IDS];
+	struct store *s = open_as(STORE_SERVE, 1 << 26);
+	struct arena *a = arena_new(0);
+	srand(1);
+	memset(now, 0, sizeof now);
+	for (unsigned round = 0; round < 40; round++) {
+		struct store_txn *t = writing(s);
+		unsigned i = 0, growing = round % 3;
+		memcpy(before, now, sizeof now);
+		for (unsigned n = 0; n < 3000; n++) {
+			i = rand() % 8 ? (i + 1 + (unsigned)rand() % 3) % MANY_IDS : (unsigned)rand() % MANY_IDS;
+			check_owner(t, a, i, now[i]);
+			if (rand() % 3 == 0)
+				continue;
+			now[i] = rand() % 4 < (growing ? 3 : 1) ? 1 + (unsigned)rand() % 100000 : 0;
+			change_owner(t, a, i, now[i]);
+			check_owner(t, a, i, now[i]);
+		}
+		arena_reset(a);
+		if (round % 4 == 3) {
+			store_abort(t);
+			memcpy(now, before, sizeof now);
+		} else {
+			assert_int_equal(store_commit(t, NULL), OK);
+		}
+		t = reading(s);
+		for (i = 0; i < MANY_IDS; i++)
+			check_owner(t, a, i, now[i]);
+		store_abort(t);
+	}
+	arena_free(a);
+	store_close(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -503,6 +573,7 @@ int main(void)
 		STORE_TEST(a_damaged_user_ends_the_list),
 		STORE_TEST(systems_in_order),
 		STORE_TEST(the_audit_log_is_a_chain),
+		STORE_TEST(any_order_of_gets_puts_and_deletes),
 	};
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

@@ -25,6 +25,41 @@ static void what_is_a_control(void **state)
 	assert_false(text_has_control(STR("Zo\xC3\xAB \xE4\xBD\xA0 a~!")));
 }
 
+/* A random text: mostly plain, with a byte here and there that is not. */
+static struct str random_text(char *buffer, size_t most)
+{
+	static const char odd[] = "\x00\x1f\x20\x7e\x7f\x80\xc2\x85\xe2\x80\xa8\xff\n";
+	struct str s = { buffer, (size_t)rand() % (most + 1) };
+	for (size_t i = 0; i < s.len; i++)
+		buffer[i] = rand() % 24 ? (char)(0x20 + rand() % 0x5F) : odd[(size_t)rand() % (sizeof odd - 1)];
+	return s;
+}
+
+/* What is plain is judged at once. With an umlaut behind it, it is judged character by character: the same. */
+static void plain_text_is_judged_like_any(void **state)
+{
+	(void)state;
+	size_t n_plain = 0;
+	srand(1);
+	for (int i = 0; i < 200000; i++) {
+		char buffer[48];
+		struct str s = random_text(buffer, 40);
+		bool plain = true;
+		for (size_t j = 0; j < s.len; j++)
+			plain &= s.ptr[j] >= 0x20 && s.ptr[j] < 0x7F;
+		assert_int_equal(text_is_plain(s), plain);
+		n_plain += plain;
+		memcpy(buffer + s.len, "\xC3\xA4", 2);
+		struct str slow = { buffer, s.len + 2 };
+		assert_false(text_is_plain(slow));
+		assert_int_equal(text_valid(s), text_valid(slow));
+		if (text_valid(s))
+			assert_int_equal(text_has_control(s), text_has_control(slow));
+	}
+	assert_in_range(n_plain, 1000, 199000);
+	assert_true(text_is_plain(STR_NONE));
+}
+
 static void escaping(void **state)
 {
 	(void)state;
@@ -54,6 +89,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_valid),
 		cmocka_unit_test(what_is_a_control),
+		cmocka_unit_test(plain_text_is_judged_like_any),
 		cmocka_unit_test(escaping),
 		cmocka_unit_test(escaping_never_splits_and_says_that_it_cut),
 	};

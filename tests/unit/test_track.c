@@ -1,5 +1,6 @@
 // needs: acmc/track.c acmc/parts.c acmc/answers.c common/setup.c common/setup_fault.c common/identity.c common/text.c
 // needs: common/arena.c common/cause.c
+// needs: common/sort.c
 /* What became of a command, put together from what the home acms says of each of its requests. */
 #include "tests/unit/unit.h"
 #include "acmc/track.h"
