@@ -118,11 +118,15 @@ class Acms:
         words = ["--to", ",".join(names), "--in-flight", in_flight, "--seconds", seconds, "--users", users,
                  "--first", self.next_scattered, *(["--most", most] if most else [])]
         result = finish(self.load("setup", *words))
-        self.next_scattered += result["done"] * users
-        self.users += result["done"] * users
+        self.took(result["done"] * users, verify)
+        return result
+
+    def took(self, n: int, verify=True) -> None:
+        """n scattered users were answered for: are they there?"""
+        self.next_scattered += n
+        self.users += n
         if verify:
             self.verify()
-        return result
 
     def csv(self, n: int, scattered: bool) -> Path:
         """A file of n new users."""

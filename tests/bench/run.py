@@ -16,6 +16,7 @@ import lmdb
 sys.path.insert(0, str(Path(__file__).parent))
 
 import report  # noqa: E402
+from costs import Cost, loopback_bytes  # noqa: E402
 from peers import (BUILD, PARTNER, Acms, Postgres, Slapd, Verified, anonymous_kb, entries,  # noqa: E402
                    finish, start_tool, tool)
 
@@ -159,9 +160,7 @@ def lookups(b: Bench, acms: Acms, slapd: Slapd) -> None:
         result = tool("lmdb_load", "idm", "--directory", acms.partners[0].store, "--users", acms.next_scattered,
                       "--seconds", seconds)
         written = finish(writer)
-        acms.next_scattered += written["done"]
-        acms.users += written["done"]
-        acms.verify()
+        acms.took(written["done"])
         b.f.add("look-ups acms", check(result)["rate"], "/s")
         b.f.add("look-ups acms, setups meanwhile", written["rate"], "users/s")
 
@@ -317,6 +316,47 @@ def dead_partners(b: Bench, quiet: Acms, loaded: Acms, listener: socket.socket) 
     listener.close()
 
 
+COSTS = {"loop": ("processor time of the loop thread, {}", "us"),
+         "committer": ("processor time of the committer thread, {}", "us"),
+         "written": ("bytes to the disk, {}", "bytes"), "commits": ("commits, {}", ""),
+         "kept": ("bytes in the store, {}", "bytes")}
+
+
+def cost(b: Bench, acms: Acms) -> None:
+    """What a user costs each process: one a request, 64 in flight; and in bulk."""
+    kinds = {"64 in flight": lambda: acms.setups(b.scale["seconds"], 64),
+             "bulk": lambda: acms.bulk(b.scale["scattered"], False)}
+    for _ in b.rounds("what a user costs"):
+        for kind, run in kinds.items():
+            ends = {"home": Cost(acms.home.process.pid, acms.home.store),
+                    "partner": Cost(acms.partners[0].process.pid, acms.partners[0].store)}
+            network = loopback_bytes()
+            done = run()["done"]
+            b.f.add(f"cost network {kind}", (loopback_bytes() - network) / done, "bytes")
+            for end, measured in ends.items():
+                for what, each in measured.each(done).items():
+                    b.f.add(f"cost {end} {what} {kind}", each, COSTS[what][1])
+    for kind in kinds:
+        for end in ("home", "partner"):
+            for what, (title, _) in COSTS.items():
+                b.f.compare(f"a user, {kind}: " + title.format(end), f"cost {end} {what} {kind}")
+        b.f.compare(f"a user, {kind}: bytes over the network, both hops", f"cost network {kind}")
+
+
+def pairs(b: Bench, one: Acms, other: Acms) -> None:
+    """What twice as many event loops and committers would give: a second pair of systems beside the first."""
+    for turn in b.rounds("one pair of systems, and two side by side"):
+        for n in interleaved([1, 2], turn):
+            both = [one, other][:n]
+            loads = [(acms, acms.load("setup", "--to", PARTNER, "--in-flight", 64, "--seconds", b.scale["seconds"],
+                                      "--first", acms.next_scattered)) for acms in both]
+            results = [(acms, finish(load)) for acms, load in loads]
+            for acms, result in results:
+                acms.took(result["done"])
+            b.f.add(f"pairs {n}", sum(result["rate"] for _, result in results), "users/s")
+    b.f.compare("two pairs of systems side by side, 64 in flight each", "pairs 2", "pairs 1")
+
+
 def partners(b: Bench) -> None:
     most = max(b.scale["partners"])
     b.say(f"starting {most} partners")
@@ -382,6 +422,7 @@ def run(b: Bench, only: set) -> None:
              "lookups": lambda: lookups(b, main, slapd), "connections": lambda: connections(b, main),
              "bulk": lambda: bulk(b, main, slapd), "idle": lambda: idle(b, quiet, loaded),
              "dead": lambda: dead_partners(b, quiet, loaded, listener), "partners": lambda: partners(b),
+             "cost": lambda: cost(b, quiet), "pairs": lambda: pairs(b, quiet, loaded),
              "large": lambda: large_bulk(b, main, slapd), "growth": lambda: growth(b, quiet, main)}
     if b.scale["huge"]:
         steps["huge"] = lambda: huge(b, main)
