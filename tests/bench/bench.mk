@@ -1,6 +1,6 @@
 # The benchmark, and instruction counts of the hot paths. tests/bench/README.md says what is compared.
 
-BENCH_TOOLS := $(addprefix $(BUILD)/bench/,acx_load ldap_load pg_load lmdb_load floor)
+BENCH_TOOLS := $(addprefix $(BUILD)/bench/,acx_load ldap_load pg_load lmdb_load floor fill)
 bench_obj = $(call obj,$(addprefix tests/bench/,$(1)))
 
 $(BUILD)/bench/acx_load: $(call bench_obj,acx_load.c) $(BUILD)/libacx.a
@@ -24,6 +24,11 @@ $(BUILD)/bench/lmdb_load: $(call bench_obj,lmdb_load.c model.c) $(call obj,$(wil
 	@echo '  LD $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
 
+$(BUILD)/bench/fill: $(call bench_obj,fill.c) $(call obj,$(wildcard acms/store*.c acms/record*.c)) $(BUILD)/libacx.a
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBS)
+
 $(BUILD)/bench/floor: $(call bench_obj,floor.c model.c)
 	@mkdir -p $(@D)
 	@echo '  LD $@'
@@ -34,7 +39,7 @@ $(BUILD)/bench/floor: $(call bench_obj,floor.c model.c)
 deps-bench:
 	@deploy/install-packages build test bench
 
-## make bench         how fast, beside slapd, PostgreSQL and raw LMDB: under 10 minutes; BENCH_SCALE=full: hours
+## make bench         how fast, beside slapd, PostgreSQL and raw LMDB: under 10 minutes; BENCH_SCALE=full: longer
 BENCH_SCALE ?= short
 bench: deps-bench
 	@$(MAKE) --no-print-directory -s all $(BENCH_TOOLS)
