@@ -34,7 +34,7 @@ $(BUILD)/bench/floor: $(call bench_obj,floor.c model.c)
 	@echo '  LD $@'
 	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto -llmdb
 
-.PHONY: bench deps-bench test-instructions
+.PHONY: bench bench-readme deps-bench test-instructions
 
 deps-bench:
 	@deploy/install-packages build test bench
@@ -44,6 +44,10 @@ BENCH_SCALE ?= short
 bench: deps-bench
 	@$(MAKE) --no-print-directory -s all $(BENCH_TOOLS)
 	@BUILD=$(BUILD) /usr/bin/python3 tests/bench/run.py --scale $(BENCH_SCALE)
+
+## make bench-readme  puts the figures of the last `make bench` into README.md and deploy/capacity.md
+bench-readme:
+	@tests/bench/pages.py $(BUILD)/bench/results.json README.md deploy/capacity.md
 
 ## make test-instructions  what the hot paths cost, counted by callgrind
 $(BUILD)/tests/hot_paths: $(call obj,tests/instructions/hot_paths.c $(call needs,tests/instructions/hot_paths.c)) $(BUILD)/libacx.a

@@ -331,7 +331,7 @@ def side_by_side(b: Bench, what: str, key: str, quiet: Acms, loaded: Acms) -> No
             b.f.add(f"{key} {name}", result["rate"], "users/s")
             b.f.add(f"{key} p99 {name}", result["p99_us"], "us")
     b.f.compare(f"setups with {what} and without", f"{key} with", f"{key} without", "1")
-    b.f.compare("their p99", f"{key} p99 with", f"{key} p99 without", "1")
+    b.f.compare(f"p99 with {what} and without", f"{key} p99 with", f"{key} p99 without", "1")
 
 
 def dead_partners(b: Bench, quiet: Acms, loaded: Acms, listener: socket.socket) -> None:
