@@ -6,7 +6,7 @@
 #include "common/failpoint.h"
 #include "common/log.h"
 
-enum { BATCH_JOBS = 512, BATCH_WEIGHT = 20000 };
+enum { BATCH_JOBS = 512, BATCH_WEIGHT = 10000 };
 
 struct queue {
 	struct job *first, **last;

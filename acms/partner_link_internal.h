@@ -24,6 +24,7 @@ struct partner_link {
 	uint64_t connection;           /* counts them */
 	struct delivery_list lists[DELIVERY_PHASES]; /* by phase */
 	size_t n_sent, n_loading, n_asked;
+	size_t users_sent;             /* in those n_sent */
 	struct query_list asked;       /* queries under way */
 	uint64_t tokens;
 	struct loop_timer *retry, *watchdog;

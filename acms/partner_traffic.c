@@ -11,8 +11,11 @@
 
 /* What goes over the connection to a partner, and comes back: deliveries and queries. */
 
-/* Read from the store in one go. */
-enum { LOAD_MAX = 64 };
+/*
+ * Requests read from the store in one go, and users that are with a partner at a time: as many as keep it busy. More would
+ * only lie about in the memory of both, decoded and as frames.
+ */
+enum { LOAD_MAX = 32, USERS_SENT_MAX = 32000 };
 
 /* --- deliveries --- */
 
@@ -79,6 +82,7 @@ static void send_one(struct partner_link *l, struct delivery *d, const struct se
 		fail_point("home-send");
 		exchange_send(l->conn, &m);
 		d->attempts++;
+		d->users = setup->n_users;
 		d->sent_mono_ms = clock_mono_ms();
 		outbox_event(d, DELIVERY_EV_SENT, NULL);
 	}
@@ -174,7 +178,7 @@ void traffic_send(struct partner_link *l)
 {
 	struct delivery *d;
 	size_t room;
-	while (l->state == LINK_UP && (room = room_on(l)) > 0 &&
+	while (l->state == LINK_UP && l->users_sent < USERS_SENT_MAX && (room = room_on(l)) > 0 &&
 	       (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]))) {
 		if (d->asked->arena) {
 			send_one(l, d, &d->asked->setup);
@@ -190,7 +194,10 @@ void partner_link_submit(struct partner_link *l, struct delivery *d)
 {
 	TAILQ_INSERT_TAIL(&l->lists[d->phase], d, in_link);
 	d->listed = true;
-	l->n_sent += d->phase == DELIVERY_PHASE_SENT;
+	if (d->phase == DELIVERY_PHASE_SENT) {
+		l->n_sent++;
+		l->users_sent += d->users;
+	}
 	l->n_loading += d->phase == DELIVERY_PHASE_LOADING;
 	if (d->phase != DELIVERY_PHASE_QUEUED)
 		return;
@@ -211,7 +218,10 @@ void partner_link_drop(struct partner_link *l, struct delivery *d)
 		return;
 	TAILQ_REMOVE(&l->lists[d->phase], d, in_link);
 	d->listed = false;
-	l->n_sent -= d->phase == DELIVERY_PHASE_SENT;
+	if (d->phase == DELIVERY_PHASE_SENT) {
+		l->n_sent--;
+		l->users_sent -= d->users;
+	}
 	l->n_loading -= d->phase == DELIVERY_PHASE_LOADING;
 }
 

@@ -5,7 +5,7 @@
 /* What a peer has asked: requests and queries, from taking them until they are answered. */
 
 /* Requests together may hold so much before their senders have to wait. */
-static const size_t max_held_bytes = (size_t)256 << 20;
+static const size_t max_held_bytes = (size_t)64 << 20;
 /* About how much a decoded request takes for each byte of its frame. */
 static const size_t held_per_byte = 4;
 

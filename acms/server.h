@@ -151,6 +151,7 @@ struct delivery {
 	struct str target;           /* memory follows the struct */
 	enum delivery_phase phase;
 	unsigned attempts, nonsense;
+	size_t users;                /* of the request, once it was sent */
 	bool told_delayed;
 	bool listed;                 /* by the link, under its phase */
 	bool by_ourselves;           /* what is being put on disk is not the partner's answer */

@@ -34,6 +34,7 @@ install: all
 	install -D -m 0644 proto/acx.proto $(DESTDIR)$(PREFIX)/share/doc/acx/acx.proto
 	install -D -m 0644 proto/PROTOCOL.md $(DESTDIR)$(PREFIX)/share/doc/acx/PROTOCOL.md
 	install -D -m 0644 deploy/what-happens-when.md $(DESTDIR)$(PREFIX)/share/doc/acx/what-happens-when.md
+	install -D -m 0644 deploy/capacity.md $(DESTDIR)$(PREFIX)/share/doc/acx/capacity.md
 
 ## make test-compose  three MC systems as containers (needs root; starts dockerd if none runs)
 test-compose: deps-compose

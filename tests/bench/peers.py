@@ -17,6 +17,7 @@ sys.path.insert(0, str(ROOT / "tests/blackbox"))
 
 import pki  # noqa: E402
 import systems  # noqa: E402
+from idm_store_reader import IdmStore, decode  # noqa: E402
 from systems import System, wait_for  # noqa: E402
 
 BUILD = Path(os.environ.get("BUILD", "build")).resolve()
@@ -108,6 +109,31 @@ class Acms:
         for system in [self.home, *self.partners]:
             system.stop()
 
+    def fill(self, n: int) -> None:
+        """Before the start: as if the first n scattered users had been set up long ago (fill.c)."""
+        fills = [start_tool("fill", side, "--directory", system.store, "--users", n)
+                 for side, system in (("home", self.home), ("partner", self.partners[0]))]
+        for process in fills:
+            finish(process)
+        self.users = self.next_scattered = n
+        self.verify()
+        self.verify_samples(1000)
+
+    def verify_samples(self, n: int) -> None:
+        """That some users are there whole, by the tests' own reader of the store."""
+        home, partner = IdmStore(self.home.store), IdmStore(self.partners[0].store)
+        for i in range(0, self.users, max(1, self.users // n)):
+            name = f"{scatter(i):010d}"
+            key = f"\0officer.{name}@{HOME}".encode()
+            ids = [[k + 1, f"sip:officer.{name}.{s}@{HOME}"] for k, s in enumerate(("mcptt", "mcvideo", "mcdata"))]
+            user = decode(partner.get("users", HOME.encode() + key))
+            owners = {partner.get("service_ids", uri.encode()) for _, uri in ids}
+            if user[2] != ids or home.get("believed", PARTNER.encode() + key) is None or \
+                    [decode(o) for o in owners] != [[HOME, f"officer.{name}@{HOME}"]]:
+                raise Verified(f"user {i} is not in the store as it was filled in")
+        home.close()
+        partner.close()
+
     def load(self, mode: str, *words) -> subprocess.Popen:
         return start_tool("acx_load", mode, "--port", self.home.port, "--certificate", self.admin.cert_file,
                           "--key", self.admin.key_file, "--anchors", self.home.ca.cert_file, *words)
@@ -118,11 +144,15 @@ class Acms:
         words = ["--to", ",".join(names), "--in-flight", in_flight, "--seconds", seconds, "--users", users,
                  "--first", self.next_scattered, *(["--most", most] if most else [])]
         result = finish(self.load("setup", *words))
-        self.next_scattered += result["done"] * users
-        self.users += result["done"] * users
+        self.took(result["done"] * users, verify)
+        return result
+
+    def took(self, n: int, verify=True) -> None:
+        """n scattered users were answered for: are they there?"""
+        self.next_scattered += n
+        self.users += n
         if verify:
             self.verify()
-        return result
 
     def csv(self, n: int, scattered: bool) -> Path:
         """A file of n new users."""

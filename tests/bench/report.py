@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 import subprocess
+import time
 from pathlib import Path
 
 
@@ -71,7 +72,7 @@ def machine(directory: Path) -> dict:
            if line.startswith("model name")]
     mount = version("findmnt", "-n", "-o", "FSTYPE,SOURCE,OPTIONS", "-T", str(directory))
     return {"cpu": cpu[0] if cpu else "", "cores": os.cpu_count(), "kernel": platform.release(), "file_system": mount,
-            "load_before": os.getloadavg(), "slapd": version("dpkg-query", "-W", "slapd"),
+            "date": time.strftime("%Y-%m-%d"), "load_before": os.getloadavg(), "slapd": version("dpkg-query", "-W", "slapd"),
             "postgresql": version("dpkg-query", "-W", "postgresql-15"), "lmdb": version("dpkg-query", "-W", "liblmdb0"),
             "openssl": version("openssl", "version"),
             "commit": version("git", "describe", "--always", "--dirty")}
@@ -102,7 +103,8 @@ def plot(path: Path, figures: Figures) -> None:
     left.set_xlabel("requests in flight")
     left.set_ylabel("durable setups a second, one user each")
     left.set_ylim(bottom=0)
-    left.legend()
+    if any(n.startswith("setups ") for n in figures.values):
+        left.legend()
     rows = [r for r in figures.rows if "ratio" in r][::-1]
     right.barh([f"{r['title']} : {r['beside']}"[:70] for r in rows], [r["ratio"] for r in rows], color="#1f6f4a")
     right.axvline(1, color="black", linewidth=0.8)

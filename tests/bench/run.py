@@ -16,18 +16,19 @@ import lmdb
 sys.path.insert(0, str(Path(__file__).parent))
 
 import report  # noqa: E402
+from costs import Cost, loopback_bytes, store_bytes  # noqa: E402
 from peers import (BUILD, PARTNER, Acms, Postgres, Slapd, Verified, anonymous_kb, entries,  # noqa: E402
                    finish, start_tool, tool)
 
 SCALES = {
-    # rounds, seconds a run, users of: a bulk sorted and scattered, slapd's, the large bulk, growth beyond that; idle
+    # rounds, seconds a run, users of: a bulk sorted and scattered, slapd's, the large bulk; users stored; idle
     # connections, partners in a request, seconds in all
-    "smoke": dict(rounds=1, seconds=0.3, bulk=2000, scattered=1000, slapd_bulk=500, large=5000, huge=0, idle=200,
+    "smoke": dict(rounds=1, seconds=0.3, bulk=2000, scattered=1000, slapd_bulk=500, large=5000, growth=(1000, 20_000), idle=200,
                   partners=(1, 3), budget=600),
-    "short": dict(rounds=5, seconds=1.0, bulk=100_000, scattered=20_000, slapd_bulk=3000, large=1_000_000, huge=0,
-                  idle=10_000, partners=(1, 10, 100), budget=540),
+    "short": dict(rounds=5, seconds=1.0, bulk=100_000, scattered=20_000, slapd_bulk=3000, large=1_000_000,
+                  growth=(10_000, 1_000_000, 10_000_000), idle=10_000, partners=(1, 10, 100), budget=560),
     "full": dict(rounds=7, seconds=3.0, bulk=100_000, scattered=100_000, slapd_bulk=100_000, large=1_000_000,
-                 huge=10_000_000, idle=10_000, partners=(1, 10, 100), budget=100_000),
+                 growth=(10_000, 1_000_000, 10_000_000), idle=10_000, partners=(1, 10, 100), budget=100_000),
 }
 
 IN_FLIGHT, CONNECTIONS = (1, 8, 64, 256), (1, 8, 64)
@@ -159,9 +160,7 @@ def lookups(b: Bench, acms: Acms, slapd: Slapd) -> None:
         result = tool("lmdb_load", "idm", "--directory", acms.partners[0].store, "--users", acms.next_scattered,
                       "--seconds", seconds)
         written = finish(writer)
-        acms.next_scattered += written["done"]
-        acms.users += written["done"]
-        acms.verify()
+        acms.took(written["done"])
         b.f.add("look-ups acms", check(result)["rate"], "/s")
         b.f.add("look-ups acms, setups meanwhile", written["rate"], "users/s")
 
@@ -241,33 +240,61 @@ def large_bulk(b: Bench, acms: Acms, slapd: Slapd) -> None:
     b.f.add(f"bulk acms {n:,}", acms.bulk(n, False, watch)["rate"], "users/s")
     b.f.compare(f"bulk, {n:,} sorted, one run", f"bulk acms {n:,}")
     for name, pid in (("home", home), ("partner", partner)):
-        b.f.add(f"memory {name}, {acms.users:,} users", anonymous_kb(pid) / 1024, "MiB")
-        b.f.compare(f"memory of {name}, {acms.users:,} users", f"memory {name}, {acms.users:,} users")
+        memory(b, f"memory of {name}, {acms.users:,} users", pid)
     for name, peak in peaks.items():
-        b.f.add(f"memory {name}, bulk", peak / 1024, "MiB")
-        b.f.compare(f"memory of {name}, peak during it", f"memory {name}, bulk")
-    b.f.add("memory slapd", anonymous_kb(slapd.process.pid) / 1024, "MiB")
-    b.f.compare(f"memory of slapd, {slapd.users:,} users", "memory slapd")
+        memory(b, f"memory of {name}, peak during it", 0, "< 200", peak)
+    memory(b, f"memory of slapd, {slapd.users:,} users", slapd.process.pid)
 
 
-def growth(b: Bench, small: Acms, large: Acms) -> None:
-    raws = {}
-    small.setups(600, 16, users=500, most=max(0, 10_000 - small.users) // 500 or 1)
-    for name, users in (("few", small.users), ("many", large.users)):
-        raws[name] = b.raw_directory(f"growth-{name}")
-        b.raw("bulk", raws[name], "--batch", 20_000, "--most", users, "--per-request", 1000)
-    next_raw = dict(few=small.users, many=large.users)
-    label = {"few": f"{small.users:,}", "many": f"{large.users:,}"}
-    for turn in b.rounds(f"growth: 64 in flight, {label['few']} and {label['many']} users stored"):
-        for name, acms in interleaved([("few", small), ("many", large)], turn):
-            b.f.add(f"growth acms {name}", acms.setups(b.scale["seconds"], 64)["rate"], "users/s")
-            result = b.raw("setups", raws[name], "--batch", 64, "--first", next_raw[name], "--seconds", b.scale["seconds"])
-            next_raw[name] += result["done"] + 10_000
-            b.f.add(f"growth raw LMDB {name}", result["rate"], "users/s")
-    for name in ("few", "many"):
-        b.f.compare(f"setups, 64 in flight, {label[name]} stored", f"growth acms {name}", f"growth raw LMDB {name}",
-                    ">= 0.6" if name == "many" else "")
-    b.f.compare("setups with many stored and with few", "growth acms many", "growth acms few")
+def grown(b: Bench, n: int) -> tuple[Acms, Path]:
+    """A pair of systems with n users, and a copy of its stores for raw LMDB, which so has the very same trees."""
+    acms, raw = Acms(b.root / f"grown-{n}"), b.raw_directory(f"grown-{n}")
+    b.say(f"filling the stores with {n:,} users")
+    acms.fill(n)
+    for side, system in (("home", acms.home), ("partner", acms.partners[0])):
+        shutil.copyfile(system.store / "data.mdb", raw / side / "data.mdb")
+    return b.up(acms), raw
+
+
+def room_for(b: Bench, n: int) -> bool:
+    """Disk (a user takes a kilobyte at both ends together, and as much in the copy), and time to fill it."""
+    disk, seconds = shutil.disk_usage(b.root).free > 3000 * n, n / 100_000
+    if not disk or b.left() < 60 + seconds:
+        b.skipped.append(f"growth {n:,}")
+        b.say(f"no {'time' if disk else 'disk space'} left for {n:,} users")
+        return False
+    return True
+
+
+def memory(b: Bench, title: str, pid: int, target: str = "", kb: int = 0) -> None:
+    """What the process has by itself now, or kb."""
+    b.f.add(title, (kb or anonymous_kb(pid)) / 1024, "MiB")
+    b.f.compare(title, title, target=target)
+
+
+def growth(b: Bench) -> None:
+    sizes = [n for n in b.scale["growth"] if room_for(b, n)]
+    pairs = {n: grown(b, n) for n in sizes}
+    os.sync()  # or what is still to be written would be part of the first figures
+    for turn in b.rounds("growth: 64 in flight, with " + ", ".join(f"{n:,}" for n in sizes) + " users stored"):
+        for n in interleaved(sizes, turn):
+            acms, raw = pairs[n]
+            b.f.add(f"growth acms {n}", acms.setups(b.scale["seconds"], 64)["rate"], "users/s")
+            first = 100_000_000 + turn * 10_000_000  # far from those that are there
+            b.f.add(f"growth raw LMDB {n}", b.raw("setups", raw, "--batch", 64, "--first", first, "--seconds",
+                                                  b.scale["seconds"])["rate"], "users/s")
+    for n in sizes:
+        b.f.compare(f"setups, 64 in flight, {n:,} stored", f"growth acms {n}", f"growth raw LMDB {n}",
+                    ">= 0.6" if n == sizes[-1] else "")
+        if n != sizes[0]:
+            b.f.compare(f"setups, {n:,} stored and {sizes[0]:,}", f"growth acms {n}", f"growth acms {sizes[0]}")
+        for name, system in (("home", pairs[n][0].home), ("partner", pairs[n][0].partners[0])):
+            memory(b, f"memory of {name}, {n:,} users", system.process.pid, "< 200")
+            size, unit = store_bytes(system.store) / pairs[n][0].users, f"disk {name} {n}"
+            b.f.add(unit, size, "bytes")
+            b.f.compare(f"store of {name}, {n:,} users, bytes each", unit)
+        b.down(pairs[n][0])
+        shutil.rmtree(pairs[n][0].root)
     shutil.rmtree(b.root / "raw")
 
 
@@ -286,12 +313,12 @@ def idle(b: Bench, quiet: Acms, loaded: Acms) -> None:
     """The one with idle connections beside one without, of the same size."""
     n, pid = b.scale["idle"], loaded.home.process.pid
     before = anonymous_kb(pid)
-    b.f.add("memory idle", before / 1024, "MiB")
-    b.f.compare("memory of home, nothing to do", "memory idle")
+    memory(b, "memory of home, nothing to do", pid)
     holder = loaded.load("idle", "--connections", n, "--in-flight", 32)
     holder.stdout.readline()
     b.f.add("memory connection", (anonymous_kb(pid) - before) / n, "KiB")
     b.f.compare(f"memory of each of {n:,} idle connections", "memory connection", target="< 40")
+    memory(b, f"memory of home, {n:,} idle connections", pid)
     side_by_side(b, f"{n:,} idle connections", "idle", quiet, loaded)
     holder.terminate()
     holder.wait()
@@ -304,7 +331,7 @@ def side_by_side(b: Bench, what: str, key: str, quiet: Acms, loaded: Acms) -> No
             b.f.add(f"{key} {name}", result["rate"], "users/s")
             b.f.add(f"{key} p99 {name}", result["p99_us"], "us")
     b.f.compare(f"setups with {what} and without", f"{key} with", f"{key} without", "1")
-    b.f.compare("their p99", f"{key} p99 with", f"{key} p99 without", "1")
+    b.f.compare(f"p99 with {what} and without", f"{key} p99 with", f"{key} p99 without", "1")
 
 
 def dead_partners(b: Bench, quiet: Acms, loaded: Acms, listener: socket.socket) -> None:
@@ -315,6 +342,47 @@ def dead_partners(b: Bench, quiet: Acms, loaded: Acms, listener: socket.socket) 
     flood.kill()
     flood.wait()
     listener.close()
+
+
+COSTS = {"loop": ("processor time of the loop thread, {}", "us"),
+         "committer": ("processor time of the committer thread, {}", "us"),
+         "written": ("bytes to the disk, {}", "bytes"), "commits": ("commits, {}", ""),
+         "kept": ("bytes in the store, {}", "bytes")}
+
+
+def cost(b: Bench, acms: Acms) -> None:
+    """What a user costs each process: one a request, 64 in flight; and in bulk."""
+    kinds = {"64 in flight": lambda: acms.setups(b.scale["seconds"], 64),
+             "bulk": lambda: acms.bulk(b.scale["scattered"], False)}
+    for _ in b.rounds("what a user costs"):
+        for kind, run in kinds.items():
+            ends = {"home": Cost(acms.home.process.pid, acms.home.store),
+                    "partner": Cost(acms.partners[0].process.pid, acms.partners[0].store)}
+            network = loopback_bytes()
+            done = run()["done"]
+            b.f.add(f"cost network {kind}", (loopback_bytes() - network) / done, "bytes")
+            for end, measured in ends.items():
+                for what, each in measured.each(done).items():
+                    b.f.add(f"cost {end} {what} {kind}", each, COSTS[what][1])
+    for kind in kinds:
+        for end in ("home", "partner"):
+            for what, (title, _) in COSTS.items():
+                b.f.compare(f"a user, {kind}: " + title.format(end), f"cost {end} {what} {kind}")
+        b.f.compare(f"a user, {kind}: bytes over the network, both hops", f"cost network {kind}")
+
+
+def pairs(b: Bench, one: Acms, other: Acms) -> None:
+    """What twice as many event loops and committers would give: a second pair of systems beside the first."""
+    for turn in b.rounds("one pair of systems, and two side by side"):
+        for n in interleaved([1, 2], turn):
+            both = [one, other][:n]
+            loads = [(acms, acms.load("setup", "--to", PARTNER, "--in-flight", 64, "--seconds", b.scale["seconds"],
+                                      "--first", acms.next_scattered)) for acms in both]
+            results = [(acms, finish(load)) for acms, load in loads]
+            for acms, result in results:
+                acms.took(result["done"])
+            b.f.add(f"pairs {n}", sum(result["rate"] for _, result in results), "users/s")
+    b.f.compare("two pairs of systems side by side, 64 in flight each", "pairs 2", "pairs 1")
 
 
 def partners(b: Bench) -> None:
@@ -339,24 +407,6 @@ def partners(b: Bench) -> None:
     b.down(acms)
 
 
-def huge(b: Bench, acms: Acms) -> None:
-    n = b.scale["huge"]
-    b.say(f"{n:,} users more, by requests of 1,000")
-    acms.setups(36000, 64, users=1000, most=n // 1000)
-    raw = b.raw_directory("huge")
-    b.raw("bulk", raw, "--batch", 1_000_000, "--most", acms.users)
-    next_raw = acms.users
-    for _ in b.rounds(f"growth: 64 in flight, {acms.users:,} users stored"):
-        b.f.add("growth acms huge", acms.setups(b.scale["seconds"], 64)["rate"], "users/s")
-        result = b.raw("setups", raw, "--batch", 64, "--first", next_raw, "--seconds", b.scale["seconds"])
-        next_raw += result["done"] + 10_000
-        b.f.add("growth raw LMDB huge", result["rate"], "users/s")
-    b.f.compare(f"setups, 64 in flight, {acms.users:,} stored", "growth acms huge", "growth raw LMDB huge", ">= 0.6")
-    for name, pid in (("home", acms.home.process.pid), ("partner", acms.partners[0].process.pid)):
-        b.f.add(f"memory {name} huge", anonymous_kb(pid) / 1024, "MiB")
-        b.f.compare(f"memory of {name}, {acms.users:,} users", f"memory {name} huge", target="< 200")
-
-
 # --- all of it ----------------------------------------------------------------------------------------
 
 def silent_partner() -> socket.socket:
@@ -376,15 +426,15 @@ def run(b: Bench, only: set) -> None:
     listener = silent_partner()
     main, quiet, loaded = b.up(Acms(b.root / "main")), b.up(Acms(b.root / "quiet")), loaded_pair(b, listener)
     slapd, pg = b.up(Slapd(b.root)), b.up(Postgres(b.root))
+    memory(b, "memory of slapd, nothing to do", slapd.process.pid)
     calibrate(b, quiet)
     loaded.setups(60, 1, most=FEW)
     steps = {"setups": lambda: setups(b, main, slapd, pg), "latency": lambda: latency(b, main),
              "lookups": lambda: lookups(b, main, slapd), "connections": lambda: connections(b, main),
              "bulk": lambda: bulk(b, main, slapd), "idle": lambda: idle(b, quiet, loaded),
              "dead": lambda: dead_partners(b, quiet, loaded, listener), "partners": lambda: partners(b),
-             "large": lambda: large_bulk(b, main, slapd), "growth": lambda: growth(b, quiet, main)}
-    if b.scale["huge"]:
-        steps["huge"] = lambda: huge(b, main)
+             "cost": lambda: cost(b, quiet), "pairs": lambda: pairs(b, quiet, loaded),
+             "growth": lambda: growth(b), "large": lambda: large_bulk(b, main, slapd)}
     for name, step in steps.items():
         if only and name not in only:
             continue
@@ -417,7 +467,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--scale", choices=SCALES, default="short")
     parser.add_argument("--only", default="", help="rows, by comma: setups,latency,lookups,bulk,connections,large,"
-                        "growth,idle,dead,partners,huge")
+                        "growth,idle,dead,partners,cost,pairs")
     parser.add_argument("--out", type=Path, default=BUILD / "bench")
     options = parser.parse_args()
     root = BUILD / "bench" / "data"

@@ -196,6 +196,31 @@ def test_what_is_not_answered_is_in_flight(world):
     assert 2 <= len(fake.requests) <= len(fake.links)
 
 
+def test_users_that_are_with_a_partner_are_bounded(world):
+    """Not more than some ten thousand of them, however many requests the partner takes: the rest waits on home's disk."""
+    held, lock, willing = [], threading.Lock(), threading.Event()
+
+    def script(link, asked) -> None:
+        with lock:
+            if not willing.is_set():
+                held.append((link, asked))
+                return
+        agree(link, asked)
+
+    home, fake = home_and_fake(world, script)
+    client = home.client(home.admin)
+    for i in range(80):
+        client.submit([FAKE], {f"b{i}.{k}@police.example": [] for k in range(1000)})
+    wait_for(lambda: len(held) >= 32, "what home sends at a time")
+    with lock:
+        assert len(held) <= 64  # the last ones come together: they were read from the disk at once
+        willing.set()
+    for link, asked in held:
+        agree(link, asked)
+    assert all(client.response().result for _ in range(80))
+    assert len(fake.requests) == 80
+
+
 def test_close_from_the_partner_drains(world):
     """'After a client has received Close it ... still takes responses until the connection ends'; 9: what was not answered
     is sent again on the next connection"""
