@@ -113,7 +113,7 @@ void store_put_request(struct store_txn *t, struct arena *a, struct str home,
 		       struct request_id id, const struct request_record *r);
 void store_put_system(struct store_txn *t, struct arena *a, struct str mc_system_id,
 		      const struct system_record *r);
-/* Appends behind the audit log's head, filling in r->previous, and moves the head. */
+/* Appends behind the audit log's head, filling in r->previous, and moves the head, which is written with the commit. */
 void store_append_audit(struct store_txn *t, struct arena *a, struct audit_record *r);
 /* False: there is none (a version 1 store), or an error. */
 bool store_get_audit_head(struct store_txn *t, struct audit_head *out);

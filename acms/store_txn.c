@@ -102,6 +102,7 @@ enum status store_begin_read(struct store *s, struct store_txn **out, struct err
 
 enum status store_commit(struct store_txn *t, struct error *e)
 {
+	audit_settle(t);
 	enum status status = t->error.status;
 	if (status != OK) {
 		if (e)

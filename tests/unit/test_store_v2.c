@@ -424,6 +424,44 @@ static void a_tail_that_was_cut_off_leaves_a_gap(void **state)
 	store_close(s);
 }
 
+/* Each transaction goes on from what is on disk; one that comes to nothing moved nothing. */
+static void the_head_moves_with_its_transaction(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0);
+	struct audit_record r = { .action = AUDIT_SETUP, .home = HOME };
+	struct audit_head head;
+	append(s, 2);
+	struct audit_head before = head_of(s);
+	struct store_txn *t = writing(s);
+	store_append_audit(t, a, &r);
+	assert_memory_equal(r.previous, before.digest, DIGEST_SIZE);
+	assert_true(store_get_audit_head(t, &head)); /* its own */
+	assert_int_equal(head.number, 3);
+	store_abort(t);
+	assert_int_equal(head_of(s).number, 2);
+	t = writing(s);
+	store_append_audit(t, a, &r);
+	store_fail_memory(t);
+	assert_int_equal(store_commit(t, NULL), ERR_MEMORY);
+	assert_int_equal(head_of(s).number, 2);
+	append(s, 1);
+	assert_int_equal(head_of(s).number, 3);
+	t = writing(s);
+	store_append_audit(t, a, &r);
+	store_append_audit(t, a, &r);
+	assert_int_equal(store_commit(t, NULL), OK);
+	assert_int_equal(head_of(s).number, 5);
+	before = head_of(s);
+	t = writing(s);
+	store_append_audit(t, a, &r);
+	assert_memory_equal(r.previous, before.digest, DIGEST_SIZE);
+	store_abort(t);
+	store_close(s);
+	arena_free(a);
+}
+
 /* Should a process of version 1 have appended while another upgraded: no error for ever after. */
 static void entries_beyond_the_head_are_gone_on_from(void **state)
 {
@@ -501,6 +539,7 @@ int main(void)
 		STORE_TEST(lists_nest),
 		STORE_TEST(no_memory_is_no_success),
 		STORE_TEST(a_tail_that_was_cut_off_leaves_a_gap),
+		STORE_TEST(the_head_moves_with_its_transaction),
 		STORE_TEST(entries_beyond_the_head_are_gone_on_from),
 		STORE_TEST(growing_clears_dead_readers),
 	};
