@@ -393,7 +393,7 @@ static bool look(void *context, struct request_id id, const struct asked_record 
 {
 	struct pruning *p = context;
 	p->last = id;
-	if (r->accepted_ms < p->before_ms && all_answered(p, id, r))
+	if (r && all_answered(p, id, r))
 		note_old(p, id, r);
 	return ++p->looked < PRUNE_LOOKS && p->n < PRUNE_DELETES;
 }
@@ -407,7 +407,7 @@ bool home_prune(struct store_txn *t, struct arena *work, uint64_t keep_ms, uint6
 		store_fail_memory(t);
 		return false;
 	}
-	bool end = store_list_asked(t, after, look, &p);
+	bool end = store_list_asked(t, after, p.before_ms, look, &p);
 	arena_free(p.scratch);
 	for (size_t i = 0; i < p.n; i++) {
 		for (size_t j = 0; j < p.old[i].n_targets; j++)

@@ -163,13 +163,16 @@ typedef bool store_each_outbox(void *context, struct str target, struct request_
 bool store_list_outbox(struct store_txn *t, store_each_outbox *each,
 		       void *context);
 
+/* Those accepted at since_ms or later come with r == NULL: they are not decoded. UINT64_MAX: all are. */
 typedef bool store_each_asked(void *context, struct request_id id, const struct asked_record *r);
-bool store_list_asked(struct store_txn *t, const struct request_id *after,
+bool store_list_asked(struct store_txn *t, const struct request_id *after, uint64_t since_ms,
 		      store_each_asked *each, void *context);
 
+/* Those answered at since_ms or later, in the same way. */
 typedef bool store_each_request(void *context, struct str home, struct request_id id,
 				const struct request_record *r);
 bool store_list_requests(struct store_txn *t, const struct str *after_home,
-			 const struct request_id *after, store_each_request *each, void *context);
+			 const struct request_id *after, uint64_t since_ms, store_each_request *each,
+			 void *context);
 
 #endif
