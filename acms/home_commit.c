@@ -292,7 +292,7 @@ static bool is_wanted(struct store_txn *t, struct arena *work, const struct home
 {
 	struct outbox_record waits;
 	struct answer_record before;
-	return store_get_outbox(t, a->partner, a->request_id, &waits) ||
+	return store_get_outbox(t, work, a->partner, a->request_id, &waits) ||
 	       (store_get_answer(t, work, a->request_id, a->partner, &before) &&
 		supersedes(a, &before));
 }

@@ -78,7 +78,7 @@ bool store_get_asked(struct store_txn *t, struct arena *a, struct request_id id,
 		     struct asked_record *out);
 bool store_get_answer(struct store_txn *t, struct arena *a, struct request_id id, struct str target,
 		      struct answer_record *out);
-bool store_get_outbox(struct store_txn *t, struct str target, struct request_id id,
+bool store_get_outbox(struct store_txn *t, struct arena *a, struct str target, struct request_id id,
 		      struct outbox_record *out);
 /* What the partner's side keeps until a decision. */
 bool store_get_pending(struct store_txn *t, struct arena *a, struct str home, struct request_id id,

@@ -185,7 +185,7 @@ static void a_reader_takes_version_1_as_it_is(void **state)
 	assert_false(store_get_asked(t, a, id, &asked));
 	assert_false(store_get_answer(t, a, id, HOME, &answer));
 	assert_false(store_get_pending(t, a, HOME, id, &pending));
-	assert_false(store_get_outbox(t, HOME, id, &outbox));
+	assert_false(store_get_outbox(t, a, HOME, id, &outbox));
 	assert_false(store_get_audit_head(t, &head));
 	assert_int_equal(store_commit(t, NULL), OK);
 	arena_free(a);

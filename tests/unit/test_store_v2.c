@@ -244,9 +244,9 @@ static void asked_requests(void **state)
 	assert_true(store_get_asked(t, a, id_of(2), &got));
 	assert_int_equal(got.setup.request_id.bytes[0], 2);
 	assert_int_equal(got.setup.n_targets, 1);
-	assert_true(store_get_outbox(t, STR("s.example"), id_of(2), &out));
+	assert_true(store_get_outbox(t, a, STR("s.example"), id_of(2), &out));
 	store_delete_outbox(t, STR("s.example"), id_of(2));
-	assert_false(store_get_outbox(t, STR("s.example"), id_of(2), &out));
+	assert_false(store_get_outbox(t, a, STR("s.example"), id_of(2), &out));
 	store_delete_asked(t, id_of(1));
 	assert_false(store_get_asked(t, a, id_of(1), &got));
 	heard(&h, store_list_outbox(t, hear_outbox, &h), "t.example//1 t.example//2 ");
