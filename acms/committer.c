@@ -6,7 +6,7 @@
 #include "common/failpoint.h"
 #include "common/log.h"
 
-enum { BATCH_JOBS = 512, BATCH_WEIGHT = 20000 };
+enum { BATCH_JOBS = 512, BATCH_WEIGHT = 20000, SPARE_ARENAS = 32 };
 
 struct queue {
 	struct job *first, **last;
@@ -17,7 +17,10 @@ struct committer {
 	struct committer_host host;
 	pthread_t thread;
 	bool running;
-	struct queue gathered; /* the loop's alone */
+	/* The loop's alone: */
+	struct queue gathered;
+	struct arena *spare[SPARE_ARENAS]; /* that jobs had; empty, with a block each */
+	size_t n_spare;
 
 	pthread_mutex_t mutex; /* for what follows */
 	pthread_cond_t more;
@@ -53,8 +56,10 @@ static void queue_append(struct queue *q, struct queue *from)
 
 static void run_job(struct committer *c, struct job *job, struct store_txn *t)
 {
-	arena_free(job->work); /* of an attempt before */
-	job->work = arena_new(0);
+	if (job->work)
+		arena_reset(job->work); /* of an attempt before */
+	else
+		job->work = arena_new(0);
 	job->status = job->work ? OK : ERR_MEMORY;
 	if (job->work)
 		job->run(job, t, job->work, c->host.now_ms());
@@ -193,7 +198,7 @@ enum status committer_start(struct store *store, const struct committer_host *ho
 void committer_submit(struct committer *c, struct job *job)
 {
 	bool first = !c->gathered.first;
-	job->work = NULL;
+	job->work = c->n_spare ? c->spare[--c->n_spare] : NULL;
 	queue_add(&c->gathered, job);
 	if (first)
 		c->host.gather(c->host.gather_context);
@@ -207,6 +212,16 @@ void committer_flush(struct committer *c)
 	pthread_cond_signal(&c->more); /* not before: who wakes wants the mutex at once */
 }
 
+static void keep_arena(struct committer *c, struct arena *work)
+{
+	if (!work || c->n_spare == SPARE_ARENAS) {
+		arena_free(work);
+		return;
+	}
+	arena_reset(work);
+	c->spare[c->n_spare++] = work;
+}
+
 bool committer_finish(struct committer *c)
 {
 	pthread_mutex_lock(&c->mutex);
@@ -218,7 +233,7 @@ bool committer_finish(struct committer *c)
 		next = job->next;
 		job->work = NULL;
 		job->done(job, job->status);
-		arena_free(work);
+		keep_arena(c, work);
 	}
 	return first != NULL;
 }
@@ -253,5 +268,7 @@ void committer_free(struct committer *c)
 	committer_stop(c);
 	pthread_mutex_destroy(&c->mutex);
 	pthread_cond_destroy(&c->more);
+	while (c->n_spare > 0)
+		arena_free(c->spare[--c->n_spare]);
 	free(c);
 }
