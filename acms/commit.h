@@ -104,7 +104,7 @@ struct sweep_place {
 struct commit_sweep {
 	uint64_t keep_ms;                  /* how long answers are kept */
 	struct sweep_place requests, pending;
-	bool look_at_pending;
+	bool look_at_requests, look_at_pending;
 };
 
 /* A pending request that came to its end. */

@@ -6,7 +6,7 @@
 #include "common/failpoint.h"
 #include "common/log.h"
 
-enum { BATCH_JOBS = 512, BATCH_WEIGHT = 10000 };
+enum { BATCH_JOBS = 512, BATCH_WEIGHT = 10000, SPARE_ARENAS = 32 };
 
 struct queue {
 	struct job *first, **last;
@@ -14,11 +14,13 @@ struct queue {
 
 struct committer {
 	struct store *store;
-	uint64_t (*now_ms)(void);
-	void (*wake)(void *);
-	void *wake_context;
+	struct committer_host host;
 	pthread_t thread;
 	bool running;
+	/* The loop's alone: */
+	struct queue gathered;
+	struct arena *spare[SPARE_ARENAS]; /* that jobs had; empty, with a block each */
+	size_t n_spare;
 
 	pthread_mutex_t mutex; /* for what follows */
 	pthread_cond_t more;
@@ -40,15 +42,27 @@ static void queue_add(struct queue *q, struct job *job)
 	q->last = &job->next;
 }
 
+/* Empties from. */
+static void queue_append(struct queue *q, struct queue *from)
+{
+	if (!from->first)
+		return;
+	*q->last = from->first;
+	q->last = from->last;
+	queue_init(from);
+}
+
 /* --- the thread --- */
 
 static void run_job(struct committer *c, struct job *job, struct store_txn *t)
 {
-	arena_free(job->work); /* of an attempt before */
-	job->work = arena_new(0);
+	if (job->work)
+		arena_reset(job->work); /* of an attempt before */
+	else
+		job->work = arena_new(0);
 	job->status = job->work ? OK : ERR_MEMORY;
 	if (job->work)
-		job->run(job, t, job->work, c->now_ms());
+		job->run(job, t, job->work, c->host.now_ms());
 }
 
 /* All of them in one transaction. OK: on disk. */
@@ -133,7 +147,7 @@ static void hand_back(struct committer *c, struct job *job)
 		queue_add(&c->done, job);
 	}
 	pthread_mutex_unlock(&c->mutex);
-	c->wake(c->wake_context);
+	c->host.wake(c->host.wake_context);
 }
 
 static void *run(void *context)
@@ -155,19 +169,18 @@ static void *run(void *context)
 
 /* --- for the loop --- */
 
-enum status committer_start(struct store *store, uint64_t (*now_ms)(void), void (*wake)(void *),
-			    void *wake_context, struct committer **out, struct error *e)
+enum status committer_start(struct store *store, const struct committer_host *host, struct committer **out,
+			    struct error *e)
 {
 	sigset_t all, before;
 	struct committer *c = calloc(1, sizeof *c);
 	if (!c)
 		return error_set(e, ERR_MEMORY, "out of memory");
 	c->store = store;
-	c->now_ms = now_ms;
-	c->wake = wake;
-	c->wake_context = wake_context;
+	c->host = *host;
 	pthread_mutex_init(&c->mutex, NULL);
 	pthread_cond_init(&c->more, NULL);
+	queue_init(&c->gathered);
 	queue_init(&c->waiting);
 	queue_init(&c->done);
 	sigfillset(&all); /* signals are the loop's */
@@ -184,11 +197,29 @@ enum status committer_start(struct store *store, uint64_t (*now_ms)(void), void 
 
 void committer_submit(struct committer *c, struct job *job)
 {
-	job->work = NULL;
+	bool first = !c->gathered.first;
+	job->work = c->n_spare ? c->spare[--c->n_spare] : NULL;
+	queue_add(&c->gathered, job);
+	if (first)
+		c->host.gather(c->host.gather_context);
+}
+
+void committer_flush(struct committer *c)
+{
 	pthread_mutex_lock(&c->mutex);
-	queue_add(&c->waiting, job);
-	pthread_cond_signal(&c->more);
+	queue_append(&c->waiting, &c->gathered);
 	pthread_mutex_unlock(&c->mutex);
+	pthread_cond_signal(&c->more); /* not before: who wakes wants the mutex at once */
+}
+
+static void keep_arena(struct committer *c, struct arena *work)
+{
+	if (!work || c->n_spare == SPARE_ARENAS) {
+		arena_free(work);
+		return;
+	}
+	arena_reset(work);
+	c->spare[c->n_spare++] = work;
 }
 
 bool committer_finish(struct committer *c)
@@ -202,7 +233,7 @@ bool committer_finish(struct committer *c)
 		next = job->next;
 		job->work = NULL;
 		job->done(job, job->status);
-		arena_free(work);
+		keep_arena(c, work);
 	}
 	return first != NULL;
 }
@@ -222,9 +253,10 @@ void committer_stop(struct committer *c)
 	if (!c->running)
 		return;
 	pthread_mutex_lock(&c->mutex);
+	queue_append(&c->waiting, &c->gathered);
 	c->stopping = true;
-	pthread_cond_signal(&c->more);
 	pthread_mutex_unlock(&c->mutex);
+	pthread_cond_signal(&c->more);
 	pthread_join(c->thread, NULL);
 	c->running = false;
 }
@@ -236,5 +268,7 @@ void committer_free(struct committer *c)
 	committer_stop(c);
 	pthread_mutex_destroy(&c->mutex);
 	pthread_cond_destroy(&c->more);
+	while (c->n_spare > 0)
+		arena_free(c->spare[--c->n_spare]);
 	free(c);
 }

@@ -19,10 +19,10 @@ struct job {
 	/*
 	 * In the committer's thread. Reads and writes; must check completely before its first write. May be run
 	 * again, when the transaction has to be: what it left in the job from the time before is to be dropped.
-	 * work is a new arena for each run. The transaction's sticky status tells of store errors.
+	 * work is an empty arena for each run. The transaction's sticky status tells of store errors.
 	 */
 	void (*run)(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms);
-	/* In the loop. status OK: on disk. Otherwise nothing of it is. The work arena is freed afterwards. */
+	/* In the loop. status OK: on disk. Otherwise nothing of it is. The work arena is emptied afterwards. */
 	void (*done)(struct job *job, enum status status);
 	size_t weight;      /* about how many records it writes */
 	struct arena *work; /* the committer's */
@@ -30,18 +30,31 @@ struct job {
 	struct job *next;   /* the committer's */
 };
 
-/*
- * wake is called in the committer's thread, at least once after jobs became ready for committer_finish; it must be
- * safe to call from there (write to an eventfd). now_ms: the clock.
- */
-enum status committer_start(struct store *store, uint64_t (*now_ms)(void), void (*wake)(void *),
-			    void *wake_context, struct committer **out, struct error *e);
+/* What it needs of whoever starts it. */
+struct committer_host {
+	uint64_t (*now_ms)(void); /* the clock */
+	/*
+	 * In the committer's thread, at least once after jobs became ready for committer_finish; must be safe to call
+	 * from there (write to an eventfd).
+	 */
+	void (*wake)(void *context);
+	void *wake_context;
+	/* In committer_submit, at the first job since committer_flush, which it asks for, soon. */
+	void (*gather)(void *context);
+	void *gather_context;
+};
+
+enum status committer_start(struct store *store, const struct committer_host *host, struct committer **out,
+			    struct error *e);
+/* Takes no lock and wakes nobody: jobs gather until committer_flush, so that they share a transaction. */
 void committer_submit(struct committer *c, struct job *job);
+/* Hands over to the thread what was submitted. */
+void committer_flush(struct committer *c);
 /* Calls done() of all jobs that are ready, in the order in which they were submitted. False: there were none. */
 bool committer_finish(struct committer *c);
 /* The store cannot be used any more (an I/O error in its meta page, say): the server must end. */
 bool committer_failed(struct committer *c, struct error *why);
-/* Runs what was submitted, ends the thread; committer_finish still works. Does not close the store. */
+/* Runs what was submitted, flushed or not, ends the thread; committer_finish still works. Does not close the store. */
 void committer_stop(struct committer *c);
 void committer_free(struct committer *c); /* NULL is fine */
 

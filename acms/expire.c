@@ -142,7 +142,7 @@ struct request_key {
 
 struct found_requests {
 	struct arena *arena;
-	uint64_t now_ms, keep_ms;
+	uint64_t now_ms;
 	struct request_key *keys;
 	size_t n, most, seen, weight;
 	uint64_t next_ms;
@@ -170,10 +170,7 @@ static bool look_at_request(void *context, struct str home, struct request_id id
 			    const struct request_record *r)
 {
 	struct found_requests *f = context;
-	uint64_t until = r->answered_ms + f->keep_ms;
-	if (until < r->keep_until_ms)
-		until = r->keep_until_ms;
-	if (until <= f->now_ms)
+	if (r && r->keep_until_ms <= f->now_ms)
 		take_request(f, home, id);
 	move_place(&f->place, home, id);
 	return ++f->seen < f->most && !f->failed;
@@ -206,14 +203,15 @@ static void prune(struct store_txn *t, struct arena *a, const struct commit_swee
 		  uint64_t now_ms, struct commit_swept *out)
 {
 	const struct sweep_place *from = &what->requests;
-	struct found_requests f = { .now_ms = now_ms, .keep_ms = what->keep_ms };
+	struct found_requests f = { .now_ms = now_ms };
+	uint64_t since_ms = now_ms >= what->keep_ms ? now_ms - what->keep_ms + 1 : 0; /* are kept for now */
 	struct str home = { from->home, from->home_len };
 	if (!find_start(&f, a, from)) {
 		store_fail_memory(t);
 		return;
 	}
 	bool all = store_list_requests(t, from->started ? &home : NULL,
-				       from->started ? &from->id : NULL, look_at_request, &f);
+				       from->started ? &from->id : NULL, since_ms, look_at_request, &f);
 	for (size_t i = 0; i < f.n; i++)
 		store_delete_request(t, f.keys[i].home, f.keys[i].id);
 	out->again |= f.n == f.most; /* as many come as go, perhaps */
@@ -275,7 +273,8 @@ void commit_sweep(struct store_txn *t, struct arena *work, const struct commit_s
 	*out = (struct commit_swept){ .next_pending_ms = UINT64_MAX };
 	out->again = sweep_users(t, work, now_ms);
 	out->again |= sweep_believed(t, work, now_ms);
-	prune(t, work, what, now_ms, out);
+	if (what->look_at_requests)
+		prune(t, work, what, now_ms, out);
 	if (what->look_at_pending) {
 		sweep_pending(t, work, what, now_ms, out);
 		out->again |= out->pending.started;

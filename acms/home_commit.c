@@ -132,40 +132,21 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 
 /* --- answers --- */
 
-static const struct setup_user *user_of(const struct setup *s, struct str mc_id)
-{
-	size_t low = 0, high = s->n_users;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		int c = str_cmp(s->users[middle].mc_id, mc_id);
-		if (c == 0)
-			return &s->users[middle];
-		if (c < 0)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return NULL;
-}
-
 /*
  * What the partner has of the user now, as far as we can know. Done_ms is by its clock: answers that are asked for again
  * after an outage come in another order than that in which things were done.
  */
 static void believe(struct store_txn *t, struct arena *work, const struct home_answer *a,
-		    const struct setup *s, const struct user_revision *since, uint64_t done_ms)
+		    const struct setup *s, const struct setup_user *u, uint64_t revision, uint64_t done_ms)
 {
-	const struct setup_user *u = user_of(s, since->mc_id);
 	struct user_record had;
-	if (!u)
-		return;
 	bool known = store_get_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, &had);
 	if (known && (done_ms < had.changed_ms ||
-		      (done_ms == had.changed_ms && since->revision < had.revision)))
+		      (done_ms == had.changed_ms && revision < had.revision)))
 		return;
 	bool ended = known && had.validity.not_after_ms && had.validity.not_after_ms <= done_ms;
 	bool there = known && !ended; /* one that had ended was set up anew */
-	struct user_record has = { .revision = since->revision,
+	struct user_record has = { .revision = revision,
 				   .service_ids = u->service_ids,
 				   .n_service_ids = u->n_service_ids,
 				   .created_ms = there ? had.created_ms : done_ms,
@@ -199,13 +180,25 @@ static void believe_removed(struct store_txn *t, struct arena *work, const struc
 		store_put_user(t, work, STORE_BELIEVED, a->partner, mc_id, known ? &had : NULL, &gone);
 }
 
-static bool among(const struct identity_cause *causes, size_t n, struct str mc_id)
+/* All but those that are named with a cause. */
+static void believe_all_removed(struct store_txn *t, struct arena *work, const struct home_answer *a,
+				const struct setup *s, uint64_t done_ms, uint64_t now_ms)
 {
-	for (size_t i = 0; i < n; i++) {
-		if (str_eq(causes[i].mc_id, mc_id))
-			return true;
+	const struct setup_response *r = a->response;
+	bool *named = arena_array(work, s->n_users + 1, sizeof *named); /* the last: of none */
+	size_t at = 0;
+	if (!named) {
+		store_fail_memory(t);
+		return;
 	}
-	return false;
+	for (size_t i = 0; i < r->n_identities; i++) {
+		at = setup_find_user(s, r->identities[i].mc_id, at);
+		named[at] = true;
+	}
+	for (size_t i = 0; i < s->n_users; i++) {
+		if (!named[i])
+			believe_removed(t, work, a, s->users[i].mc_id, done_ms, now_ms);
+	}
 }
 
 static void update_believed(struct store_txn *t, struct arena *work, const struct home_answer *a,
@@ -216,17 +209,17 @@ static void update_believed(struct store_txn *t, struct arena *work, const struc
 	if (!r || (r->cause != CAUSE_NO_CAUSE && r->cause != CAUSE_PARTLY_DONE))
 		return;
 	if (s->operation == OPERATION_REMOVE) {
-		for (size_t i = 0; i < s->n_users; i++) {
-			if (!among(r->identities, r->n_identities, s->users[i].mc_id))
-				believe_removed(t, work, a, s->users[i].mc_id, done_ms, now_ms);
-		}
+		believe_all_removed(t, work, a, s, done_ms, now_ms);
 	} else if (a->version < 2) { /* which says no revisions */
 		for (size_t i = 0; i < s->n_users; i++)
-			believe(t, work, a, s, &(struct user_revision){ s->users[i].mc_id, 1 },
-				done_ms);
+			believe(t, work, a, s, &s->users[i], 1, done_ms);
 	} else {
-		for (size_t i = 0; i < r->n_revisions; i++)
-			believe(t, work, a, s, &r->revisions[i], done_ms);
+		size_t at = 0;
+		for (size_t i = 0; i < r->n_revisions; i++) {
+			at = setup_find_user(s, r->revisions[i].mc_id, at);
+			if (at < s->n_users)
+				believe(t, work, a, s, &s->users[at], r->revisions[i].revision, done_ms);
+		}
 	}
 }
 
@@ -292,7 +285,7 @@ static bool is_wanted(struct store_txn *t, struct arena *work, const struct home
 {
 	struct outbox_record waits;
 	struct answer_record before;
-	return store_get_outbox(t, a->partner, a->request_id, &waits) ||
+	return store_get_outbox(t, work, a->partner, a->request_id, &waits) ||
 	       (store_get_answer(t, work, a->request_id, a->partner, &before) &&
 		supersedes(a, &before));
 }
@@ -393,7 +386,7 @@ static bool look(void *context, struct request_id id, const struct asked_record 
 {
 	struct pruning *p = context;
 	p->last = id;
-	if (r->accepted_ms < p->before_ms && all_answered(p, id, r))
+	if (r && all_answered(p, id, r))
 		note_old(p, id, r);
 	return ++p->looked < PRUNE_LOOKS && p->n < PRUNE_DELETES;
 }
@@ -407,7 +400,7 @@ bool home_prune(struct store_txn *t, struct arena *work, uint64_t keep_ms, uint6
 		store_fail_memory(t);
 		return false;
 	}
-	bool end = store_list_asked(t, after, look, &p);
+	bool end = store_list_asked(t, after, p.before_ms, look, &p);
 	arena_free(p.scratch);
 	for (size_t i = 0; i < p.n; i++) {
 		for (size_t j = 0; j < p.old[i].n_targets; j++)

@@ -150,6 +150,11 @@ enum status record_decode_owner(struct str value, struct owner_record *r, struct
 enum status record_decode_request(struct arena *a, struct str value, struct request_record *r,
 				  struct error *e);
 enum status record_decode_system(struct str value, struct system_record *r, struct error *e);
+/*
+ * Of a request or an asked record: whether it was answered, or accepted, at since_ms or later. Nothing else of it is read:
+ * for passing over what is not old enough. False, too, if it cannot be read, of which the decoder tells more.
+ */
+bool record_is_since(struct str value, uint64_t since_ms);
 enum status record_decode_pending(struct arena *a, struct str value, struct pending_record *r,
 				  struct error *e);
 enum status record_decode_asked(struct arena *a, struct str value, struct asked_record *r,

@@ -246,6 +246,18 @@ enum status record_decode_request(struct arena *a, struct str value, struct requ
 	return cbor_finish(&r, "request", e);
 }
 
+bool record_is_since(struct str value, uint64_t since_ms)
+{
+	_Static_assert((int)REQUEST_CONTENT == ASKED_CONTENT && (int)REQUEST_ANSWERED == ASKED_ACCEPTED, "alike");
+	struct cbor_reader r = cbor_reader_of(value);
+	struct map m = map_of(&r);
+	uint8_t content[DIGEST_SIZE];
+	map_key(&m, REQUEST_CONTENT);
+	cbor_get_fixed(&r, content, DIGEST_SIZE);
+	map_key(&m, REQUEST_ANSWERED);
+	return cbor_get_uint(&r) >= since_ms && !r.bad;
+}
+
 /* --- requests that wait for a decision, at the partner --- */
 
 struct str record_encode_pending(struct arena *a, const struct pending_record *r)

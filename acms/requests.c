@@ -151,7 +151,8 @@ static void run_list(struct job *job, struct store_txn *t, struct arena *work, u
 	l->now = l->start;
 	l->page.page.more = false;
 	if (k.scratch)
-		l->end = store_list_asked(t, l->now.has_after ? &l->now.after : NULL, look, &k);
+		l->end = store_list_asked(t, l->now.has_after ? &l->now.after : NULL, UINT64_MAX, look,
+					  &k);
 	else
 		store_fail_memory(t);
 	arena_free(k.scratch);

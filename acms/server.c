@@ -234,6 +234,17 @@ static void wake_loop(void *context)
 	loop_wake(context);
 }
 
+static void gather(void *context)
+{
+	loop_late(context);
+}
+
+static void on_gathered(void *context)
+{
+	struct server *s = context;
+	committer_flush(s->committer);
+}
+
 static void on_committed(void *context)
 {
 	struct server *s = context;
@@ -257,10 +268,12 @@ static enum status start_store(struct server *s, struct error *e)
 		status = outbox_load(s, e);
 	if (status == OK)
 		status = loop_wake_new(s->loop, on_committed, s, &s->committed, e);
-	if (status == OK)
-		status = committer_start(s->store, clock_wall_ms, wake_loop, s->committed,
-					 &s->committer, e);
-	return status;
+	if (status == OK && !(s->gathered = loop_late_new(s->loop, on_gathered, s)))
+		status = error_set(e, ERR_MEMORY, "out of memory");
+	if (status != OK)
+		return status;
+	struct committer_host host = { clock_wall_ms, wake_loop, s->committed, gather, s->gathered };
+	return committer_start(s->store, &host, &s->committer, e);
 }
 
 static enum status start(struct server *s, struct error *e)
@@ -317,6 +330,7 @@ static void finish(struct server *s)
 	sweeper_free(s->sweeper);
 	committer_free(s->committer);
 	loop_wake_free(s->committed);
+	loop_late_free(s->gathered);
 	store_close(s->store);
 	for (size_t i = 0; i < s->n_listeners; i++)
 		listener_free(s->listeners[i]);

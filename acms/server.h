@@ -38,6 +38,7 @@ struct server {
 	struct store *store;
 	struct committer *committer;
 	struct loop_wake *committed;
+	struct loop_late *gathered;  /* jobs for the committer, in this turn of the loop */
 	struct listener **listeners; /* one for each of live->config->listen */
 	size_t n_listeners;
 	struct peer_list peers;

@@ -78,7 +78,7 @@ bool store_get_asked(struct store_txn *t, struct arena *a, struct request_id id,
 		     struct asked_record *out);
 bool store_get_answer(struct store_txn *t, struct arena *a, struct request_id id, struct str target,
 		      struct answer_record *out);
-bool store_get_outbox(struct store_txn *t, struct str target, struct request_id id,
+bool store_get_outbox(struct store_txn *t, struct arena *a, struct str target, struct request_id id,
 		      struct outbox_record *out);
 /* What the partner's side keeps until a decision. */
 bool store_get_pending(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
@@ -113,7 +113,7 @@ void store_put_request(struct store_txn *t, struct arena *a, struct str home,
 		       struct request_id id, const struct request_record *r);
 void store_put_system(struct store_txn *t, struct arena *a, struct str mc_system_id,
 		      const struct system_record *r);
-/* Appends behind the audit log's head, filling in r->previous, and moves the head. */
+/* Appends behind the audit log's head, filling in r->previous, and moves the head, which is written with the commit. */
 void store_append_audit(struct store_txn *t, struct arena *a, struct audit_record *r);
 /* False: there is none (a version 1 store), or an error. */
 bool store_get_audit_head(struct store_txn *t, struct audit_head *out);
@@ -163,13 +163,16 @@ typedef bool store_each_outbox(void *context, struct str target, struct request_
 bool store_list_outbox(struct store_txn *t, store_each_outbox *each,
 		       void *context);
 
+/* Those accepted at since_ms or later come with r == NULL: they are not decoded. UINT64_MAX: all are. */
 typedef bool store_each_asked(void *context, struct request_id id, const struct asked_record *r);
-bool store_list_asked(struct store_txn *t, const struct request_id *after,
+bool store_list_asked(struct store_txn *t, const struct request_id *after, uint64_t since_ms,
 		      store_each_asked *each, void *context);
 
+/* Those answered at since_ms or later, in the same way. */
 typedef bool store_each_request(void *context, struct str home, struct request_id id,
 				const struct request_record *r);
 bool store_list_requests(struct store_txn *t, const struct str *after_home,
-			 const struct request_id *after, store_each_request *each, void *context);
+			 const struct request_id *after, uint64_t since_ms, store_each_request *each,
+			 void *context);
 
 #endif

@@ -4,7 +4,8 @@
 
 /*
  * The audit log: a hash chain, and its head kept apart in meta. A new entry goes behind the head, not behind the last
- * entry that is there: so a tail that was cut off leaves a gap for good.
+ * entry that is there: so a tail that was cut off leaves a gap for good. A transaction reads the head once and puts it
+ * once: while it is open nobody else moves it.
  */
 
 static void digest_of(struct store_txn *t, struct str value, struct audit_head *out)
@@ -13,24 +14,30 @@ static void digest_of(struct store_txn *t, struct str value, struct audit_head *
 		txn_fail_status(t, ERR_STORE, "SHA-256 failed");
 }
 
-void audit_last(struct store_txn *t, struct audit_head *out)
+/* False: there is none, or an error. They stay in the map. */
+static bool last_entry(struct store_txn *t, MDB_val *key, MDB_val *value)
 {
 	MDB_cursor *cursor;
-	MDB_val key, value;
-	*out = (struct audit_head){ .number = 0 };
 	if (!txn_good(t))
-		return;
+		return false;
 	int rc = mdb_cursor_open(t->txn, t->store->dbi[DB_AUDIT], &cursor);
 	if (rc == 0) {
-		rc = mdb_cursor_get(cursor, &key, &value, MDB_LAST);
+		rc = mdb_cursor_get(cursor, key, value, MDB_LAST);
 		mdb_cursor_close(cursor);
 	}
-	if (rc == 0) {
-		out->number = key_number(&key);
-		digest_of(t, (struct str){ value.mv_data, value.mv_size }, out);
-	} else if (rc != MDB_NOTFOUND) {
+	if (rc != 0 && rc != MDB_NOTFOUND)
 		txn_fail(t, rc, store_database_names[DB_AUDIT]);
-	}
+	return rc == 0;
+}
+
+void audit_last(struct store_txn *t, struct audit_head *out)
+{
+	MDB_val key, value;
+	*out = (struct audit_head){ .number = 0 };
+	if (!last_entry(t, &key, &value))
+		return;
+	out->number = key_number(&key);
+	digest_of(t, (struct str){ value.mv_data, value.mv_size }, out);
 }
 
 void audit_put_head(struct store_txn *t, const struct audit_head *head)
@@ -42,8 +49,12 @@ void audit_put_head(struct store_txn *t, const struct audit_head *head)
 
 bool store_get_audit_head(struct store_txn *t, struct audit_head *out)
 {
-	struct arena *a = arena_new(0);
 	struct error e;
+	if (t->audit_known) {
+		*out = t->audit;
+		return txn_good(t);
+	}
+	struct arena *a = arena_new(0);
 	if (!a)
 		txn_fail_status(t, ERR_MEMORY, "out of memory");
 	struct str value = a ? txn_get_meta(t, a, "audit-head") : STR_NONE;
@@ -52,18 +63,29 @@ bool store_get_audit_head(struct store_txn *t, struct audit_head *out)
 	return found;
 }
 
+static void find_head(struct store_txn *t)
+{
+	MDB_val key, value;
+	bool found = store_get_audit_head(t, &t->audit);
+	if (!found || (last_entry(t, &key, &value) && key_number(&key) > t->audit.number))
+		audit_last(t, &t->audit);
+	t->audit_known = true;
+}
+
 void store_append_audit(struct store_txn *t, struct arena *a, struct audit_record *r)
 {
 	uint8_t key[8];
-	struct audit_head head, last;
-	audit_last(t, &last);
-	if (!store_get_audit_head(t, &head) || last.number > head.number)
-		head = last;
-	memcpy(r->previous, head.digest, DIGEST_SIZE);
+	if (!t->audit_known)
+		find_head(t);
+	memcpy(r->previous, t->audit.digest, DIGEST_SIZE);
 	struct str value = record_encode_audit(a, r);
-	txn_put(t, DB_AUDIT, key_of_number(key, ++head.number), value, MDB_APPEND);
-	if (!txn_good(t))
-		return;
-	digest_of(t, value, &head);
-	audit_put_head(t, &head);
+	txn_put(t, DB_AUDIT, key_of_number(key, ++t->audit.number), value, MDB_APPEND);
+	if (txn_good(t))
+		digest_of(t, value, &t->audit);
+}
+
+void audit_settle(struct store_txn *t)
+{
+	if (t->audit_known)
+		audit_put_head(t, &t->audit);
 }

@@ -47,6 +47,8 @@ struct store_txn {
 	MDB_txn *txn;
 	MDB_cursor *cursors[DATABASES]; /* each where the last get or put was; NULL: not needed yet */
 	struct error error; /* sticky */
+	struct audit_head audit; /* the head as this transaction moved it; on disk with its commit */
+	bool audit_known;        /* audit is */
 };
 
 /* --- errors --- */
@@ -89,5 +91,7 @@ void txn_put_meta(struct store_txn *t, const char *key, struct str value);
 /* The head by what is in the log; the number is 0 if nothing is. */
 void audit_last(struct store_txn *t, struct audit_head *out);
 void audit_put_head(struct store_txn *t, const struct audit_head *head);
+/* For the commit: puts the head where this transaction's entries moved it, if there are any. */
+void audit_settle(struct store_txn *t);
 
 #endif

@@ -245,27 +245,30 @@ bool store_list_outbox(struct store_txn *t, store_each_outbox *each, void *conte
 	return walk_end(&w) && go;
 }
 
-bool store_list_asked(struct store_txn *t, const struct request_id *after, store_each_asked *each,
-		      void *context)
+bool store_list_asked(struct store_txn *t, const struct request_id *after, uint64_t since_ms,
+		      store_each_asked *each, void *context)
 {
 	MDB_val start = after ? key_of_str(key_of_request(after)) : (MDB_val){ 0, NULL };
 	struct walk w = walk_from(t, DB_ASKED, start, after != NULL);
 	bool go = true;
 	while (go && walk_next(&w)) {
 		struct asked_record record;
+		struct request_id id;
 		struct error e;
 		if (w.key.mv_size != REQUEST_ID_SIZE && !no_key(&w))
 			break;
-		if (!txn_decoded(t, record_decode_asked(w.scratch, value_of(&w), &record, &e), &e))
+		memcpy(id.bytes, w.key.mv_data, REQUEST_ID_SIZE);
+		bool later = record_is_since(value_of(&w), since_ms);
+		if (!later && !txn_decoded(t, record_decode_asked(w.scratch, value_of(&w), &record, &e), &e))
 			break;
-		memcpy(record.setup.request_id.bytes, w.key.mv_data, REQUEST_ID_SIZE);
-		go = each(context, record.setup.request_id, &record);
+		record.setup.request_id = id;
+		go = each(context, id, later ? NULL : &record);
 	}
 	return walk_end(&w) && go;
 }
 
 bool store_list_requests(struct store_txn *t, const struct str *after_home, const struct request_id *after,
-			 store_each_request *each, void *context)
+			 uint64_t since_ms, store_each_request *each, void *context)
 {
 	char buffer[KEY_MAX];
 	struct walk w = walk_requests(t, DB_REQUESTS, buffer, STR_NONE, after_home, after);
@@ -275,9 +278,11 @@ bool store_list_requests(struct store_txn *t, const struct str *after_home, cons
 		struct request_id id;
 		struct request_record record;
 		struct error e;
-		if (split_request(&w, &home, &id) &&
-		    txn_decoded(t, record_decode_request(w.scratch, value_of(&w), &record, &e), &e))
-			go = each(context, home, id, &record);
+		if (!split_request(&w, &home, &id))
+			break;
+		bool later = record_is_since(value_of(&w), since_ms);
+		if (later || txn_decoded(t, record_decode_request(w.scratch, value_of(&w), &record, &e), &e))
+			go = each(context, home, id, later ? NULL : &record);
 	}
 	return walk_end(&w) && go;
 }

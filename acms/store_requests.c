@@ -87,19 +87,14 @@ void store_delete_asked(struct store_txn *t, struct request_id id)
 	txn_delete(t, DB_ASKED, key_of_str(key_of_request(&id)), NULL);
 }
 
-bool store_get_outbox(struct store_txn *t, struct str target, struct request_id id,
+bool store_get_outbox(struct store_txn *t, struct arena *a, struct str target, struct request_id id,
 		      struct outbox_record *out)
 {
 	char buffer[KEY_MAX];
 	struct error e;
-	struct arena *a = arena_new(0);
 	MDB_val key = request_key(t, buffer, target, &id);
-	if (!a)
-		txn_fail_status(t, ERR_MEMORY, "out of memory");
-	struct str value = a && key.mv_data ? txn_get(t, a, DB_OUTBOX, key) : STR_NONE;
-	bool found = value.ptr && txn_decoded(t, record_decode_outbox(value, out, &e), &e);
-	arena_free(a);
-	return found;
+	struct str value = key.mv_data ? txn_get(t, a, DB_OUTBOX, key) : STR_NONE;
+	return value.ptr && txn_decoded(t, record_decode_outbox(value, out, &e), &e);
 }
 
 void store_put_outbox(struct store_txn *t, struct arena *a, struct str target, struct request_id id,

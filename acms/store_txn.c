@@ -115,6 +115,7 @@ static void close_cursors(struct store_txn *t)
 
 enum status store_commit(struct store_txn *t, struct error *e)
 {
+	audit_settle(t);
 	enum status status = t->error.status;
 	if (status != OK) {
 		if (e)

@@ -6,7 +6,8 @@
 
 /*
  * What time does at the partner, once a second: a job that expires users and pending requests, and forgets old answers.
- * Pending requests are looked through only when one is due: their lists take long to read.
+ * Reading through requests takes its time: those that are pending are looked through only when one is due, those that are
+ * answered, at the partner and at home, from end to end, a share each second, and then not for a while.
  */
 
 enum { SWEEP_EVERY_MS = 1000, FORGET_EVERY_MS = 60000 };
@@ -18,8 +19,8 @@ struct sweeper {
 	struct commit_sweep what;
 	struct commit_swept swept;
 	struct request_id asked, asked_swept; /* where forgetting our ACMCs' requests goes on; zeros: at the start */
-	bool forgets;             /* now */
-	uint64_t forget_due_ms;   /* when to start again */
+	bool forgets;             /* those, now */
+	uint64_t forget_due_ms, requests_due_ms; /* when to start again with those, and with home systems' */
 	uint64_t pending_due_ms;  /* when to look through them */
 	uint64_t earliest_ms;     /* of those seen since the start of this look */
 };
@@ -53,6 +54,7 @@ static bool at_start(const struct request_id *place)
 static void submit(struct sweeper *w)
 {
 	w->forgets = !at_start(&w->asked) || w->forget_due_ms <= clock_wall_ms();
+	w->what.look_at_requests = w->what.requests.started || w->requests_due_ms <= clock_wall_ms();
 	w->what.keep_ms = w->server->live->config->keep_answers_s * 1000ull;
 	w->what.look_at_pending = w->what.pending.started || w->pending_due_ms <= clock_wall_ms();
 	if (w->what.look_at_pending && !w->what.pending.started) {
@@ -63,15 +65,22 @@ static void submit(struct sweeper *w)
 	committer_submit(w->server->committer, &w->job);
 }
 
+/* When to read through what was answered again, after its end. */
+static uint64_t next_pass_ms(const struct sweeper *w)
+{
+	uint64_t rest = w->what.keep_ms / 10;
+	return clock_wall_ms() + (rest < FORGET_EVERY_MS ? rest : FORGET_EVERY_MS);
+}
+
 /* Goes on where it stopped; nothing moved if the store failed. */
 static void note_places(struct sweeper *w)
 {
 	w->what.requests = w->swept.requests;
 	w->asked = w->asked_swept;
-	if (w->forgets && at_start(&w->asked)) { /* reading through all of them takes its time: not all the time */
-		uint64_t rest = w->what.keep_ms / 10;
-		w->forget_due_ms = clock_wall_ms() + (rest < FORGET_EVERY_MS ? rest : FORGET_EVERY_MS);
-	}
+	if (w->what.look_at_requests && !w->what.requests.started)
+		w->requests_due_ms = next_pass_ms(w);
+	if (w->forgets && at_start(&w->asked))
+		w->forget_due_ms = next_pass_ms(w);
 	if (!w->what.look_at_pending)
 		return;
 	w->what.pending = w->swept.pending;

@@ -2,13 +2,48 @@
 
 #include <openssl/evp.h>
 #include <openssl/rand.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
+/* Fetched once: EVP_sha256() has OpenSSL 3 look for its implementation each time. NULL: there was none. */
+static EVP_MD *sha256;
+static pthread_key_t own_context; /* each thread's, so that a digest of few bytes allocates nothing */
+static bool has_own_contexts;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void free_context(void *context)
+{
+	EVP_MD_CTX_free(context);
+}
+
+static void prepare(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	has_own_contexts = pthread_key_create(&own_context, free_context) == 0;
+}
+
+/* NULL: out of memory. */
+static EVP_MD_CTX *context_of_thread(void)
+{
+	pthread_once(&once, prepare);
+	EVP_MD_CTX *context = has_own_contexts ? pthread_getspecific(own_context) : NULL;
+	if (context || !has_own_contexts)
+		return context;
+	context = EVP_MD_CTX_new();
+	if (context && pthread_setspecific(own_context, context) == 0)
+		return context;
+	EVP_MD_CTX_free(context);
+	return NULL;
+}
+
 enum status crypto_sha256(struct str data, uint8_t digest[32])
 {
-	return EVP_Digest(data.ptr, data.len, digest, NULL, EVP_sha256(), NULL) == 1 ? OK :
-										       ERR_SYSTEM;
+	EVP_MD_CTX *context = context_of_thread();
+	bool good = context && sha256 && EVP_DigestInit_ex(context, sha256, NULL) == 1 &&
+		    EVP_DigestUpdate(context, data.ptr, data.len) == 1 &&
+		    EVP_DigestFinal_ex(context, digest, NULL) == 1;
+	return good ? OK : ERR_SYSTEM;
 }
 
 struct crypto_sum {
@@ -18,7 +53,8 @@ struct crypto_sum {
 
 static bool sum_start(struct crypto_sum *sum)
 {
-	sum->bad = EVP_DigestInit_ex(sum->context, EVP_sha256(), NULL) != 1;
+	pthread_once(&once, prepare);
+	sum->bad = !sha256 || EVP_DigestInit_ex(sum->context, sha256, NULL) != 1;
 	return !sum->bad;
 }
 

@@ -19,6 +19,12 @@ struct loop_wake {
 	void *context;
 };
 
+struct loop_late {
+	struct event *event;
+	loop_callback *late;
+	void *context;
+};
+
 struct signal_handler {
 	loop_callback *caught;
 	void *context;
@@ -90,7 +96,7 @@ void loop_stop(struct loop *l)
 	event_base_loopbreak(l->base);
 }
 
-/* --- timers, wakes, signals --- */
+/* --- timers, wakes, the end of a turn, signals --- */
 
 static void on_timer(evutil_socket_t fd, short what, void *context)
 {
@@ -177,6 +183,41 @@ void loop_wake_free(struct loop_wake *w)
 	if (w->fd >= 0)
 		close(w->fd);
 	free(w);
+}
+
+static void on_late(evutil_socket_t fd, short what, void *context)
+{
+	struct loop_late *t = context;
+	(void)fd, (void)what;
+	t->late(t->context);
+}
+
+struct loop_late *loop_late_new(struct loop *l, loop_callback *late, void *context)
+{
+	struct loop_late *t = calloc(1, sizeof *t);
+	if (!t)
+		return NULL;
+	t->late = late;
+	t->context = context;
+	t->event = event_new(l->base, -1, 0, on_late, t);
+	if (!t->event) {
+		free(t);
+		return NULL;
+	}
+	return t;
+}
+
+void loop_late(struct loop_late *t)
+{
+	event_active(t->event, 0, 0); /* it queues behind what is active already; again: no effect */
+}
+
+void loop_late_free(struct loop_late *t)
+{
+	if (!t)
+		return;
+	event_free(t->event);
+	free(t);
 }
 
 static void on_signal(evutil_socket_t fd, short what, void *context)

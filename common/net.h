@@ -34,6 +34,15 @@ enum status loop_wake_new(struct loop *l, loop_callback *woken, void *context,
 void loop_wake(struct loop_wake *w);
 void loop_wake_free(struct loop_wake *w);
 
+/*
+ * Called once for any number of calls of loop_late, in the same turn of the loop, behind what is ready in it by then: for
+ * what is better done for many at once. loop_late: the loop's thread only.
+ */
+struct loop_late;
+struct loop_late *loop_late_new(struct loop *l, loop_callback *late, void *context); /* NULL: memory */
+void loop_late(struct loop_late *t);
+void loop_late_free(struct loop_late *t); /* NULL is fine */
+
 enum status loop_signal(struct loop *l, int signal_number, loop_callback *caught, void *context,
 			struct error *e);
 

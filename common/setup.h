@@ -170,6 +170,9 @@ enum cause setup_times_check(const struct setup *setup, uint64_t now_ms, bool fr
  */
 struct str setup_content(struct arena *a, const struct setup *setup);
 
+/* Its place in users, n_users if it is not there. hint: where it probably is, or right behind; may be n_users. */
+size_t setup_find_user(const struct setup *s, struct str mc_id, size_t hint);
+
 /* With everything that it points to, in the arena. False: it is spent. */
 bool setup_copy(struct arena *a, const struct setup *setup, struct setup *out);
 

@@ -11,9 +11,6 @@ struct paired {
 	struct user_service_id id;
 };
 
-/* Its place in users, n_users if it is not there. hint: where it probably is. */
-size_t setup_find_user(const struct setup *s, struct str mc_id, size_t hint);
-
 int setup_compare_ids(const struct user_service_id *a, const struct user_service_id *b);
 /* Of struct paired, for qsort: by user, then as above. */
 int setup_compare_by_user(const void *a, const void *b);

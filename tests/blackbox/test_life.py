@@ -446,6 +446,9 @@ def test_best_effort(two):
     update = client.update(TO, {a: [], c: []}, {a: 9, c: 1}, best_effort=True)
     assert update.cause == pb.PARTLY_DONE and [i.cause for i in update.identity_causes] == [pb.REVISION_MISMATCH]
     assert set(believed(home)) == {a, b, c}
+    remove = client.remove(TO, [a, b, c], expected={a: 9, c: 2}, best_effort=True)
+    assert remove.cause == pb.PARTLY_DONE and [i.mc_id for i in remove.identity_causes] == [a]
+    assert set(believed(home)) == {a} == {m for _, m in fire.users()}
     check_both(home, fire)
 
 

@@ -416,7 +416,7 @@ static void nobody_decides(void **state)
 {
 	(void)state;
 	struct commit_setup w = ask("a", 1), later = ask("b", 2);
-	struct commit_sweep s = { .keep_ms = HOUR, .look_at_pending = true };
+	struct commit_sweep s = { .keep_ms = HOUR, .look_at_requests = true, .look_at_pending = true };
 	w.approval = later.approval = APPROVAL_MANUAL;
 	later.decide_within_ms = HOUR + 5;
 	commit(&w);
@@ -447,7 +447,7 @@ static void users_expire(void **state)
 {
 	(void)state;
 	struct commit_setup w = ask("a=sip:a b=sip:b", 1), forever = ask("c", 2), r = ask("d", 1);
-	struct commit_sweep s = { .keep_ms = HOUR };
+	struct commit_sweep s = { .keep_ms = HOUR, .look_at_requests = true };
 	w.setup.has_validity = r.setup.has_validity = true;
 	w.setup.validity.not_after_ms = r.setup.validity.not_after_ms = now + 10;
 	r.home = STR("rail.example");
@@ -494,7 +494,7 @@ static void over_is_as_good_as_removed(void **state)
 	assert_int_equal(held(HOME), 1);
 	assert_int_equal(held(theirs.home), 1);
 	assert_true(owned("sip:b"));
-	struct commit_sweep s = { .keep_ms = HOUR };
+	struct commit_sweep s = { .keep_ms = HOUR, .look_at_requests = true };
 	size_t before = audit_log().n;
 	sweep(&s);
 	assert_int_equal(audit_log().n, before);
@@ -504,7 +504,7 @@ static void over_is_as_good_as_removed(void **state)
 static void believed_ones_just_go_long_after_their_end(void **state)
 {
 	(void)state;
-	struct commit_sweep s = { .keep_ms = HOUR };
+	struct commit_sweep s = { .keep_ms = HOUR, .look_at_requests = true };
 	struct user_record r = { .revision = 3, .validity = { 0, now } };
 	const uint64_t began = now;
 	struct store_txn *t = writing(store);
@@ -527,7 +527,7 @@ static void answers_are_forgotten(void **state)
 {
 	(void)state;
 	enum { MANY = 1200 };
-	struct commit_sweep s = { .keep_ms = 10 };
+	struct commit_sweep s = { .keep_ms = 10, .look_at_requests = true };
 	struct store_txn *t = writing(store);
 	for (unsigned i = 0; i < MANY; i++) {
 		struct request_record r = { .answered_ms = now, .keep_until_ms = i % 2 ? now + 100 : 0 };
@@ -565,7 +565,7 @@ static void answers_outlive_their_requests(void **state)
 {
 	(void)state;
 	struct commit_setup w = ask("a", 1);
-	struct commit_sweep s = { .keep_ms = 10 };
+	struct commit_sweep s = { .keep_ms = 10, .look_at_requests = true };
 	commit(&w);
 	now = w.setup.expires_ms + HOUR - 1;
 	sweep(&s);

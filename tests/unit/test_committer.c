@@ -20,6 +20,16 @@ static void wake(void *context)
 	atomic_fetch_add(&woken, 1);
 }
 
+static int gathering;
+
+static void gather(void *context)
+{
+	(void)context;
+	gathering++;
+}
+
+static const struct committer_host host = { clock_77, wake, NULL, gather, NULL };
+
 struct counting {
 	struct job job;
 	unsigned runs;
@@ -87,12 +97,14 @@ static void many_jobs_few_transactions(void **state)
 	struct committer *c;
 	struct store *s = open_as(STORE_SERVE, 1 << 20); /* grows on the way */
 	uint64_t before = number(s);
-	assert_int_equal(committer_start(s, clock_77, wake, NULL, &c, NULL), OK);
+	assert_int_equal(committer_start(s, &host, &c, NULL), OK);
 	atomic_store(&woken, 0);
 	done_so_far = 0;
 	for (unsigned i = 0; i < JOBS; i++) {
 		jobs[i] = (struct counting){ .bulk = 1000 };
 		submit(c, &jobs[i]);
+		if (i % 10 == 9)
+			committer_flush(c);
 	}
 	while (done_so_far < JOBS) {
 		if (!committer_finish(c))
@@ -111,6 +123,39 @@ static void many_jobs_few_transactions(void **state)
 	store_close(s);
 }
 
+/* What a turn of the loop submits is one transaction: all of it, and asked for once. */
+static void what_gathers_shares_a_transaction(void **state)
+{
+	(void)state;
+	enum { JOBS = 100 };
+	static struct counting jobs[JOBS + 1];
+	struct committer *c;
+	struct store *s = open_as(STORE_SERVE, 0);
+	uint64_t before = number(s);
+	assert_int_equal(committer_start(s, &host, &c, NULL), OK);
+	atomic_store(&woken, 0);
+	gathering = done_so_far = 0;
+	for (int i = 0; i < JOBS; i++)
+		submit(c, &jobs[i]);
+	usleep(10000);
+	assert_false(committer_finish(c)); /* nothing without a flush */
+	assert_int_equal(gathering, 1);
+	committer_flush(c);
+	committer_flush(c); /* of nothing */
+	while (done_so_far < JOBS) {
+		if (!committer_finish(c))
+			usleep(1000);
+	}
+	assert_int_equal(atomic_load(&woken), 1); /* one transaction */
+	submit(c, &jobs[JOBS]);
+	assert_int_equal(gathering, 2);
+	committer_stop(c); /* which flushes, too */
+	assert_true(committer_finish(c));
+	assert_int_equal(number(s), before + JOBS + 1);
+	committer_free(c);
+	store_close(s);
+}
+
 static void one_that_fails_takes_no_other_down(void **state)
 {
 	(void)state;
@@ -118,7 +163,7 @@ static void one_that_fails_takes_no_other_down(void **state)
 	struct store *s = open_as(STORE_SERVE, 0);
 	struct counting jobs[5] = { [2] = { .fails = true } };
 	uint64_t before = number(s);
-	assert_int_equal(committer_start(s, clock_77, wake, NULL, &c, NULL), OK);
+	assert_int_equal(committer_start(s, &host, &c, NULL), OK);
 	done_so_far = 0;
 	for (int i = 0; i < 5; i++)
 		submit(c, &jobs[i]);
@@ -150,6 +195,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(many_jobs_few_transactions),
+		cmocka_unit_test(what_gathers_shares_a_transaction),
 		cmocka_unit_test(one_that_fails_takes_no_other_down),
 		cmocka_unit_test(one_server_at_a_time),
 	};

@@ -3,7 +3,7 @@
 #include "common/clock.h"
 #include "tests/unit/net_sides.h"
 
-/* Timers, wakes, signals. */
+/* Timers, wakes, the end of a turn, signals. */
 
 static int fired[2];
 
@@ -68,6 +68,71 @@ static void wakes(void **state)
 	loop_wake_free(NULL);
 }
 
+struct turn {
+	struct loop_late *late;
+	int fired[3]; /* how often each had, */
+	int before;   /* what all timers had by the first call */
+	int calls;
+};
+
+static void at_the_end(void *context)
+{
+	struct turn *t = context;
+	if (t->calls++ == 0)
+		t->before = t->fired[0] + t->fired[1] + t->fired[2];
+}
+
+struct ask_late {
+	struct turn *turn;
+	int which;
+};
+
+static void ask_for_it(void *context)
+{
+	struct ask_late *a = context;
+	a->turn->fired[a->which]++;
+	loop_late(a->turn->late);
+}
+
+static bool was_late(void)
+{
+	return fired[0] > 0;
+}
+
+static void ask_and_fire(void *context)
+{
+	ask_for_it(context);
+	fired[0]++;
+}
+
+/* What three timers of one turn ask for comes once, behind all three. */
+static void the_end_of_a_turn(void **state)
+{
+	struct turn turn = { .calls = 0 };
+	struct ask_late asks[3];
+	struct loop_timer *timers[3];
+	(void)state;
+	memset(fired, 0, sizeof fired);
+	turn.late = loop_late_new(loop, at_the_end, &turn);
+	for (int i = 0; i < 3; i++) {
+		asks[i] = (struct ask_late){ &turn, i };
+		timers[i] = loop_timer_new(loop, i == 2 ? ask_and_fire : ask_for_it, &asks[i]);
+		loop_timer_set(timers[i], 1);
+	}
+	usleep(5000); /* all are due */
+	wait_for(was_late);
+	let_it_be();
+	assert_int_equal(turn.before, 3);
+	assert_int_equal(turn.calls, 1);
+	loop_late(turn.late);
+	let_it_be();
+	assert_int_equal(turn.calls, 2);
+	for (int i = 0; i < 3; i++)
+		loop_timer_free(timers[i]);
+	loop_late_free(turn.late);
+	loop_late_free(NULL);
+}
+
 static void signals(void **state)
 {
 	struct error e;
@@ -84,6 +149,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		in_loop(timers),
 		in_loop(wakes),
+		in_loop(the_end_of_a_turn),
 		in_loop(signals),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

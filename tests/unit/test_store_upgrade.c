@@ -106,7 +106,7 @@ static void everything_is_there(struct store *s, size_t more_entries)
 	struct seen seen = { .txn = reading(s), .arena = arena_new(0) };
 	struct user_record user;
 	assert_true(store_list_users(seen.txn, STORE_USERS, STR_NONE, NULL, see_user, &seen));
-	assert_true(store_list_requests(seen.txn, NULL, NULL, see_request, &seen));
+	assert_true(store_list_requests(seen.txn, NULL, NULL, UINT64_MAX, see_request, &seen));
 	assert_true(store_list_systems(seen.txn, see_system, &seen));
 	assert_true(store_list_audit(seen.txn, 1, see_entry, &seen));
 	assert_int_equal(seen.users, USERS);
@@ -178,14 +178,14 @@ static void a_reader_takes_version_1_as_it_is(void **state)
 	assert_true(store_range_users(t, STORE_BELIEVED, HOME, STR_NONE, STR_NONE, never_user, NULL));
 	assert_true(store_list_expired(t, STORE_USERS, UINT64_MAX, never_expired, NULL));
 	assert_true(store_list_expired(t, STORE_BELIEVED, UINT64_MAX, never_expired, NULL));
-	assert_true(store_list_asked(t, NULL, never_asked, NULL));
+	assert_true(store_list_asked(t, NULL, UINT64_MAX, never_asked, NULL));
 	assert_true(store_list_outbox(t, never_outbox, NULL));
 	assert_true(store_list_pending(t, STR_NONE, NULL, NULL, never_pending, NULL));
 	assert_int_equal(store_count_pending(t, HOME, 9), 0);
 	assert_false(store_get_asked(t, a, id, &asked));
 	assert_false(store_get_answer(t, a, id, HOME, &answer));
 	assert_false(store_get_pending(t, a, HOME, id, &pending));
-	assert_false(store_get_outbox(t, HOME, id, &outbox));
+	assert_false(store_get_outbox(t, a, HOME, id, &outbox));
 	assert_false(store_get_audit_head(t, &head));
 	assert_int_equal(store_commit(t, NULL), OK);
 	arena_free(a);

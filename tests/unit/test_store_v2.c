@@ -51,6 +51,8 @@ static bool hear_pending(void *context, struct str home, struct request_id id, c
 
 static bool hear_asked(void *context, struct request_id id, const struct asked_record *r)
 {
+	if (!r)
+		return hear(context, STR("later"), STR(""), id.bytes[0]);
 	assert_memory_equal(r->setup.request_id.bytes, id.bytes, REQUEST_ID_SIZE);
 	return hear(context, r->acmc, r->setup.targets[0], id.bytes[0]);
 }
@@ -63,7 +65,7 @@ static bool hear_outbox(void *context, struct str target, struct request_id id, 
 
 static bool hear_request(void *context, struct str home, struct request_id id, const struct request_record *r)
 {
-	return hear(context, home, r->detail, id.bytes[0]);
+	return hear(context, home, r ? r->detail : STR("later"), id.bytes[0]);
 }
 
 /* --- users --- */
@@ -234,15 +236,17 @@ static void asked_requests(void **state)
 	store_put_outbox(t, a, STR("t.example"), id_of(2), &out);
 	store_put_outbox(t, a, STR("t.example"), id_of(1), &out);
 	store_put_outbox(t, a, STR("s.example"), id_of(2), &out);
-	heard(&h, store_list_asked(t, NULL, hear_asked, &h), "desk/t.example/1 desk/t.example/2 ");
-	heard(&h, store_list_asked(t, &after, hear_asked, &h), "desk/t.example/2 ");
+	heard(&h, store_list_asked(t, NULL, UINT64_MAX, hear_asked, &h), "desk/t.example/1 desk/t.example/2 ");
+	heard(&h, store_list_asked(t, &after, UINT64_MAX, hear_asked, &h), "desk/t.example/2 ");
+	heard(&h, store_list_asked(t, NULL, 1, hear_asked, &h), "desk/t.example/1 desk/t.example/2 ");
+	heard(&h, store_list_asked(t, NULL, 0, hear_asked, &h), "later//1 later//2 ");
 	heard(&h, store_list_outbox(t, hear_outbox, &h), "s.example//2 t.example//1 t.example//2 ");
 	assert_true(store_get_asked(t, a, id_of(2), &got));
 	assert_int_equal(got.setup.request_id.bytes[0], 2);
 	assert_int_equal(got.setup.n_targets, 1);
-	assert_true(store_get_outbox(t, STR("s.example"), id_of(2), &out));
+	assert_true(store_get_outbox(t, a, STR("s.example"), id_of(2), &out));
 	store_delete_outbox(t, STR("s.example"), id_of(2));
-	assert_false(store_get_outbox(t, STR("s.example"), id_of(2), &out));
+	assert_false(store_get_outbox(t, a, STR("s.example"), id_of(2), &out));
 	store_delete_asked(t, id_of(1));
 	assert_false(store_get_asked(t, a, id_of(1), &got));
 	heard(&h, store_list_outbox(t, hear_outbox, &h), "t.example//1 t.example//2 ");
@@ -286,18 +290,20 @@ static void requests_page_by_page(void **state)
 	struct store *s = open_as(STORE_SERVE, 1 << 20);
 	struct arena *a = arena_new(0);
 	struct heard h = { "", 0 };
-	struct request_record r = { .cause = CAUSE_REJECTED, .detail = STR("d") };
+	struct request_record r = { .answered_ms = 7, .cause = CAUSE_REJECTED, .detail = STR("d") };
 	struct request_id after = id_of(1);
 	struct str home = STR("b.example");
 	struct store_txn *t = writing(s);
 	store_put_request(t, a, home, id_of(1), &r);
 	store_put_request(t, a, home, id_of(2), &r);
 	store_put_request(t, a, STR("c.example"), id_of(1), &r);
-	heard(&h, store_list_requests(t, NULL, NULL, hear_request, &h), "b.example/d/1 b.example/d/2 c.example/d/1 ");
-	heard(&h, store_list_requests(t, &home, &after, hear_request, &h), "b.example/d/2 c.example/d/1 ");
+	heard(&h, store_list_requests(t, NULL, NULL, UINT64_MAX, hear_request, &h), "b.example/d/1 b.example/d/2 c.example/d/1 ");
+	heard(&h, store_list_requests(t, &home, &after, UINT64_MAX, hear_request, &h), "b.example/d/2 c.example/d/1 ");
+	heard(&h, store_list_requests(t, &home, &after, 8, hear_request, &h), "b.example/d/2 c.example/d/1 ");
+	heard(&h, store_list_requests(t, &home, &after, 7, hear_request, &h), "b.example/later/2 c.example/later/1 ");
 	store_delete_request(t, home, id_of(2));
 	assert_false(store_get_request(t, a, home, id_of(2), &r));
-	heard(&h, store_list_requests(t, &home, &after, hear_request, &h), "c.example/d/1 ");
+	heard(&h, store_list_requests(t, &home, &after, UINT64_MAX, hear_request, &h), "c.example/d/1 ");
 	assert_int_equal(store_commit(t, NULL), OK);
 	arena_free(a);
 	store_close(s);
@@ -307,7 +313,7 @@ static void requests_page_by_page(void **state)
 static bool list_again(void *context, struct request_id id, const struct asked_record *r)
 {
 	struct heard h = { "", 0 };
-	assert_true(store_list_asked(context, NULL, hear_asked, &h));
+	assert_true(store_list_asked(context, NULL, UINT64_MAX, hear_asked, &h));
 	assert_string_equal(h.text, "desk/t.example/1 desk/t.example/2 ");
 	assert_str(r->acmc, "desk");
 	assert_str(r->setup.users[0].mc_id, "a");
@@ -323,7 +329,7 @@ static void lists_nest(void **state)
 	struct store_txn *t = writing(s);
 	store_put_asked(t, a, id_of(1), &r);
 	store_put_asked(t, a, id_of(2), &r);
-	assert_true(store_list_asked(t, NULL, list_again, t));
+	assert_true(store_list_asked(t, NULL, UINT64_MAX, list_again, t));
 	assert_int_equal(store_commit(t, NULL), OK);
 	arena_free(a);
 	store_close(s);
@@ -424,6 +430,44 @@ static void a_tail_that_was_cut_off_leaves_a_gap(void **state)
 	store_close(s);
 }
 
+/* Each transaction goes on from what is on disk; one that comes to nothing moved nothing. */
+static void the_head_moves_with_its_transaction(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0);
+	struct audit_record r = { .action = AUDIT_SETUP, .home = HOME };
+	struct audit_head head;
+	append(s, 2);
+	struct audit_head before = head_of(s);
+	struct store_txn *t = writing(s);
+	store_append_audit(t, a, &r);
+	assert_memory_equal(r.previous, before.digest, DIGEST_SIZE);
+	assert_true(store_get_audit_head(t, &head)); /* its own */
+	assert_int_equal(head.number, 3);
+	store_abort(t);
+	assert_int_equal(head_of(s).number, 2);
+	t = writing(s);
+	store_append_audit(t, a, &r);
+	store_fail_memory(t);
+	assert_int_equal(store_commit(t, NULL), ERR_MEMORY);
+	assert_int_equal(head_of(s).number, 2);
+	append(s, 1);
+	assert_int_equal(head_of(s).number, 3);
+	t = writing(s);
+	store_append_audit(t, a, &r);
+	store_append_audit(t, a, &r);
+	assert_int_equal(store_commit(t, NULL), OK);
+	assert_int_equal(head_of(s).number, 5);
+	before = head_of(s);
+	t = writing(s);
+	store_append_audit(t, a, &r);
+	assert_memory_equal(r.previous, before.digest, DIGEST_SIZE);
+	store_abort(t);
+	store_close(s);
+	arena_free(a);
+}
+
 /* Should a process of version 1 have appended while another upgraded: no error for ever after. */
 static void entries_beyond_the_head_are_gone_on_from(void **state)
 {
@@ -501,6 +545,7 @@ int main(void)
 		STORE_TEST(lists_nest),
 		STORE_TEST(no_memory_is_no_success),
 		STORE_TEST(a_tail_that_was_cut_off_leaves_a_gap),
+		STORE_TEST(the_head_moves_with_its_transaction),
 		STORE_TEST(entries_beyond_the_head_are_gone_on_from),
 		STORE_TEST(growing_clears_dead_readers),
 	};
