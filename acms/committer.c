@@ -25,6 +25,8 @@ struct committer {
 	struct queue waiting, done;
 	bool stopping, failed;
 	struct error failure;
+
+	struct arena *work; /* of the job whose done() runs; the loop's alone */
 };
 
 static void queue_init(struct queue *q)
@@ -191,6 +193,13 @@ void committer_submit(struct committer *c, struct job *job)
 	pthread_mutex_unlock(&c->mutex);
 }
 
+struct arena *committer_keep_work(struct committer *c)
+{
+	struct arena *work = c->work;
+	c->work = NULL;
+	return work;
+}
+
 bool committer_finish(struct committer *c)
 {
 	pthread_mutex_lock(&c->mutex);
@@ -198,11 +207,11 @@ bool committer_finish(struct committer *c)
 	queue_init(&c->done);
 	pthread_mutex_unlock(&c->mutex);
 	for (struct job *job = first, *next; job; job = next) {
-		struct arena *work = job->work;
 		next = job->next;
+		c->work = job->work;
 		job->work = NULL;
 		job->done(job, job->status);
-		arena_free(work);
+		arena_free(c->work);
 	}
 	return first != NULL;
 }

@@ -87,6 +87,15 @@ enum status merkle_root(const struct merkle_hash *leaf, const struct merkle_proo
 	return status != OK || last == 0 ? status : ERR_INPUT;
 }
 
+enum status merkle_check(struct str entry, const struct merkle_proof *proof, const struct merkle_hash *root)
+{
+	struct merkle_hash leaf, found;
+	enum status status = merkle_leaf(entry, &leaf);
+	if (status == OK)
+		status = merkle_root(&leaf, proof, &found);
+	return status != OK || merkle_same(&found, root) ? status : ERR_INPUT;
+}
+
 bool merkle_same(const struct merkle_hash *a, const struct merkle_hash *b)
 {
 	return memcmp(a->bytes, b->bytes, sizeof a->bytes) == 0;

@@ -44,6 +44,9 @@ void merkle_prove(const struct merkle_tree *t, size_t index, struct merkle_proof
 enum status merkle_root(const struct merkle_hash *leaf, const struct merkle_proof *proof,
 			struct merkle_hash *out);
 
+/* Whether the proof leads from this entry to the root. ERR_INPUT: it does not; ERR_SYSTEM. */
+enum status merkle_check(struct str entry, const struct merkle_proof *proof, const struct merkle_hash *root);
+
 bool merkle_same(const struct merkle_hash *a, const struct merkle_hash *b);
 
 #endif

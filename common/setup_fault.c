@@ -185,7 +185,7 @@ static const char *version_fault(const struct setup *setup, uint32_t version,
 				 const struct setup_response *r)
 {
 	if (version < 2)
-		return r->n_revisions || r->receipt.len || r->decided_by.acmc.ptr ?
+		return r->n_revisions || r->receipt.len || r->done_ms || r->decided_by.acmc.ptr ?
 			       "a response with elements of another version" : NULL;
 	if (r->result && needs_revisions(setup, r) && r->n_revisions != setup->n_users)
 		return "a response that does not give each user's revision";
