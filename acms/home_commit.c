@@ -327,7 +327,7 @@ static const char *receipt_fault(struct arena *work, const struct home_answer *a
 	if (status == ERR_INPUT)
 		return "a response that there can be no receipt for";
 	if (status == OK)
-		status = merkle_check(claims, &a->receipt->path, &a->receipt->root);
+		status = merkle_check(a->memo, claims, &a->receipt->path, &a->receipt->root);
 	if (status == ERR_INPUT)
 		return "a receipt for something else than was asked and answered";
 	return status == OK ? NULL : "a receipt that cannot be verified: out of memory";

@@ -52,6 +52,7 @@ struct home_answer {
 	const struct setup_response *response; /* as it came, or NULL: our own, cause and detail */
 	uint32_t version;          /* of the connection that it came by */
 	const struct receipt_proof *receipt; /* signed by the partner, whatever it is for; NULL: none came */
+	struct merkle_memo *memo;  /* of all answers, for receipts that were signed together */
 	enum cause cause;
 	const char *detail;
 };

@@ -193,5 +193,6 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 	j->what.response = &j->response;
 	j->what.version = version;
 	j->what.receipt = receipt;
+	j->what.memo = &s->memo;
 	submit_answer(j, s);
 }

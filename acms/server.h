@@ -38,6 +38,7 @@ struct server {
 	struct live *live;
 	struct store *store;
 	struct committer *committer;
+	struct merkle_memo memo;     /* of receipts that came; the committer's thread only */
 	struct notary notary;        /* signs at the end of what the committer hands back at once */
 	struct loop_wake *committed;
 	struct listener **listeners; /* one for each of live->config->listen */

@@ -64,36 +64,137 @@ void merkle_prove(const struct merkle_tree *t, size_t index, struct merkle_proof
 	}
 }
 
-/* RFC 9162 2.1.3.2. at and last: the place of the node and of the last one on the way up, level by level. */
+/* Where a node is on the way up: its place on its level, and that of the last node there. */
+struct place {
+	uint64_t at, last;
+	unsigned level;
+};
+
+/* To where the node has a neighbour: without one it goes up as it is. False: it is the root. */
+static bool find_neighbour(struct place *p)
+{
+	while (p->last > 0 && p->at % 2 == 0 && p->at == p->last) {
+		p->at /= 2;
+		p->last /= 2;
+		p->level++;
+	}
+	return p->last > 0;
+}
+
+static enum status step(struct place *p, const struct merkle_hash *neighbour, struct merkle_hash *node)
+{
+	enum status status = p->at % 2 ? join(neighbour, node, node) : join(node, neighbour, node);
+	p->at /= 2;
+	p->last /= 2;
+	p->level++;
+	return status;
+}
+
+static struct place start_of(const struct merkle_proof *proof)
+{
+	return (struct place){ proof->index, proof->size - 1, 0 };
+}
+
+/* RFC 9162 2.1.3.2 */
 enum status merkle_root(const struct merkle_hash *leaf, const struct merkle_proof *proof,
 			struct merkle_hash *out)
 {
+	struct place p = start_of(proof);
 	enum status status = OK;
-	uint64_t at = proof->index, last = proof->size - 1;
 	if (proof->index >= proof->size)
 		return ERR_INPUT;
 	*out = *leaf;
-	for (size_t i = 0; i < proof->n_path && status == OK; i++, at >>= 1, last >>= 1) {
-		if (last == 0)
+	for (size_t i = 0; i < proof->n_path && status == OK; i++) {
+		if (!find_neighbour(&p))
 			return ERR_INPUT;
-		if (at % 2 == 0 && at < last) {
-			status = join(out, &proof->path[i], out);
-			continue;
-		}
-		for (; at % 2 == 0 && at > 0; at >>= 1)
-			last >>= 1; /* it went up without a neighbour */
-		status = join(&proof->path[i], out, out);
+		status = step(&p, &proof->path[i], out);
 	}
-	return status != OK || last == 0 ? status : ERR_INPUT;
+	return status == OK && find_neighbour(&p) ? ERR_INPUT : status;
 }
 
-enum status merkle_check(struct str entry, const struct merkle_proof *proof, const struct merkle_hash *root)
+/* --- with what is known --- */
+
+/* Of the same tree; NULL: none. */
+static struct merkle_known *find_known(struct merkle_memo *memo, const struct merkle_proof *proof,
+				       const struct merkle_hash *root)
 {
-	struct merkle_hash leaf, found;
-	enum status status = merkle_leaf(entry, &leaf);
+	for (size_t i = 0; i < MERKLE_KNOWN_MAX; i++) {
+		struct merkle_known *k = &memo->known[i];
+		if (k->proof.size == proof->size && merkle_same(&k->root, root))
+			return k;
+	}
+	return NULL;
+}
+
+/* The step of a known proof from the neighbour of this place; its n_path: there is none. */
+static size_t step_beside(const struct merkle_known *k, const struct place *wanted)
+{
+	struct place p = start_of(&k->proof);
+	size_t i = 0;
+	for (; i < k->proof.n_path && find_neighbour(&p); i++, p.at /= 2, p.last /= 2, p.level++) {
+		if (p.level == wanted->level && p.at == (wanted->at ^ 1))
+			return i;
+		if (p.level > wanted->level)
+			break;
+	}
+	return k->proof.n_path;
+}
+
+/* Whether node, before step i of a proof, is what a known one has for a neighbour there, and all above is the same. */
+static bool joins(const struct merkle_known *k, const struct merkle_proof *proof, size_t i, const struct place *p,
+		  const struct merkle_hash *node)
+{
+	size_t j = step_beside(k, p);
+	size_t rest = proof->n_path - i;
+	return j < k->proof.n_path && k->proof.n_path - j == rest && merkle_same(node, &k->proof.path[j]) &&
+	       merkle_same(&proof->path[i], &k->nodes[j]) &&
+	       memcmp(&proof->path[i + 1], &k->proof.path[j + 1], (rest - 1) * sizeof *proof->path) == 0;
+}
+
+/* Of a proof that joins a known one before step i, with its nodes up to there: what both have above. */
+static void take_above(const struct merkle_known *k, size_t i, struct merkle_known *out)
+{
+	size_t rest = out->proof.n_path - i - 1;
+	memcpy(&out->nodes[i + 1], &k->nodes[k->proof.n_path - rest], rest * sizeof *out->nodes);
+}
+
+/* Fills in the nodes. */
+static enum status climb(const struct merkle_known *k, struct merkle_known *out, struct merkle_hash node)
+{
+	const struct merkle_proof *proof = &out->proof;
+	struct place p = start_of(proof);
+	enum status status = OK;
+	for (size_t i = 0; i < proof->n_path && status == OK; i++) {
+		if (!find_neighbour(&p))
+			return ERR_INPUT;
+		out->nodes[i] = node;
+		if (k && joins(k, proof, i, &p, &node)) {
+			take_above(k, i, out);
+			return OK;
+		}
+		status = step(&p, &proof->path[i], &node);
+	}
+	if (status == OK && (find_neighbour(&p) || !merkle_same(&node, &out->root)))
+		return ERR_INPUT;
+	return status;
+}
+
+enum status merkle_check(struct merkle_memo *memo, struct str entry, const struct merkle_proof *proof,
+			 const struct merkle_hash *root)
+{
+	struct merkle_known *k = find_known(memo, proof, root), found = { .proof = *proof, .root = *root };
+	struct merkle_hash leaf;
+	enum status status = proof->index < proof->size ? merkle_leaf(entry, &leaf) : ERR_INPUT;
 	if (status == OK)
-		status = merkle_root(&leaf, proof, &found);
-	return status != OK || merkle_same(&found, root) ? status : ERR_INPUT;
+		status = climb(k, &found, leaf);
+	if (status != OK)
+		return status;
+	if (!k) {
+		k = &memo->known[memo->next];
+		memo->next = (memo->next + 1) % MERKLE_KNOWN_MAX;
+	}
+	*k = found;
+	return OK;
 }
 
 bool merkle_same(const struct merkle_hash *a, const struct merkle_hash *b)

@@ -44,8 +44,27 @@ void merkle_prove(const struct merkle_tree *t, size_t index, struct merkle_proof
 enum status merkle_root(const struct merkle_hash *leaf, const struct merkle_proof *proof,
 			struct merkle_hash *out);
 
-/* Whether the proof leads from this entry to the root. ERR_INPUT: it does not; ERR_SYSTEM. */
-enum status merkle_check(struct str entry, const struct merkle_proof *proof, const struct merkle_hash *root);
+/*
+ * Proofs that were found good, of the last few trees: a neighbour of one of them shares most of its way to the root, which
+ * need not be computed again. Zeros: none. About 5 KiB.
+ */
+enum { MERKLE_KNOWN_MAX = 4 };
+
+struct merkle_memo {
+	struct merkle_known {
+		struct merkle_proof proof; /* size == 0: none */
+		struct merkle_hash nodes[MERKLE_DEPTH_MAX]; /* on the way: each has path[i] for a neighbour */
+		struct merkle_hash root;
+	} known[MERKLE_KNOWN_MAX];
+	size_t next;
+};
+
+/*
+ * Whether the proof leads from this entry to the root. ERR_INPUT: it does not; ERR_SYSTEM. The memo changes nothing but how
+ * long it takes.
+ */
+enum status merkle_check(struct merkle_memo *memo, struct str entry, const struct merkle_proof *proof,
+			 const struct merkle_hash *root);
 
 bool merkle_same(const struct merkle_hash *a, const struct merkle_hash *b);
 

@@ -181,13 +181,15 @@ STAGE stage_home_accept(void)
 
 STAGE stage_home_answer(void)
 {
+	static struct merkle_memo memo;
 	struct store_txn *t;
 	struct error e;
 	if (store_begin_write(home_store, &t, &e) != OK)
 		die("store", &e);
 	EACH(x) {
 		struct home_answer what = { .request_id = x->setup.request_id, .partner = partner_name, .own = home_name,
-					    .response = &x->answer.response, .version = 2, .receipt = &x->proof };
+					    .response = &x->answer.response, .version = 2, .receipt = &x->proof,
+					    .memo = &memo };
 		struct home_recorded out;
 		home_answer(t, x->work, &what, NOW_MS, &out);
 		if (!out.recorded)

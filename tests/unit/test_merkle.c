@@ -144,6 +144,42 @@ static void a_path_has_the_length_of_its_tree(void **state)
 	assert_int_equal(merkle_root(&leaf, &beyond, &root), ERR_INPUT);
 }
 
+static struct str entry_of(size_t i)
+{
+	static char entry[256];
+	memset(entry, (int)(i % 256), sizeof entry);
+	return (struct str){ entry, i % 50 };
+}
+
+/* Good proofs are good and bad ones bad, whatever was looked at before, in whatever order. */
+static void what_is_known_changes_nothing(void **state)
+{
+	(void)state;
+	static const size_t strides[] = { 1, 3, 7, 32 };
+	struct merkle_memo memo = { .next = 0 };
+	for (size_t n = 1; n <= 33; n++) {
+		struct merkle_tree t = tree_of(n, 50), shorter = tree_of(n > 1 ? n - 1 : 1, 50);
+		for (size_t k = 0; k < n * 4; k++) {
+			size_t i = k * strides[k / n] % n;
+			struct merkle_proof p;
+			merkle_prove(&t, i, &p);
+			assert_int_equal(merkle_check(&memo, entry_of(i + 1), &p, &t.root), ERR_INPUT);
+			assert_int_equal(merkle_check(&memo, entry_of(i), &p, &shorter.root), n > 1 ? ERR_INPUT : OK);
+			for (size_t step = 0; step < p.n_path; step++) {
+				p.path[step].bytes[k % 32] ^= 1;
+				assert_int_equal(merkle_check(&memo, entry_of(i), &p, &t.root), ERR_INPUT);
+				p.path[step].bytes[k % 32] ^= 1;
+			}
+			assert_int_equal(merkle_check(&memo, entry_of(i), &p, &t.root), OK);
+			p.n_path ^= 1;
+			assert_int_equal(merkle_check(&memo, entry_of(i), &p, &t.root), ERR_INPUT);
+			p.n_path ^= 1;
+			p.index = (i + 1) % n;
+			assert_int_equal(merkle_check(&memo, entry_of(i), &p, &t.root), n > 1 ? ERR_INPUT : OK);
+		}
+	}
+}
+
 /* A node is no leaf: what joins two leaves is not itself an entry of a smaller tree. */
 static void a_node_is_no_entry(void **state)
 {
@@ -172,6 +208,7 @@ int main(void)
 		cmocka_unit_test(paths_are_those_of_the_rfc),
 		cmocka_unit_test(each_leaf_has_its_proof),
 		cmocka_unit_test(a_path_has_the_length_of_its_tree),
+		cmocka_unit_test(what_is_known_changes_nothing),
 		cmocka_unit_test(a_node_is_no_entry),
 		cmocka_unit_test(without_memory_there_is_no_tree),
 	};
