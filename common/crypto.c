@@ -6,35 +6,43 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
+/* Fetched once: EVP_sha256() has OpenSSL 3 look for its implementation each time. NULL: there was none. */
+static EVP_MD *sha256;
+static pthread_key_t own_context; /* each thread's, so that a digest of few bytes allocates nothing */
+static bool has_own_contexts;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void free_context(void *context)
+{
+	EVP_MD_CTX_free(context);
+}
+
+static void prepare(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+	has_own_contexts = pthread_key_create(&own_context, free_context) == 0;
+}
+
+/* NULL: out of memory. */
+static EVP_MD_CTX *context_of_thread(void)
+{
+	pthread_once(&once, prepare);
+	EVP_MD_CTX *context = has_own_contexts ? pthread_getspecific(own_context) : NULL;
+	if (context || !has_own_contexts)
+		return context;
+	context = EVP_MD_CTX_new();
+	if (context && pthread_setspecific(own_context, context) == 0)
+		return context;
+	EVP_MD_CTX_free(context);
+	return NULL;
+}
+
 enum status crypto_sha256(struct str data, uint8_t digest[32])
 {
-	return EVP_Digest(data.ptr, data.len, digest, NULL, EVP_sha256(), NULL) == 1 ? OK :
-										       ERR_SYSTEM;
-}
-
-static const EVP_MD *fetched;
-
-static void fetch(void)
-{
-	fetched = EVP_MD_fetch(NULL, "SHA2-256", NULL);
-}
-
-/* Looking an algorithm up takes OpenSSL longer than hashing a hundred bytes: done once. NULL: it failed. */
-static const EVP_MD *sha256(void)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	pthread_once(&once, fetch);
-	return fetched;
-}
-
-enum status crypto_sha256_parts(const struct str *parts, size_t n, uint8_t digest[32])
-{
-	EVP_MD_CTX *c = EVP_MD_CTX_new();
-	bool good = c && sha256() && EVP_DigestInit_ex(c, sha256(), NULL) == 1;
-	for (size_t i = 0; good && i < n; i++)
-		good = EVP_DigestUpdate(c, parts[i].ptr, parts[i].len) == 1;
-	good = good && EVP_DigestFinal_ex(c, digest, NULL) == 1;
-	EVP_MD_CTX_free(c);
+	EVP_MD_CTX *context = context_of_thread();
+	bool good = context && sha256 && EVP_DigestInit_ex(context, sha256, NULL) == 1 &&
+		    EVP_DigestUpdate(context, data.ptr, data.len) == 1 &&
+		    EVP_DigestFinal_ex(context, digest, NULL) == 1;
 	return good ? OK : ERR_SYSTEM;
 }
 
@@ -45,7 +53,8 @@ struct crypto_sum {
 
 static bool sum_start(struct crypto_sum *sum)
 {
-	sum->bad = EVP_DigestInit_ex(sum->context, EVP_sha256(), NULL) != 1;
+	pthread_once(&once, prepare);
+	sum->bad = !sha256 || EVP_DigestInit_ex(sum->context, sha256, NULL) != 1;
 	return !sum->bad;
 }
 
@@ -83,6 +92,15 @@ void crypto_sum_free(struct crypto_sum *sum)
 		return;
 	EVP_MD_CTX_free(sum->context);
 	free(sum);
+}
+
+enum status crypto_sha256_parts(const struct str *parts, size_t n, uint8_t digest[32])
+{
+	EVP_MD_CTX *context = context_of_thread();
+	bool good = context && sha256 && EVP_DigestInit_ex(context, sha256, NULL) == 1;
+	for (size_t i = 0; good && i < n; i++)
+		good = EVP_DigestUpdate(context, parts[i].ptr, parts[i].len) == 1;
+	return good && EVP_DigestFinal_ex(context, digest, NULL) == 1 ? OK : ERR_SYSTEM;
 }
 
 enum status crypto_random(uint8_t *out, size_t n)
