@@ -340,9 +340,8 @@ static const char *fault_of(struct arena *work, const struct home_answer *a, con
 	const char *fault = r ? setup_response_fault(s, a->partner, a->version, r) : NULL;
 	if (fault || !r || a->version < 2)
 		return fault;
-	if (r->cause == CAUSE_NO_CAUSE || r->cause == CAUSE_PARTLY_DONE)
-		return receipt_fault(work, a, s, answer);
-	return r->receipt.ptr || r->done_ms ? "a receipt where nothing was done" : NULL;
+	bool done = r->cause == CAUSE_NO_CAUSE || r->cause == CAUSE_PARTLY_DONE;
+	return done ? receipt_fault(work, a, s, answer) : NULL;
 }
 
 void home_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,

@@ -104,6 +104,7 @@ NONSENSE = {
     "other-done": changed(lambda r: setattr(r, "done", r.done + 1)),
     "other-receipt": certified(revision=9),
     "other-home": certified(home="rail.example"),
+    "done-and-refused": refusal(pb.MC_SERVICE_ID_IN_USE, done=1),
     "no-revision": clear_field("revision"),
     "other-revision": changed(lambda r: setattr(r.revision[0], "revision", 9)),
 }

@@ -77,12 +77,15 @@ def test_receipts_of_what_is_done_together(fire):
     client, asked = as_home(fire), [request(FIRE, user(f"t{i}")) for i in range(40)]
     for message in asked:
         client.send(message)
+    roots = set()
     for message in asked:
         answer = client.response(message.mc_service_user_setup_request.request_id)
+        roots.add(answer.receipt_root)
         after, = message.mc_service_user_setup_request.mc_id_list
         assert certified(fire, answer, message, {after: 1})
         with pytest.raises(receipts.BadReceipt):
             certified(fire, answer, message, {after: 2})
+    assert len(roots) < len(asked)
 
 
 def test_update_and_remove(fire):
