@@ -66,7 +66,7 @@ static bool fill(struct answers *a, struct answer *to, const struct setup_respon
 		return false;
 	*to = (struct answer){ .given = true, .result = r->result, .origin = r->origin,
 			       .cause = r->cause, .detail = arena_str(a->arena, r->detail),
-			       .receipt = arena_str(a->arena, r->receipt), .delay = to->delay,
+			       .receipt = arena_str(a->arena, r->receipt), .done_ms = r->done_ms, .delay = to->delay,
 			       .decided_by = { arena_str(a->arena, r->decided_by.acmc),
 					       arena_str(a->arena, r->decided_by.reason),
 					       r->decided_by.at_ms } };

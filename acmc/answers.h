@@ -18,7 +18,8 @@ struct answer {
 	struct user_revision *revisions;
 	size_t n_revisions;
 	struct decided_by decided_by;
-	struct str receipt;  /* STR_NONE: none */
+	struct str receipt;  /* whole, of one that was loaded; STR_NONE: none, or only at the home system */
+	uint64_t done_ms;    /* by the partner's clock; 0: there is no receipt */
 	struct str *mc_ids;  /* that it concerns, where the command's users are not known */
 	size_t n_mc_ids;
 	uint64_t answered_ms; /* 0: not known */

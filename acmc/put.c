@@ -115,7 +115,7 @@ void put_given(struct json_writer *w, const struct answer *x)
 	put_identities(w, x);
 	put_revisions(w, x);
 	put_decided_by(w, &x->decided_by);
-	put_bool(w, "receipt", x->receipt.len > 0);
+	put_bool(w, "receipt", x->done_ms > 0);
 	put_time(w, "answered", x->answered_ms);
 }
 

@@ -304,6 +304,8 @@ struct decision_job {
 	struct commit_found found;
 	struct commit_decision what;
 	struct commit_decided decided;
+	struct partner_telling telling;
+	struct arena *kept;  /* the work arena, which the answer lives in, until it is told */
 };
 
 static void end_decision(struct decision_job *j, enum cause cause, const char *detail)
@@ -320,33 +322,42 @@ static void run_decide(struct job *job, struct store_txn *t, struct arena *work,
 	fail_point("decision-written");
 }
 
-/* On disk. The administrator may have gone; the home system is told in any case. */
+/* The administrator may have gone; the home system is told in any case. NULL: it has to ask again. */
+static void tell_decided(struct partner_telling *t, const struct setup_response *response)
+{
+	struct decision_job *j = (struct decision_job *)((char *)t - offsetof(struct decision_job, telling));
+	struct arena *a = j->arena, *kept = j->kept;
+	struct message m = { .kind = MESSAGE_DECISION_RESULT };
+	m.decision_result.page.token = j->query->message.decision.token;
+	m.decision_result.has_response = response != NULL;
+	if (response) {
+		partner_push(j->query->server, response, j->what.what.home);
+		m.decision_result.response = *response;
+		m.decision_result.response.receipt = m.decision_result.response.receipt_root = STR_NONE; /* is home's */
+	}
+	if (j->query->peer && !peer_takes(j->query->peer, &m)) /* that it is decided can be told */
+		m.decision_result.has_response = false;
+	fail_point("decision-pushed");
+	query_reply(j->query, &m);
+	fail_point("decision-told");
+	arena_free(kept);
+	arena_free(a);
+}
+
+/* On disk. */
 static void done_decide(struct job *job, enum status status)
 {
 	struct decision_job *j = (struct decision_job *)job;
 	struct server *s = j->query->server;
-	struct arena *a;
-	struct message m = { .kind = MESSAGE_DECISION_RESULT };
 	fail_point("decision-committed");
 	if (status != OK || j->decided.cause != CAUSE_NO_CAUSE) {
 		end_decision(j, status == OK ? j->decided.cause : CAUSE_STORE_UNAVAILABLE,
 			     status == OK ? j->decided.detail : "nothing was decided");
 		return;
 	}
-	a = arena_new(0);
-	m.decision_result.page.token = j->query->message.decision.token;
-	m.decision_result.has_response =
-		a && partner_response(s, a, &j->what.what.setup, j->what.what.home,
-				      &j->decided.answer, 2, &m.decision_result.response);
-	if (m.decision_result.has_response) /* otherwise the home system gets it when it asks again */
-		partner_push(s, &m.decision_result.response, j->what.what.home);
-	if (j->query->peer && !peer_takes(j->query->peer, &m)) /* that it is decided can be told */
-		m.decision_result.has_response = false;
-	fail_point("decision-pushed");
-	query_reply(j->query, &m);
-	fail_point("decision-told");
-	arena_free(a);
-	arena_free(j->arena);
+	j->kept = committer_keep_work(s->committer);
+	j->telling.tell = tell_decided;
+	partner_tell(s, j->kept, &j->telling, &j->what.what.setup, j->what.what.home, &j->decided.answer, 2);
 }
 
 /* By the rules of now. */

@@ -27,6 +27,8 @@ struct committer {
 	struct queue waiting, done;
 	bool stopping, failed;
 	struct error failure;
+
+	struct arena *work; /* of the job whose done() runs; the loop's alone */
 };
 
 static void queue_init(struct queue *q)
@@ -222,6 +224,13 @@ static void keep_arena(struct committer *c, struct arena *work)
 	c->spare[c->n_spare++] = work;
 }
 
+struct arena *committer_keep_work(struct committer *c)
+{
+	struct arena *work = c->work;
+	c->work = NULL;
+	return work;
+}
+
 bool committer_finish(struct committer *c)
 {
 	pthread_mutex_lock(&c->mutex);
@@ -229,11 +238,11 @@ bool committer_finish(struct committer *c)
 	queue_init(&c->done);
 	pthread_mutex_unlock(&c->mutex);
 	for (struct job *job = first, *next; job; job = next) {
-		struct arena *work = job->work;
 		next = job->next;
+		c->work = job->work;
 		job->work = NULL;
 		job->done(job, job->status);
-		keep_arena(c, work);
+		keep_arena(c, c->work);
 	}
 	return first != NULL;
 }

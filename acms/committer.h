@@ -52,6 +52,8 @@ void committer_submit(struct committer *c, struct job *job);
 void committer_flush(struct committer *c);
 /* Calls done() of all jobs that are ready, in the order in which they were submitted. False: there were none. */
 bool committer_finish(struct committer *c);
+/* In done(): its work arena is the caller's from now on. NULL: it has none, or it was taken before. */
+struct arena *committer_keep_work(struct committer *c);
 /* The store cannot be used any more (an I/O error in its meta page, say): the server must end. */
 bool committer_failed(struct committer *c, struct error *why);
 /* Runs what was submitted, flushed or not, ends the thread; committer_finish still works. Does not close the store. */

@@ -205,9 +205,9 @@ static void update_believed(struct store_txn *t, struct arena *work, const struc
 			    const struct setup *s, uint64_t now_ms)
 {
 	const struct setup_response *r = a->response;
-	uint64_t done_ms = a->receipt ? a->receipt->done_ms : now_ms;
 	if (!r || (r->cause != CAUSE_NO_CAUSE && r->cause != CAUSE_PARTLY_DONE))
 		return;
+	uint64_t done_ms = r->done_ms ? r->done_ms : now_ms;
 	if (s->operation == OPERATION_REMOVE) {
 		believe_all_removed(t, work, a, s, done_ms, now_ms);
 	} else if (a->version < 2) { /* which says no revisions */
@@ -241,6 +241,7 @@ static struct answer_record answer_of(const struct home_answer *a, uint64_t now_
 				       .revisions = r->revisions,
 				       .n_revisions = r->n_revisions,
 				       .receipt = r->receipt,
+				       .done_ms = r->done_ms,
 				       .decided_by = r->decided_by };
 }
 
@@ -290,22 +291,50 @@ static bool is_wanted(struct store_txn *t, struct arena *work, const struct home
 		supersedes(a, &before));
 }
 
-static const char *fault_of(struct arena *work, const struct home_answer *a, const struct setup *s)
+/* What a partner certifies with this answer, made of what was asked and answered as it makes them. */
+static enum status make_claims(struct arena *a, const struct setup *s, struct str partner, struct str own,
+			       const struct answer_record *answer, struct str *out)
+{
+	struct receipt_outcome outcome = { .partner = partner,
+					   .home = own,
+					   .done_ms = answer->done_ms,
+					   .cause = answer->cause,
+					   .identities = answer->identities,
+					   .n_identities = answer->n_identities,
+					   .revisions = answer->revisions,
+					   .n_revisions = answer->n_revisions,
+					   .decided_by = answer->decided_by.acmc };
+	struct receipt receipt;
+	enum status status = receipt_from_setup(a, s, &outcome, &receipt, NULL);
+	*out = status == OK ? receipt_encode(a, &receipt) : STR_NONE;
+	return status == OK && !out->ptr ? ERR_MEMORY : status;
+}
+
+static const char *receipt_fault(struct arena *work, const struct home_answer *a, const struct setup *s,
+				 const struct answer_record *answer)
+{
+	struct str claims;
+	if (!a->receipt || !answer->done_ms)
+		return "a response without a receipt";
+	enum status status = make_claims(work, s, a->partner, a->own, answer, &claims);
+	if (status == ERR_INPUT)
+		return "a response that there can be no receipt for";
+	if (status == OK)
+		status = merkle_check(a->memo, claims, &a->receipt->path, &a->receipt->root);
+	if (status == ERR_INPUT)
+		return "a receipt for something else than was asked and answered";
+	return status == OK ? NULL : "a receipt that cannot be verified: out of memory";
+}
+
+static const char *fault_of(struct arena *work, const struct home_answer *a, const struct setup *s,
+			    const struct answer_record *answer)
 {
 	const struct setup_response *r = a->response;
 	const char *fault = r ? setup_response_fault(s, a->partner, a->version, r) : NULL;
-	if (fault || !r || a->version < 2 ||
-	    (r->cause != CAUSE_NO_CAUSE && r->cause != CAUSE_PARTLY_DONE))
+	if (fault || !r || a->version < 2)
 		return fault;
-	struct receipt_outcome outcome = { .partner = a->partner,
-					   .home = a->own,
-					   .cause = r->cause,
-					   .identities = r->identities,
-					   .n_identities = r->n_identities,
-					   .revisions = r->revisions,
-					   .n_revisions = r->n_revisions,
-					   .decided_by = r->decided_by.acmc };
-	return a->receipt ? receipt_fits(work, a->receipt, s, &outcome) : "a response without a receipt";
+	bool done = r->cause == CAUSE_NO_CAUSE || r->cause == CAUSE_PARTLY_DONE;
+	return done ? receipt_fault(work, a, s, answer) : NULL;
 }
 
 void home_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,
@@ -316,10 +345,10 @@ void home_answer(struct store_txn *t, struct arena *work, const struct home_answ
 	if (!is_wanted(t, work, a) || !store_get_asked(t, work, a->request_id, &asked))
 		return;
 	out->setup = asked.setup;
-	out->fault = fault_of(work, a, &asked.setup);
+	out->answer = answer_of(a, now_ms);
+	out->fault = fault_of(work, a, &asked.setup, &out->answer);
 	if (out->fault)
 		return;
-	out->answer = answer_of(a, now_ms);
 	store_put_answer(t, work, a->request_id, a->partner, &out->answer);
 	store_delete_outbox(t, a->partner, a->request_id);
 	update_believed(t, work, a, &asked.setup, now_ms);
@@ -337,9 +366,22 @@ bool home_response(struct arena *a, const struct setup *setup, struct str target
 	out->detail = answer->detail;
 	out->revisions = (struct user_revision *)answer->revisions;
 	out->n_revisions = answer->n_revisions;
-	out->receipt = answer->receipt;
+	out->done_ms = answer->done_ms;
 	out->decided_by = answer->decided_by;
 	return true;
+}
+
+bool home_receipt(struct arena *a, const struct setup *setup, struct str target, struct str own,
+		  const struct answer_record *answer, struct str *out)
+{
+	struct str claims;
+	*out = STR_NONE;
+	if (!answer->receipt.ptr)
+		return true;
+	if (make_claims(a, setup, target, own, answer, &claims) != OK)
+		return false;
+	*out = receipt_join(a, claims, answer->receipt);
+	return out->ptr;
 }
 
 /* --- pruning --- */

@@ -10,7 +10,7 @@
  * the committer's thread; they know the store and no socket.
  */
 
-struct receipt;
+struct receipt_proof;
 
 /* A request of an ACMC that passed the checks. */
 struct home_request {
@@ -51,7 +51,8 @@ struct home_answer {
 	struct str partner, own;
 	const struct setup_response *response; /* as it came, or NULL: our own, cause and detail */
 	uint32_t version;          /* of the connection that it came by */
-	const struct receipt *receipt; /* verified; NULL: none came */
+	const struct receipt_proof *receipt; /* signed by the partner, whatever it is for; NULL: none came */
+	struct merkle_memo *memo;  /* of all answers, for receipts that were signed together */
 	enum cause cause;
 	const char *detail;
 };
@@ -67,9 +68,16 @@ struct home_recorded {
 void home_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,
 		 uint64_t now_ms, struct home_recorded *out);
 
-/* The response to tell an ACMC of a recorded answer. Lists from the arena. False: it is spent. */
+/* The response to tell an ACMC of a recorded answer, without its receipt. Lists from the arena. False: it is spent. */
 bool home_response(struct arena *a, const struct setup *setup, struct str target,
 		   const struct answer_record *answer, struct setup_response *out);
+
+/*
+ * The receipt of a recorded answer, from the arena, complete with the claims, which are made anew of what was asked and
+ * answered; *out STR_NONE: it has none. own: our MC system ID. False: the arena is spent.
+ */
+bool home_receipt(struct arena *a, const struct setup *setup, struct str target, struct str own,
+		  const struct answer_record *answer, struct str *out);
 
 /* Forgets requests that are answered and older than keep_ms; goes on behind *after; bounded. True: go on now. */
 bool home_prune(struct store_txn *t, struct arena *work, uint64_t keep_ms, uint64_t now_ms,

@@ -3,7 +3,6 @@
 #include "acms/outbox_internal.h"
 #include "common/failpoint.h"
 #include "common/log.h"
-#include "common/receipt.h"
 #include "common/text.h"
 
 /* What ends a delivery: the partner's response, or our own answer; on disk before it is told. */
@@ -13,7 +12,6 @@ struct answer_job {
 	struct server *server;
 	struct arena *arena;         /* that the response lives in */
 	struct setup_response response;
-	struct receipt receipt;
 	char detail[200];
 	struct home_answer what;
 	struct home_recorded out;
@@ -161,7 +159,7 @@ static bool is_transient(const struct setup_response *r)
 
 void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		     const struct setup_response *response, uint32_t version,
-		     const struct receipt *receipt)
+		     const struct receipt_proof *receipt)
 {
 	struct delivery *d = outbox_find_delivery(s, &response->request_id, partner);
 	if (d && d->phase == DELIVERY_PHASE_ANSWERING && !d->by_ourselves) { /* one is enough */
@@ -194,9 +192,7 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 	j->response = *response;
 	j->what.response = &j->response;
 	j->what.version = version;
-	if (receipt) {
-		j->receipt = *receipt;
-		j->what.receipt = &j->receipt;
-	}
+	j->what.receipt = receipt;
+	j->what.memo = &s->memo;
 	submit_answer(j, s);
 }

@@ -1,10 +1,10 @@
 #include "acms/partner.h"
 
+#include <stddef.h>
 #include "acms/authorise.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/receipt.h"
-#include "common/receipt_sign.h"
 #include "common/text.h"
 
 /* One request on its way through the committer. */
@@ -16,13 +16,37 @@ struct partner_job {
 	struct commit_refusal refusal;
 	struct commit_setup setup;
 	struct commit_answer answer;
+	struct partner_telling telling;
+	struct arena *kept; /* the work arena, which the answer lives in, until it is told */
 };
 
 /* --- responses --- */
 
-static bool sign(struct server *s, struct arena *a, const struct setup *setup, struct str home,
-		 const struct commit_answer *answer, struct setup_response *out)
+static bool is_certified(const struct setup *setup, const struct commit_answer *answer, uint32_t version)
 {
+	enum cause cause = answer->verdict.cause;
+	return version >= 2 && !setup->dry_run && (cause == CAUSE_NO_CAUSE || cause == CAUSE_PARTLY_DONE);
+}
+
+bool partner_response(struct server *s, struct arena *a, const struct setup *setup,
+		      const struct commit_answer *answer, uint32_t version, struct setup_response *out)
+{
+	if (!setup_to_response(a, setup, s->live->config->mc_system_id, ORIGIN_PARTNER_ACMS,
+			       &answer->verdict, out))
+		return false;
+	if (version < 2)
+		return true;
+	out->revisions = answer->revisions;
+	out->n_revisions = answer->n_revisions;
+	out->decided_by = answer->decided_by;
+	return true;
+}
+
+/* What stands for the claims. Their bytes are of no use here: home makes them by itself. */
+static bool make_leaf(struct server *s, const struct setup *setup, struct str home,
+		      const struct commit_answer *answer, struct merkle_hash *leaf)
+{
+	struct arena *a = arena_new(0);
 	struct error e = { ERR_MEMORY, "out of memory" };
 	struct receipt receipt;
 	struct receipt_outcome outcome = {
@@ -36,29 +60,37 @@ static bool sign(struct server *s, struct arena *a, const struct setup *setup, s
 		.n_revisions = answer->n_revisions,
 		.decided_by = answer->decided_by.acmc,
 	};
-	enum status status = receipt_from_setup(a, setup, &outcome, &receipt, &e);
-	if (status == OK)
-		status = receipt_sign(a, s->live->identity, &receipt, &out->receipt, &e);
-	if (status != OK)
+	bool made = a && receipt_from_setup(a, setup, &outcome, &receipt, &e) == OK;
+	struct str claims = made ? receipt_encode(a, &receipt) : STR_NONE;
+	bool good = claims.ptr && merkle_leaf(claims, leaf) == OK;
+	if (!good)
 		log_error("no receipt can be made for what was done: %s", e.text);
-	return status == OK;
+	arena_free(a);
+	return good;
 }
 
-bool partner_response(struct server *s, struct arena *a, const struct setup *setup, struct str home,
-		      const struct commit_answer *answer, uint32_t version,
-		      struct setup_response *out)
+static void certified(struct notary_item *item, struct str proof, const struct merkle_hash *root)
 {
-	enum cause cause = answer->verdict.cause;
-	bool done = cause == CAUSE_NO_CAUSE || cause == CAUSE_PARTLY_DONE;
-	if (!setup_to_response(a, setup, s->live->config->mc_system_id, ORIGIN_PARTNER_ACMS,
-			       &answer->verdict, out))
-		return false;
-	if (version < 2)
-		return true;
-	out->revisions = answer->revisions;
-	out->n_revisions = answer->n_revisions;
-	out->decided_by = answer->decided_by;
-	return !done || setup->dry_run || sign(s, a, setup, home, answer, out);
+	struct partner_telling *t = (struct partner_telling *)item;
+	t->response.receipt = proof;
+	t->response.receipt_root = (struct str){ (const char *)root->bytes, sizeof root->bytes };
+	t->tell(t, proof.ptr ? &t->response : NULL);
+}
+
+void partner_tell(struct server *s, struct arena *a, struct partner_telling *t, const struct setup *setup,
+		  struct str home, const struct commit_answer *answer, uint32_t version)
+{
+	bool good = partner_response(s, a, setup, answer, version, &t->response);
+	if (!good || !is_certified(setup, answer, version)) {
+		t->tell(t, good ? &t->response : NULL);
+		return;
+	}
+	t->response.done_ms = answer->answered_ms;
+	t->item.certified = certified;
+	if (make_leaf(s, setup, home, answer, &t->item.leaf))
+		notary_add(&s->notary, &t->item);
+	else
+		t->tell(t, NULL);
 }
 
 void partner_push(struct server *s, const struct setup_response *response, struct str home)
@@ -90,20 +122,27 @@ static void unavailable(struct request *r, const char *why, bool well_formed)
 	respond(r, &(struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = why }, well_formed);
 }
 
+static void answered(struct partner_telling *t, const struct setup_response *response)
+{
+	struct partner_job *j = (struct partner_job *)((char *)t - offsetof(struct partner_job, telling));
+	struct arena *kept = j->kept;
+	if (response) {
+		request_respond(j->request, response);
+		request_answered(j->request);
+	} else {
+		unavailable(j->request, "it is done, but cannot be certified now: ask again", true);
+	}
+	arena_free(kept); /* the job has gone with its request */
+	fail_point("partner-told");
+}
+
 static void answer(struct partner_job *j)
 {
 	struct request *r = j->request;
-	struct arena *a = arena_new(0);
 	uint32_t version = r->peer ? peer_version(r->peer) : 1; /* nobody there: no receipt is needed */
-	struct setup_response response;
-	if (a && partner_response(r->server, a, &r->setup, j->setup.home, &j->answer, version,
-				  &response)) {
-		request_respond(r, &response);
-		request_answered(r);
-	} else {
-		unavailable(r, "it is done, but cannot be certified now: ask again", true);
-	}
-	arena_free(a);
+	j->kept = committer_keep_work(r->server->committer);
+	j->telling.tell = answered;
+	partner_tell(r->server, j->kept, &j->telling, &r->setup, j->setup.home, &j->answer, version);
 }
 
 /* Not an answer yet. The home system may ask again, and its connection is free for other requests. */
@@ -157,7 +196,6 @@ static void done(struct job *job, enum status status)
 		indicate(j);
 	else
 		answer(j);
-	fail_point("partner-told");
 }
 
 static void submit(struct partner_job *j, size_t weight)
@@ -212,7 +250,10 @@ bool partner_judge(struct arena *a, const struct partner_rule *home, struct str 
 	return out->home.ptr && (!home->token_issuer.ptr || out->token_issuer.ptr);
 }
 
-/* The most that the response of version 2 takes for a user: done, with its part of the receipt, or refused. */
+/*
+ * The most that the response of version 2 takes for a user: done, with its part of the claims, which home adds for its
+ * ACMC, or refused.
+ */
 static size_t response_bytes(const struct setup_user *u)
 {
 	size_t id = u->mc_id.len, done = id + 17 + id + 33, refused = id + 9;
@@ -225,8 +266,9 @@ static size_t response_bytes(const struct setup_user *u)
 }
 
 /*
- * Whether its response will fit into a frame, whatever it says. That a request takes a quarter of a frame does not make
- * sure of it: a receipt says more about a user than a request must. Found out afterwards, it could never be answered.
+ * Whether its response will fit into a frame, whatever it says, at home with the whole receipt, too. That a request takes
+ * a quarter of a frame does not make sure of it: they say more about a user than a request must. Found out afterwards, it
+ * could never be answered.
  */
 static bool answerable(const struct setup *s, uint32_t max_frame)
 {

@@ -301,31 +301,38 @@ static void on_page(struct partner_link *l, struct message *m)
 
 /* --- what comes back --- */
 
-/* A receipt counts only with a good signature of who is at the other end. */
-static bool good_receipt(struct partner_link *l, struct arena *a, const struct setup_response *response,
-			 struct receipt *receipt)
+/*
+ * A receipt counts only with a good signature of who is at the other end. Here that is known of the root that the response
+ * names; that the receipt leads to it is found out where the request is at hand. NULL: it is not good, and that is dealt with.
+ */
+static struct receipt_proof *good_receipt(struct partner_link *l, struct arena *a,
+					  const struct setup_response *response)
 {
-	struct error e;
-	if (receipt_verify_peer(a, conn_ssl(l->conn), response->receipt, receipt, &e) == OK)
-		return true;
+	struct receipt_proof *p = arena_alloc(a, sizeof *p);
+	struct error e = { ERR_MEMORY, "out of memory" };
+	if (p && !response->receipt_root.ptr)
+		error_set(&e, ERR_INPUT, "a receipt without its root");
+	else if (p)
+		memcpy(p->root.bytes, response->receipt_root.ptr, sizeof p->root.bytes);
+	if (p && response->receipt_root.ptr &&
+	    receipt_verify_peer(a, conn_ssl(l->conn), response->receipt, &p->root, &p->path, &e) == OK)
+		return p;
 	partner_link_nonsense(l, e.text);
-	return false;
+	return NULL;
 }
 
 /* True: the arena, which the message lives in, is taken. */
 static bool on_response(struct partner_link *l, struct arena *a, const struct setup_response *response)
 {
-	struct receipt receipt;
-	bool has = l->version >= 2 && response->receipt.ptr;
+	struct receipt_proof *receipt = NULL;
 	struct delivery *d = delivery_of(l, &response->request_id);
 	fail_point("home-response");
-	if (has && !good_receipt(l, a, response, &receipt)) {
+	if (l->version >= 2 && response->receipt.ptr && !(receipt = good_receipt(l, a, response))) {
 		if (d)
 			outbox_nonsense(d, "a receipt that is not valid");
 		return false;
 	}
-	outbox_response(l->server, str_of(l->mc_system_id), a, response, l->version,
-			has ? &receipt : NULL);
+	outbox_response(l->server, str_of(l->mc_system_id), a, response, l->version, receipt);
 	traffic_send(l);
 	partner_link_close_if_drained(l);
 	return true;

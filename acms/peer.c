@@ -144,6 +144,8 @@ void peer_send(struct peer *p, const struct message *m)
 	}
 	plain.response.n_revisions = 0;
 	plain.response.receipt = STR_NONE;
+	plain.response.receipt_root = STR_NONE;
+	plain.response.done_ms = 0;
 	plain.response.decided_by = (struct decided_by){ .acmc = STR_NONE };
 	exchange_send(p->conn, &plain);
 }

@@ -22,7 +22,8 @@ enum {
 	ANSWER_IDENTITIES,
 	ANSWER_REVISIONS,
 	ANSWER_RECEIPT,
-	ANSWER_DECIDED_BY
+	ANSWER_DECIDED_BY,
+	ANSWER_DONE
 };
 enum {
 	SETUP_USERS = 1,
@@ -366,7 +367,7 @@ enum status record_decode_outbox(struct str value, struct outbox_record *out, st
 static size_t answer_pairs(const struct answer_record *r)
 {
 	return 3u + (r->detail.ptr != NULL) + (r->n_identities > 0) + (r->n_revisions > 0) +
-	       (r->receipt.ptr != NULL) + (r->decided_by.acmc.ptr != NULL);
+	       (r->receipt.ptr != NULL) + (r->decided_by.acmc.ptr != NULL) + (r->done_ms > 0);
 }
 
 struct str record_encode_answer(struct arena *a, const struct answer_record *r)
@@ -402,6 +403,10 @@ struct str record_encode_answer(struct arena *a, const struct answer_record *r)
 		cbor_put_uint(&w, ANSWER_DECIDED_BY);
 		put_decided_by(&w, &r->decided_by);
 	}
+	if (r->done_ms) {
+		cbor_put_uint(&w, ANSWER_DONE);
+		cbor_put_uint(&w, r->done_ms);
+	}
 	return cbor_written(&w);
 }
 
@@ -435,6 +440,8 @@ enum status record_decode_answer(struct arena *a, struct str value, struct answe
 		out->receipt = cbor_get_bytes(&r);
 	if (map_has(&m, ANSWER_DECIDED_BY))
 		out->decided_by = get_decided_by(&r);
+	if (map_has(&m, ANSWER_DONE))
+		out->done_ms = get_nonzero(&r);
 	map_end(&m);
 	return cbor_finish(&r, "answer", e);
 }

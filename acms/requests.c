@@ -8,6 +8,7 @@ struct listing {
 	struct job job;
 	struct query *query;
 	struct str acmc;             /* whose only; STR_NONE: of all */
+	struct str own;              /* our MC system ID */
 	struct arena *arena;         /* of the page */
 	struct requests_page page;
 	size_t max, most_bytes;
@@ -58,7 +59,8 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 	out->answered_ms = answer.answered_ms;
 	if (!q->has_request_id)
 		return fill_short_response(a, out->mc_system_id, &answer, &out->response);
-	return home_response(a, &r->setup, out->mc_system_id, &answer, &out->response);
+	return home_response(a, &r->setup, out->mc_system_id, &answer, &out->response) &&
+	       home_receipt(a, &r->setup, out->mc_system_id, k->listing->own, &answer, &out->response.receipt);
 }
 
 /* Who asks for one target asks how the request stands with that one. */
@@ -262,7 +264,9 @@ void requests_query(struct query *q, const struct acmc_rule *acmc)
 		l->page.entries = arena_array(a, ENTRIES_MAX + 1, sizeof *l->page.entries);
 	if (l && !acmc->sees_all_requests)
 		l->acmc = arena_str(a, acmc->name);
-	if (!l || !l->page.entries || (!acmc->sees_all_requests && !l->acmc.ptr)) {
+	if (l)
+		l->own = arena_str(a, q->server->live->config->mc_system_id);
+	if (!l || !l->page.entries || !l->own.ptr || (!acmc->sees_all_requests && !l->acmc.ptr)) {
 		arena_free(a);
 		query_refuse(q, CAUSE_STORE_UNAVAILABLE, "out of memory");
 		return;

@@ -229,6 +229,14 @@ static void on_tick(void *context)
 
 /* --- starting --- */
 
+/* False: there was nothing. */
+static bool take_committed(struct server *s)
+{
+	bool any = committer_finish(s->committer);
+	notary_sign(&s->notary, s->live->identity);
+	return any;
+}
+
 static void wake_loop(void *context)
 {
 	loop_wake(context);
@@ -249,7 +257,7 @@ static void on_committed(void *context)
 {
 	struct server *s = context;
 	struct error why;
-	committer_finish(s->committer);
+	take_committed(s);
 	if (!s->failed && committer_failed(s->committer, &why)) {
 		log_error("%s; stopping, so that a restart can open the store anew", why.text);
 		s->failed = true;
@@ -322,7 +330,7 @@ static void finish(struct server *s)
 {
 	if (s->committer) {
 		committer_stop(s->committer);
-		while (committer_finish(s->committer)) { /* what is done may submit more: it is refused */
+		while (take_committed(s)) { /* what is done may submit more: it is refused */
 		}
 	}
 	outbox_free(s);

@@ -10,6 +10,7 @@
 #include "acms/delivery.h"
 #include "acms/home_commit.h"
 #include "acms/live.h"
+#include "acms/notary.h"
 #include "acms/route.h"
 #include "acms/store.h"
 #include "common/message.h"
@@ -37,6 +38,8 @@ struct server {
 	struct live *live;
 	struct store *store;
 	struct committer *committer;
+	struct merkle_memo memo;     /* of receipts that came; the committer's thread only */
+	struct notary notary;        /* signs at the end of what the committer hands back at once */
 	struct loop_wake *committed;
 	struct loop_late *gathered;  /* jobs for the committer, in this turn of the loop */
 	struct listener **listeners; /* one for each of live->config->listen */
@@ -184,10 +187,10 @@ void outbox_forget(struct asked *a);
 /* False: out of memory. */
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request);
 void outbox_peer_gone(struct peer *p);
-/* The partner's response; the message's arena is taken. Receipt as verified, or NULL if there is none. */
+/* The partner's response; the message's arena is taken, and has the receipt as it was found signed (NULL: there is none). */
 void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		     const struct setup_response *response, uint32_t version,
-		     const struct receipt *receipt);
+		     const struct receipt_proof *receipt);
 /* The partner's response was no response to it; or the connection broke down over something like that. */
 void outbox_nonsense(struct delivery *d, const char *what);
 void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail);

@@ -25,12 +25,12 @@ struct sweeper {
 	uint64_t earliest_ms;     /* of those seen since the start of this look */
 };
 
+/* That nobody decided in time: nothing was done that could be certified. */
 static void tell(struct server *s, const struct swept *answered)
 {
 	struct arena *a = arena_new(0);
 	struct setup_response response;
-	if (a && partner_response(s, a, &answered->setup, answered->home, &answered->answer, 2,
-				  &response))
+	if (a && partner_response(s, a, &answered->setup, &answered->answer, 2, &response))
 		partner_push(s, &response, answered->home);
 	arena_free(a);
 }

@@ -262,6 +262,11 @@ void cbor_get_fixed(struct cbor_reader *r, uint8_t *out, size_t n)
 		memcpy(out, t.bytes, n);
 }
 
+void cbor_get_null(struct cbor_reader *r)
+{
+	next(r, TOKEN_NULL, TOKEN_NULL);
+}
+
 static struct str text_of(struct cbor_reader *r, struct token t)
 {
 	struct str s = { (const char *)t.bytes, (size_t)t.value };

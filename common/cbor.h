@@ -49,6 +49,7 @@ uint64_t cbor_get_uint(struct cbor_reader *r);
 uint64_t cbor_get_negative(struct cbor_reader *r);
 uint64_t cbor_get_tag(struct cbor_reader *r);
 void cbor_get_fixed(struct cbor_reader *r, uint8_t *out, size_t n);
+void cbor_get_null(struct cbor_reader *r);
 /* Borrows from what is read. */
 struct str cbor_get_bytes(struct cbor_reader *r);
 struct str cbor_get_text(struct cbor_reader *r);

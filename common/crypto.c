@@ -94,6 +94,15 @@ void crypto_sum_free(struct crypto_sum *sum)
 	free(sum);
 }
 
+enum status crypto_sha256_parts(const struct str *parts, size_t n, uint8_t digest[32])
+{
+	EVP_MD_CTX *context = context_of_thread();
+	bool good = context && sha256 && EVP_DigestInit_ex(context, sha256, NULL) == 1;
+	for (size_t i = 0; good && i < n; i++)
+		good = EVP_DigestUpdate(context, parts[i].ptr, parts[i].len) == 1;
+	return good && EVP_DigestFinal_ex(context, digest, NULL) == 1 ? OK : ERR_SYSTEM;
+}
+
 enum status crypto_random(uint8_t *out, size_t n)
 {
 	return RAND_bytes(out, (int)n) == 1 ? OK : ERR_SYSTEM;

@@ -8,6 +8,8 @@
 
 /* Digests and random bytes, by OpenSSL's libcrypto. */
 enum status crypto_sha256(struct str data, uint8_t digest[32]);
+/* Of the parts one behind the other. */
+enum status crypto_sha256_parts(const struct str *parts, size_t n, uint8_t digest[32]);
 /* A SHA-256 in pieces. After a failure crypto_sum_end fails. NULL: out of memory. */
 struct crypto_sum;
 struct crypto_sum *crypto_sum_new(void);

@@ -204,6 +204,11 @@ static struct decided_by read_decided_by(struct reader *r, const Acx__DecidedBy 
 				    read_prose(r, m->reason, "reason"), m->at };
 }
 
+static struct str read_bytes(const ProtobufCBinaryData *b)
+{
+	return b->len > 0 ? (struct str){ (const char *)b->data, b->len } : STR_NONE;
+}
+
 void read_response(struct reader *r, const Acx__McServiceUserSetupResponse *m,
 		   struct setup_response *out)
 {
@@ -219,9 +224,12 @@ void read_response(struct reader *r, const Acx__McServiceUserSetupResponse *m,
 		.detail = read_detail(r, m->detail),
 		.n_revisions = m->n_revision,
 		.decided_by = read_decided_by(r, m->decided_by),
+		.receipt = read_bytes(&m->receipt),
+		.receipt_root = read_bytes(&m->receipt_root),
+		.done_ms = m->done,
 	};
-	if (m->receipt.len > 0)
-		out->receipt = (struct str){ (const char *)m->receipt.data, m->receipt.len };
+	if (out->receipt_root.ptr && out->receipt_root.len != RECEIPT_ROOT_SIZE)
+		read_wrong(r, "receipt_root", "has not 32 bytes");
 	if (m->result_ie_case != ACX__MC_SERVICE_USER_SETUP_RESPONSE__RESULT_IE_RESULT)
 		read_wrong(r, "result", "is missing");
 	out->mc_ids = read_texts(r, m->mc_id_list, m->n_mc_id_list, "mc_id_list");

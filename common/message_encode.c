@@ -197,6 +197,8 @@ static void write_response(struct writer *w, const struct setup_response *m,
 	out->n_revision = m->n_revisions;
 	out->revision = write_revisions(w, m->revisions, m->n_revisions);
 	out->receipt = (ProtobufCBinaryData){ m->receipt.len, (uint8_t *)m->receipt.ptr };
+	out->receipt_root = (ProtobufCBinaryData){ m->receipt_root.len, (uint8_t *)m->receipt_root.ptr };
+	out->done = m->done_ms;
 	if (m->decided_by.acmc.ptr)
 		out->decided_by = write_decided_by(w, &m->decided_by);
 }

@@ -75,58 +75,6 @@ enum status receipt_from_setup(struct arena *a, const struct setup *setup,
 	return status;
 }
 
-/* --- against what was asked --- */
-
-static bool same_service_ids(const struct receipt_user *x, const struct receipt_user *y)
-{
-	bool same = x->n_service_ids == y->n_service_ids;
-	for (size_t i = 0; same && i < x->n_service_ids; i++)
-		same = x->service_ids[i].service == y->service_ids[i].service &&
-		       str_eq(x->service_ids[i].mc_service_id, y->service_ids[i].mc_service_id);
-	return same;
-}
-
-static const char *users_fault(const struct receipt *r, const struct receipt *expected)
-{
-	if (r->n_users != expected->n_users)
-		return "a receipt for more or fewer users than the response says";
-	for (size_t i = 0; i < r->n_users; i++) {
-		const struct receipt_user *x = &r->users[i], *y = &expected->users[i];
-		if (!str_eq(x->mc_id, y->mc_id))
-			return "a receipt for other users than the response says";
-		if (x->revision != y->revision)
-			return "a receipt with other revisions than the response";
-		if (!same_service_ids(x, y))
-			return "a receipt with other MC service IDs than the request";
-		if (x->validity.not_before_ms != y->validity.not_before_ms ||
-		    x->validity.not_after_ms != y->validity.not_after_ms)
-			return "a receipt with another validity than the request";
-	}
-	return NULL;
-}
-
-const char *receipt_fits(struct arena *a, const struct receipt *r, const struct setup *setup,
-			 const struct receipt_outcome *outcome)
-{
-	struct receipt expected;
-	enum status status = receipt_from_setup(a, setup, outcome, &expected, NULL);
-	if (status == ERR_MEMORY)
-		return "out of memory";
-	if (status != OK)
-		return "a response that there can be no receipt for";
-	if (!str_eq(r->partner, expected.partner))
-		return "a receipt of another MC system";
-	if (!str_eq(r->home, expected.home))
-		return "a receipt for another home system";
-	if (memcmp(&r->request_id, &expected.request_id, sizeof r->request_id) != 0)
-		return "a receipt for another request";
-	if (r->operation != expected.operation)
-		return "a receipt for another operation";
-	if (!str_eq(r->decided_by, expected.decided_by))
-		return "a receipt that names another who decided than the response";
-	return users_fault(r, &expected);
-}
-
 /* --- CBOR --- */
 
 static size_t encoded_size(const struct receipt *r)
@@ -257,9 +205,9 @@ static void get_users(struct cbor_reader *r, struct arena *a, struct receipt *ou
 	}
 }
 
-enum status receipt_decode(struct arena *a, struct str payload, struct receipt *out, struct error *e)
+enum status receipt_decode(struct arena *a, struct str claims, struct receipt *out, struct error *e)
 {
-	struct cbor_reader r = cbor_reader_of(payload);
+	struct cbor_reader r = cbor_reader_of(claims);
 	*out = (struct receipt){ 0 };
 	uint64_t keys = cbor_get_map(&r), operation;
 	cbor_expect_key(&r, KEY_FORMAT);
@@ -285,6 +233,26 @@ enum status receipt_decode(struct arena *a, struct str payload, struct receipt *
 	} else if (keys != KEY_USERS) {
 		cbor_fail(&r, "it has more or fewer entries than it should");
 	}
+	if (!r.bad && r.left > 0)
+		cbor_fail(&r, "there are bytes behind it");
+	return r.bad ? error_set(e, ERR_INPUT, "no receipt: %s", r.bad) : OK;
+}
+
+struct str receipt_join(struct arena *a, struct str claims, struct str proof)
+{
+	struct cbor_writer w = cbor_writer_new(a, 3 * CBOR_HEAD_MAX + claims.len + proof.len);
+	cbor_put_array(&w, 2);
+	cbor_put_bytes(&w, claims.ptr, claims.len);
+	cbor_put_bytes(&w, proof.ptr, proof.len);
+	return cbor_written(&w);
+}
+
+enum status receipt_split(struct str whole, struct str *claims, struct str *proof, struct error *e)
+{
+	struct cbor_reader r = cbor_reader_of(whole);
+	cbor_expect_array(&r, 2);
+	*claims = cbor_get_bytes(&r);
+	*proof = cbor_get_bytes(&r);
 	if (!r.bad && r.left > 0)
 		cbor_fail(&r, "there are bytes behind it");
 	return r.bad ? error_set(e, ERR_INPUT, "no receipt: %s", r.bad) : OK;

@@ -5,16 +5,15 @@
 #include "common/arena.h"
 #include "common/error.h"
 #include "common/identity.h"
+#include "common/merkle.h"
 #include "common/setup.h"
 #include "common/str.h"
 
 /*
- * What a partner ACMS certifies that it has done (PROTOCOL.md 11): the payload, unsigned. Signing and verifying are in
- * receipt_sign.h. Pure.
+ * What a partner ACMS certifies that it has done (PROTOCOL.md 11): the claims, unsigned. Both ends make them of what was
+ * asked and answered, so they do not travel; for others they are put together with the signature. Signing and verifying
+ * are in receipt_sign.h. Pure.
  */
-
-/* Of the COSE_Sign1 that it comes in. */
-#define RECEIPT_CONTENT_TYPE STR("application/acx-receipt+cbor")
 
 struct receipt_user {
 	struct str mc_id;
@@ -34,10 +33,16 @@ struct receipt {
 	struct str decided_by;    /* what the partner calls the ACMC that approved; STR_NONE: it was automatic */
 };
 
+/* What was found signed: whatever leads along the path to the root. */
+struct receipt_proof {
+	struct merkle_proof path;
+	struct merkle_hash root;
+};
+
 /* What became of a request, as a partner knows it and as its response says it to home. Borrowed. */
 struct receipt_outcome {
 	struct str partner, home;
-	uint64_t done_ms;         /* at home: not known, not looked at */
+	uint64_t done_ms;
 	enum cause cause;         /* NO_CAUSE: all users were done; PARTLY_DONE: those that identities do not name */
 	const struct identity_cause *identities;
 	size_t n_identities;
@@ -54,16 +59,14 @@ enum status receipt_from_setup(struct arena *a, const struct setup *setup,
 			       const struct receipt_outcome *outcome, struct receipt *out,
 			       struct error *e);
 
-/*
- * Whether a partner's receipt is the one for this setup and response (all but done_ms, which only the partner knows).
- * NULL: yes; otherwise what is wrong (static).
- */
-const char *receipt_fits(struct arena *a, const struct receipt *receipt, const struct setup *setup,
-			 const struct receipt_outcome *outcome);
-
-/* The payload; ptr == NULL: the arena is spent. */
+/* The claims; ptr == NULL: the arena is spent. */
 struct str receipt_encode(struct arena *a, const struct receipt *receipt);
-/* Takes nothing but what receipt_encode makes of a valid receipt. Borrows from payload; lists from the arena. */
-enum status receipt_decode(struct arena *a, struct str payload, struct receipt *out, struct error *e);
+/* Takes nothing but what receipt_encode makes of a valid receipt. Borrows from claims; lists from the arena. */
+enum status receipt_decode(struct arena *a, struct str claims, struct receipt *out, struct error *e);
+
+/* Claims and what certifies them (a COSE receipt) in one, for those who know neither request nor response. As above. */
+struct str receipt_join(struct arena *a, struct str claims, struct str proof);
+/* Takes nothing but what receipt_join makes, of whatever. Borrows. ERR_INPUT. */
+enum status receipt_split(struct str whole, struct str *claims, struct str *proof, struct error *e);
 
 #endif

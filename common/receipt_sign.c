@@ -1,63 +1,100 @@
 #include "common/receipt_sign.h"
 
-#include "common/cose.h"
-
-enum status receipt_sign(struct arena *a, const struct tls_identity *id, const struct receipt *r,
-			 struct str *out, struct error *e)
+static struct str bytes_of(const struct merkle_hash *h)
 {
-	struct cose_sign1 c = { .payload = receipt_encode(a, r) };
-	enum status status = tls_identity_algorithm(id, &c.algorithm, e);
+	return (struct str){ (const char *)h->bytes, sizeof h->bytes };
+}
+
+enum status receipt_sign(struct arena *a, const struct tls_identity *id, const struct merkle_hash *leaves, size_t n,
+			 struct receipt_batch *out, struct error *e)
+{
+	struct cose_receipt *c = &out->common;
+	*out = (struct receipt_batch){ .common = { 0 } };
+	enum status status = tls_identity_algorithm(id, &c->algorithm, e);
 	if (status != OK)
 		return status;
-	c.protected_header = cose_protected_header(a, c.algorithm, RECEIPT_CONTENT_TYPE);
-	struct str data = cose_to_be_signed(a, c.protected_header, c.payload);
-	if (!c.payload.ptr || !c.protected_header.ptr || !data.ptr)
+	status = merkle_build(a, leaves, n, &out->tree);
+	if (status != OK)
+		return error_set(e, status, "the receipts' tree cannot be made");
+	c->protected_header = cose_protected_header(a, c->algorithm);
+	struct str data = cose_to_be_signed(a, c->protected_header, bytes_of(&out->tree.root));
+	if (!c->protected_header.ptr || !data.ptr)
 		return error_set(e, ERR_MEMORY, "out of memory");
-	status = tls_identity_sign(id, a, data, &c.signature, e);
-	if (status == OK)
-		status = tls_identity_chain(id, a, &c.chain, &c.n_chain, e);
-	if (status != OK)
-		return status;
-	*out = cose_encode(a, &c);
-	return out->ptr ? OK : error_set(e, ERR_MEMORY, "out of memory");
+	status = tls_identity_sign(id, a, data, &c->signature, e);
+	return status == OK ? tls_identity_chain(id, a, &c->chain, &c->n_chain, e) : status;
 }
 
-static enum status parse(struct arena *a, struct str bytes, struct receipt *out,
-			 struct tls_signed *what, struct error *e)
+struct str receipt_prove(struct arena *a, const struct receipt_batch *b, size_t i)
 {
-	struct cose_sign1 c;
-	enum status status = cose_parse(a, bytes, RECEIPT_CONTENT_TYPE, &c, e);
-	if (status == OK)
-		status = receipt_decode(a, c.payload, out, e);
-	if (status != OK)
-		return status;
-	*what = (struct tls_signed){ c.algorithm, cose_to_be_signed(a, c.protected_header, c.payload),
-				     c.signature, c.chain, c.n_chain };
-	return what->data.ptr ? OK : error_set(e, ERR_MEMORY, "out of memory");
+	struct cose_receipt c = b->common;
+	merkle_prove(&b->tree, i, &c.proof);
+	return cose_encode(a, &c);
 }
 
-enum status receipt_verify_peer(struct arena *a, struct ssl_st *ssl, struct str bytes,
-				struct receipt *out, struct error *e)
+/* What the signature has to be over, if this is the root. */
+static enum status what_is_signed(struct arena *a, const struct cose_receipt *c, const struct merkle_hash *root,
+				  struct tls_signed *out, struct error *e)
 {
+	*out = (struct tls_signed){ c->algorithm, cose_to_be_signed(a, c->protected_header, bytes_of(root)),
+				    c->signature, c->chain, c->n_chain };
+	return out->data.ptr ? OK : error_set(e, ERR_MEMORY, "out of memory");
+}
+
+enum status receipt_verify_peer(struct arena *a, struct ssl_st *ssl, struct str proof,
+				const struct merkle_hash *root, struct merkle_proof *out, struct error *e)
+{
+	struct cose_receipt c;
 	struct tls_signed what;
-	enum status status = parse(a, bytes, out, &what, e);
+	enum status status = cose_parse(a, proof, &c, e);
+	if (status == OK)
+		status = what_is_signed(a, &c, root, &what, e);
+	*out = c.proof;
 	return status == OK ? tls_peer_verify(ssl, &what, e) : status;
 }
 
-enum status receipt_verify_offline(struct arena *a, struct str bytes, const struct tls_trust *anchors,
+/* The root that the claims lead to: the payload is detached, so that nobody can forget to find it out. */
+static enum status find_root(struct str claims, const struct merkle_proof *proof, struct merkle_hash *out,
+			     struct error *e)
+{
+	struct merkle_hash leaf;
+	enum status status = merkle_leaf(claims, &leaf);
+	if (status == OK)
+		status = merkle_root(&leaf, proof, out);
+	if (status == OK)
+		return OK;
+	return error_set(e, status, status == ERR_INPUT ? "no receipt: its path is none in a tree of its size" :
+							  "its digest cannot be computed");
+}
+
+enum status receipt_verify_offline(struct arena *a, struct str whole, const struct tls_trust *anchors,
 				   struct str certificate, int64_t now, struct receipt *out,
 				   struct tls_signer *signer, struct error *e)
 {
+	struct str claims, proof;
+	struct cose_receipt c;
 	struct tls_signed what;
+	struct merkle_hash root;
 	*signer = (struct tls_signer){ .certificate = "" };
-	enum status status = parse(a, bytes, out, &what, e);
+	enum status status = receipt_split(whole, &claims, &proof, e);
+	if (status == OK)
+		status = receipt_decode(a, claims, out, e);
+	if (status == OK)
+		status = cose_parse(a, proof, &c, e);
+	if (status == OK)
+		status = find_root(claims, &c.proof, &root, e);
+	if (status == OK)
+		status = what_is_signed(a, &c, &root, &what, e);
 	if (status != OK)
 		return status;
 	return tls_trust_verify(anchors, &what, certificate, (int64_t)(out->done_ms / 1000), now, signer, e);
 }
 
-enum status receipt_read(struct arena *a, struct str bytes, struct receipt *out, struct error *e)
+enum status receipt_read(struct arena *a, struct str whole, struct receipt *out, struct error *e)
 {
-	struct tls_signed what;
-	return parse(a, bytes, out, &what, e);
+	struct str claims, proof;
+	struct cose_receipt c;
+	enum status status = receipt_split(whole, &claims, &proof, e);
+	if (status == OK)
+		status = receipt_decode(a, claims, out, e);
+	return status == OK ? cose_parse(a, proof, &c, e) : status;
 }

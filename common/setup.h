@@ -80,6 +80,8 @@ struct decided_by {
 	uint64_t at_ms;
 };
 
+enum { RECEIPT_ROOT_SIZE = 32 };
+
 struct setup_response {
 	struct request_id request_id;
 	struct str mc_system_id;
@@ -96,7 +98,9 @@ struct setup_response {
 	/* Version 2. */
 	struct user_revision *revisions; /* of the users that the request left in the store */
 	size_t n_revisions;
-	struct str receipt;              /* COSE_Sign1; STR_NONE: none */
+	struct str receipt;              /* of a partner: the proof; in a page: with claims (PROTOCOL.md 11); STR_NONE: none */
+	struct str receipt_root;         /* of a partner, with the proof: what it leads to, 32 bytes; else STR_NONE */
+	uint64_t done_ms;                /* by the partner's clock; 0: nothing is certified */
 	struct decided_by decided_by;
 };
 

@@ -190,11 +190,15 @@ static bool not_well_formed(enum cause cause)
 	return (int)cause / 100 == 2;
 }
 
+static bool was_done(const struct setup *setup, const struct setup_response *r)
+{
+	return (r->result || r->cause == CAUSE_PARTLY_DONE) && !setup->dry_run;
+}
+
 /* Whether an answer has to say which revision each user that was done has now. */
 static bool needs_revisions(const struct setup *setup, const struct setup_response *r)
 {
-	return (r->result || r->cause == CAUSE_PARTLY_DONE) && !setup->dry_run &&
-	       setup->operation != OPERATION_REMOVE;
+	return was_done(setup, r) && setup->operation != OPERATION_REMOVE;
 }
 
 /* What depends on the version that the partner speaks. */
@@ -202,8 +206,10 @@ static const char *version_fault(const struct setup *setup, uint32_t version,
 				 const struct setup_response *r)
 {
 	if (version < 2)
-		return r->n_revisions || r->receipt.len || r->decided_by.acmc.ptr ?
+		return r->n_revisions || r->receipt.len || r->done_ms || r->decided_by.acmc.ptr ?
 			       "a response with elements of another version" : NULL;
+	if (!was_done(setup, r) && (r->receipt.len || r->done_ms))
+		return "a response with a receipt where nothing was done";
 	if (r->result && needs_revisions(setup, r) && r->n_revisions != setup->n_users)
 		return "a response that does not give each user's revision";
 	if (r->cause == CAUSE_PARTLY_DONE && needs_revisions(setup, r) && r->n_revisions == 0)

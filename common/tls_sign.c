@@ -285,9 +285,19 @@ static enum status check_admitted(SSL *ssl, const struct signer *s, struct error
 	return code == X509_V_OK ? OK : error_set(e, ERR_TLS, "the signer's certificate: %s", state.why);
 }
 
-/* One that the peer of a connection has shown: what it signs next needs no parsing. */
+enum { VERIFIED_MAX = 4, VERIFIED_DATA_MAX = 128 };
+
+/* A signature that was found good, and what it is over. */
+struct verified {
+	size_t n_data, n_signature; /* 0: none */
+	char data[VERIFIED_DATA_MAX], signature[COSE_SIGNATURE_MAX];
+};
+
+/* One that the peer of a connection has shown: what it signs next needs no parsing, and what it repeats no arithmetic. */
 struct known_signer {
 	struct signer signer;
+	struct verified verified[VERIFIED_MAX]; /* the last few, in a ring */
+	size_t next;
 	size_t n;
 	struct str ders[COSE_CHAIN_MAX]; /* in bytes */
 	char bytes[];
@@ -309,7 +319,42 @@ static bool is_known(const struct known_signer *k, const struct tls_signed *what
 	return same;
 }
 
-/* The signer is taken; without memory it is freed, and parsed again the next time. */
+/* The very same bytes: receipts that were signed together come with one signature. */
+static bool was_verified(const struct known_signer *k, const struct tls_signed *what)
+{
+	for (size_t i = 0; i < VERIFIED_MAX; i++) {
+		const struct verified *v = &k->verified[i];
+		if (v->n_data && str_eq((struct str){ v->data, v->n_data }, what->data) &&
+		    str_eq((struct str){ v->signature, v->n_signature }, what->signature))
+			return what->algorithm == k->signer.algorithm->cose;
+	}
+	return false;
+}
+
+static void remember_verified(struct known_signer *k, const struct tls_signed *what)
+{
+	struct verified *v = &k->verified[k->next];
+	if (what->data.len > sizeof v->data || what->signature.len > sizeof v->signature)
+		return;
+	v->n_data = what->data.len;
+	v->n_signature = what->signature.len;
+	memcpy(v->data, what->data.ptr, v->n_data);
+	memcpy(v->signature, what->signature.ptr, v->n_signature);
+	k->next = (k->next + 1) % VERIFIED_MAX;
+}
+
+static enum status verify_known(struct known_signer *k, const struct tls_signed *what, struct error *e)
+{
+	if (was_verified(k, what))
+		return OK;
+	enum status status = check_signature(&k->signer, what, e);
+	if (status == OK)
+		remember_verified(k, what);
+	ERR_clear_error();
+	return status;
+}
+
+/* Whose signature was good. The signer is taken; without memory it is freed, and parsed again the next time. */
 static void remember(struct peer_state *state, struct signer *s, const struct tls_signed *what)
 {
 	size_t size = 0;
@@ -327,6 +372,7 @@ static void remember(struct peer_state *state, struct signer *s, const struct tl
 		memcpy(at, what->chain[i].ptr, what->chain[i].len);
 		k->ders[i] = (struct str){ at, what->chain[i].len };
 	}
+	remember_verified(k, what);
 	known_signer_free(state->signer);
 	state->signer = k;
 }
@@ -336,11 +382,8 @@ enum status tls_peer_verify(SSL *ssl, const struct tls_signed *what, struct erro
 	struct peer_state *state = peer_state_of(ssl);
 	struct signer s;
 	enum status status;
-	if (is_known(state->signer, what)) {
-		status = check_signature(&state->signer->signer, what, e);
-		ERR_clear_error();
-		return status;
-	}
+	if (is_known(state->signer, what))
+		return verify_known(state->signer, what, e);
 	status = signer_parse(&s, what, e);
 	if (status == OK)
 		status = check_signature(&s, what, e);

@@ -149,7 +149,7 @@ class IdmStore:
         found = {}
         for key, value in self.items("answers"):
             record = decode(value)
-            assert {1, 2, 3} <= set(record) <= set(range(1, 9)) and record[2] in (1, 2)
+            assert {1, 2, 3} <= set(record) <= set(range(1, 10)) and record[2] in (1, 2) and (7 in record) == (9 in record)
             found[key[:16], key[16:] if key[16:17] == b"\0" else key[16:].decode()] = record
         return found
 

@@ -1,11 +1,12 @@
-// needs: common/receipt_sign.c common/receipt.c common/cose.c common/cbor.c common/tls.c common/tls_files.c common/tls_verify.c
+// needs: common/receipt_sign.c common/receipt.c common/cose.c common/merkle.c common/crypto.c common/cbor.c common/tls.c common/tls_files.c common/tls_verify.c
 // needs: common/tls_sign.c common/identity.c common/text.c common/arena.c common/error.c
 /*
  * Our own receipts, for the independent implementation in receipts.py to judge, and the other way round:
- *   make_receipt sign CERTIFICATE KEY            a receipt on standard output
+ *   make_receipt sign CERTIFICATE KEY INDEX N    on standard output, the receipt with this index of N signed together
  *   make_receipt verify ANCHOR NAME <RECEIPT     says what is in it; exit code 1: not good, and why
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "common/receipt_sign.h"
@@ -24,16 +25,25 @@ static struct receipt a_receipt(void)
 	return r;
 }
 
-static enum status sign(struct arena *a, const char *certificate, const char *key, struct error *e)
+/* Neighbours are receipts of other instants. */
+static enum status sign(struct arena *a, const char *certificate, const char *key, size_t index, size_t n, struct error *e)
 {
 	struct tls_identity *id = NULL;
 	struct receipt r = a_receipt();
-	struct str bytes = STR_NONE;
+	struct str claims = receipt_encode(a, &r), whole;
+	struct merkle_hash *leaves = arena_array(a, n, sizeof *leaves);
+	struct receipt_batch batch;
 	enum status status = tls_identity_load(certificate, key, &id, e);
+	for (size_t i = 0; status == OK && i < n; i++) {
+		r.done_ms++;
+		status = merkle_leaf(i == index ? claims : receipt_encode(a, &r), &leaves[i]);
+	}
 	if (status == OK)
-		status = receipt_sign(a, id, &r, &bytes, e);
-	if (status == OK)
-		fwrite(bytes.ptr, 1, bytes.len, stdout);
+		status = receipt_sign(a, id, leaves, n, &batch, e);
+	if (status == OK) {
+		whole = receipt_join(a, claims, receipt_prove(a, &batch, index));
+		fwrite(whole.ptr, 1, whole.len, stdout);
+	}
 	tls_identity_free(id);
 	return status;
 }
@@ -62,8 +72,8 @@ int main(int argc, char **argv)
 	struct arena *a = arena_new(0);
 	struct error e = { 0 };
 	enum status status;
-	if (argc == 4 && strcmp(argv[1], "sign") == 0)
-		status = sign(a, argv[2], argv[3], &e);
+	if (argc == 6 && strcmp(argv[1], "sign") == 0)
+		status = sign(a, argv[2], argv[3], strtoul(argv[4], NULL, 10), strtoul(argv[5], NULL, 10), &e);
 	else if (argc == 4 && strcmp(argv[1], "verify") == 0)
 		status = verify(a, argv[2], argv[3], &e);
 	else

@@ -1,10 +1,11 @@
-"""Receipts (PROTOCOL.md 11) by themselves: COSE_Sign1 with cbor2 and cryptography, written from the specification.
+"""Receipts (PROTOCOL.md 11) by themselves: COSE with cbor2 and cryptography, Merkle trees, written from the specification.
 
-verify() for what an acms signed, make() for a scripted partner that signs. As a program: receipts.py FILE ANCHOR [NAME].
+verify() for what an acms signed, prove() for a scripted partner that signs. As a program: receipts.py FILE ANCHOR [NAME].
 """
 
 import dataclasses
 import datetime
+import hashlib
 import sys
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-CONTENT_TYPE = "application/acx-receipt+cbor"
+ALG, X5CHAIN, VDS, VDP = 1, 33, 395, 396  # header parameters
+RFC9162_SHA256, INCLUSION = 1, -1
 SETUP, UPDATE, REMOVE = 0, 1, 2
 ALGORITHMS = {-7: (ec.SECP256R1, 32, hashes.SHA256), -35: (ec.SECP384R1, 48, hashes.SHA384),
               -37: (None, 0, hashes.SHA256)}
@@ -63,14 +65,14 @@ def is_uint(value) -> bool:
     return type(value) is int and 0 <= value < 1 << 64
 
 
-# --- payload ---
+# --- claims ---
 
-def encode_payload(r: Receipt) -> bytes:
+def encode_claims(r: Receipt) -> bytes:
     users = [[u.mc_id, u.revision, [list(s) for s in u.service_ids], u.not_before, u.not_after] for u in r.users]
-    payload = {1: 1, 2: r.partner, 3: r.home, 4: r.request_id, 5: r.operation, 6: r.done_ms, 7: users}
+    claims = {1: 1, 2: r.partner, 3: r.home, 4: r.request_id, 5: r.operation, 6: r.done_ms, 7: users}
     if r.decided_by is not None:
-        payload[8] = r.decided_by
-    return cbor2.dumps(payload, canonical=True)
+        claims[8] = r.decided_by
+    return cbor2.dumps(claims, canonical=True)
 
 
 def decode_user(item, operation: int) -> User:
@@ -88,9 +90,9 @@ def decode_user(item, operation: int) -> User:
     return user
 
 
-def decode_payload(data: bytes) -> Receipt:
-    p = load(data, "the payload")
-    need(type(p) is dict and set(p) - {8} == set(range(1, 8)), "the payload has other keys than it should")
+def decode_claims(data: bytes) -> Receipt:
+    p = load(data, "the claims")
+    need(type(p) is dict and set(p) - {8} == set(range(1, 8)), "the claims have other keys than it should")
     need(p[1] == 1, "unknown format")
     need(type(p[2]) is str and type(p[3]) is str, "an MC system ID is no text")
     need(type(p[4]) is bytes and len(p[4]) == 16, "the request ID is bad")
@@ -101,6 +103,47 @@ def decode_payload(data: bytes) -> Receipt:
     need(ids == sorted(set(ids)), "users are out of order")
     need(8 not in p or (type(p[8]) is str and p[8]), "who decided is bad")
     return Receipt(p[2], p[3], p[4], p[5], p[6], users, p.get(8))
+
+
+# --- trees (RFC 9162 2.1) ---
+
+def leaf_hash(entry: bytes) -> bytes:
+    return hashlib.sha256(b"\0" + entry).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    return hashlib.sha256(b"\1" + left + right).digest()
+
+
+def split(n: int) -> int:
+    """The largest power of two below."""
+    return 1 << (n - 1).bit_length() - 1
+
+
+def tree_root(leaves: list) -> bytes:
+    k = split(len(leaves)) if len(leaves) > 1 else 0
+    return node_hash(tree_root(leaves[:k]), tree_root(leaves[k:])) if k else leaves[0]
+
+
+def tree_path(m: int, leaves: list) -> list:
+    if len(leaves) == 1:
+        return []
+    k = split(len(leaves))
+    return (tree_path(m, leaves[:k]) + [tree_root(leaves[k:])] if m < k else
+            tree_path(m - k, leaves[k:]) + [tree_root(leaves[:k])])
+
+
+def root_by_path(m: int, n: int, leaf: bytes, path: list) -> bytes:
+    """From the top, as the tree is defined: the last of the path is the other half's root."""
+    need(0 <= m < n, "the leaf is not in the tree")
+    if n == 1:
+        need(not path, "the path is too long")
+        return leaf
+    need(path, "the path is too short")
+    k = split(n)
+    if m < k:
+        return node_hash(root_by_path(m, k, leaf, path[:-1]), path[-1])
+    return node_hash(path[-1], root_by_path(m - k, n - k, leaf, path[:-1]))
 
 
 # --- signature ---
@@ -206,42 +249,76 @@ def verify(data: bytes, anchors: list, name: str = None) -> Receipt:
 
 
 def verify_or_fail(data: bytes, anchors: list, name: str) -> Receipt:
-    tag = load(data, "the receipt")
-    need(isinstance(tag, cbor2.CBORTag) and tag.tag == 18, "not tagged as COSE_Sign1")
-    need(type(tag.value) is list and len(tag.value) == 4, "not four items")
-    protected, unprotected, payload, signature = tag.value
-    need(all(type(x) is bytes for x in (protected, payload, signature)), "an item is no byte string")
-    header = load(protected, "the protected header")
-    need(type(header) is dict and set(header) == {1, 3} and header[1] in ALGORITHMS and header[3] == CONTENT_TYPE,
-         "the protected header is another than it should be")
-    need(type(unprotected) is dict and set(unprotected) == {33}, "the unprotected header is another than it should be")
-    x5chain = unprotected[33]
+    whole = load(data, "the receipt")
+    need(type(whole) is list and len(whole) == 2 and all(type(x) is bytes for x in whole), "not claims and proof")
+    return verify_proof(whole[1], whole[0], anchors, name)
+
+
+def parse_inclusion(proofs) -> tuple:
+    need(type(proofs) is dict and set(proofs) == {INCLUSION}, "other proofs than one of inclusion")
+    need(type(proofs[INCLUSION]) is list and len(proofs[INCLUSION]) == 1, "not one proof")
+    inclusion = load(proofs[INCLUSION][0], "the proof")
+    need(type(inclusion) is list and len(inclusion) == 3 and is_uint(inclusion[0]) and is_uint(inclusion[1]), "a bad proof")
+    need(type(inclusion[2]) is list and all(type(h) is bytes and len(h) == 32 for h in inclusion[2]), "a bad path")
+    return inclusion
+
+
+def parse_chain(x5chain) -> list:
     ders = [x5chain] if type(x5chain) is bytes else x5chain
     need(type(ders) is list and all(type(d) is bytes for d in ders) and (type(x5chain) is bytes or len(ders) > 1),
          "x5chain is bad")
     chain = [x509.load_der_x509_certificate(d) for d in ders]
+    need(all(d.endswith(b"\0" + c.signature) for d, c in zip(ders, chain)), "a signature with bits that do not count")
+    return chain
+
+
+def verify_proof(data: bytes, claims: bytes, anchors: list, name: str = None, root: bytes = None) -> Receipt:
+    """What a partner sends, with the claims that it must be for and the root that it says."""
+    tag = load(data, "the proof")
+    need(isinstance(tag, cbor2.CBORTag) and tag.tag == 18, "not tagged as COSE_Sign1")
+    need(type(tag.value) is list and len(tag.value) == 4, "not four items")
+    protected, unprotected, payload, signature = tag.value
+    need(type(protected) is bytes and payload is None and type(signature) is bytes, "an item is of the wrong kind")
+    header = load(protected, "the protected header")
+    need(type(header) is dict and set(header) == {ALG, VDS} and header[ALG] in ALGORITHMS and header[VDS] == RFC9162_SHA256,
+         "the protected header is another than it should be")
+    need(type(unprotected) is dict and set(unprotected) == {X5CHAIN, VDP},
+         "the unprotected header is another than it should be")
+    size, index, path = parse_inclusion(unprotected[VDP])
+    found = root_by_path(index, size, leaf_hash(claims), path)
+    need(root in (None, found), "the claims do not lead to the root")
+    chain = parse_chain(unprotected[X5CHAIN])
     names = names_of(chain[0])
-    check_signature(chain[0].public_key(), header[1], signature, to_be_signed(protected, payload))
-    receipt = decode_payload(payload)
+    check_signature(chain[0].public_key(), header[ALG], signature, to_be_signed(protected, found))
+    receipt = decode_claims(claims)
     check_chain(chain, anchors, datetime.datetime.utcfromtimestamp(receipt.done_ms / 1000))
     need(name is None or name in names, f"signed by {names}, not by {name}")
     receipt.names = names
     return receipt
 
 
-def make(receipt: Receipt, key, chain: list) -> bytes:
-    """Signed by a private key; chain: its certificate, then intermediates."""
+def prove(entries: list, index: int, key, chain: list) -> tuple:
+    """The proof for one of some claims that are signed together, and their root; chain: certificate, intermediates."""
+    leaves = [leaf_hash(e) for e in entries]
     ders = [c.public_bytes(serialization.Encoding.DER) for c in chain]
-    protected = cbor2.dumps({1: algorithm_of(key), 3: CONTENT_TYPE}, canonical=True)
-    payload = encode_payload(receipt)
-    unprotected = {33: ders[0] if len(ders) == 1 else ders}
-    return cbor2.dumps(cbor2.CBORTag(18, [protected, unprotected, payload, sign(key, to_be_signed(protected, payload))]))
+    protected = cbor2.dumps({ALG: algorithm_of(key), VDS: RFC9162_SHA256}, canonical=True)
+    inclusion = cbor2.dumps([len(leaves), index, tree_path(index, leaves)])
+    unprotected = {X5CHAIN: ders[0] if len(ders) == 1 else ders, VDP: {INCLUSION: [inclusion]}}
+    root = tree_root(leaves)
+    signature = sign(key, to_be_signed(protected, root))
+    return cbor2.dumps(cbor2.CBORTag(18, [protected, unprotected, None, signature])), root
 
 
-def make_with(receipt: Receipt, leaf) -> bytes:
-    """The same with the files of a pki.Leaf."""
+def prove_with(claims: bytes, leaf, others: list = ()) -> tuple:
+    """The same with the files of a pki.Leaf; others: claims that are signed with it."""
     key = serialization.load_pem_private_key(Path(leaf.key_file).read_bytes(), None)
-    return make(receipt, key, load_certificates(leaf.cert_file))
+    return prove([*others, claims], len(others), key, load_certificates(leaf.cert_file))
+
+
+def make_with(receipt: Receipt, leaf, others: list = ()) -> bytes:
+    """Claims and proof."""
+    claims = encode_claims(receipt)
+    return cbor2.dumps([claims, prove_with(claims, leaf, others)[0]])
 
 
 if __name__ == "__main__":

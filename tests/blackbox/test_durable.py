@@ -131,7 +131,7 @@ def test_a_repetition_has_the_effect_of_one(world):
     for _ in range(2):
         late = home.client(home.admin)
         answer = late.setup([FAKE], USER, request_id=first.request_id)
-        assert answer.result and answer.receipt
+        assert answer.result and answer.done and late.delivery(answer.request_id, FAKE).response.receipt
         kill(home)
         home.start()
     assert fake.ids == [first.request_id]

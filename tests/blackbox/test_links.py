@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from acx_peer import (Ended, FakePartner, agree, changed, frame, hang_up, hello, in_turn, limits, new_id, now_ms, pb,
-                      refusal, request, send_bytes, silent, true_response)
+from acx_peer import (Ended, FakePartner, agree, certify, changed, frame, hang_up, hello, in_turn, limits, new_id, now_ms, pb,
+                      receipt_for, refusal, request, send_bytes, silent, true_response)
 from systems import System, acmc, soon, wait_for
 
 FAKE = "fake.example"
@@ -65,6 +65,16 @@ def bad_identity(**fields):
     return changed(change)
 
 
+def certified(revision: int = 1, home: str = "police.example"):
+    """TRUE, with a receipt that is well signed, and for something else."""
+    def script(link, asked) -> None:
+        message = true_response(asked, link.partner.system, link)
+        users = {mc_id: revision for mc_id in asked.mc_id_list}
+        certify(message.mc_service_user_setup_response, receipt_for(asked, link.partner.system, home, users), link)
+        link.send(message)
+    return script
+
+
 NONSENSE = {
     "other-system": set_field("mc_system_id", "rail.example"),
     "from-home": set_field("origin", pb.HOME_ACMS),
@@ -87,6 +97,14 @@ NONSENSE = {
     "a-request": lambda link, asked: link.send(request(["police.example"], {"evil@fake.example": []})),
     "no-receipt": clear_field("receipt"),
     "a-bad-receipt": changed(lambda r: setattr(r, "receipt", r.receipt[:-1] + bytes([r.receipt[-1] ^ 1]))),
+    "no-root": clear_field("receipt_root"),
+    "a-bad-root": set_field("receipt_root", bytes(32)),
+    "a-short-root": set_field("receipt_root", bytes(31)),
+    "no-done": clear_field("done"),
+    "other-done": changed(lambda r: setattr(r, "done", r.done + 1)),
+    "other-receipt": certified(revision=9),
+    "other-home": certified(home="rail.example"),
+    "done-and-refused": refusal(pb.MC_SERVICE_ID_IN_USE, done=1),
     "no-revision": clear_field("revision"),
     "other-revision": changed(lambda r: setattr(r.revision[0], "revision", 9)),
 }

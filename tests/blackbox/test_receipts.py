@@ -17,8 +17,9 @@ TOOL = Path(os.environ.get("BUILD", "build")).resolve() / "tests/make_receipt"
 FIRE = "DNS:acms.fire.example"
 
 
-def ours(leaf: pki.Leaf) -> bytes:
-    return subprocess.run([TOOL, "sign", leaf.cert_file, leaf.key_file], check=True, capture_output=True).stdout
+def ours(leaf: pki.Leaf, index: int = 0, of: int = 1) -> bytes:
+    return subprocess.run([TOOL, "sign", leaf.cert_file, leaf.key_file, str(index), str(of)], check=True,
+                          capture_output=True).stdout
 
 
 def judged_by_us(data: bytes, ca: pki.CA, name: str = FIRE) -> subprocess.CompletedProcess:
@@ -54,6 +55,19 @@ def test_ours_is_good_to_others(ca, kind):
     assert r.decided_by == "duty-officer" and r.names == [FIRE]
 
 
+def test_signed_together(ca):
+    """In trees of all shapes, at each place"""
+    leaf = leaf_of(ca, "P-256")
+    for size in (1, 2, 3, 4, 5, 7, 8, 13, 64):
+        for index in {0, size // 3, size // 2, size - 1}:
+            data = ours(leaf, index, size)
+            assert receipts.verify(data, [ca.certificate], FIRE).home == "police.example"
+            proof = cbor2.loads(cbor2.loads(data)[1]).value[1][receipts.VDP][receipts.INCLUSION][0]
+            assert cbor2.loads(proof)[:2] == [size, index]
+            others = [bytes([i]) for i in range(index)]
+            assert judged_by_us(receipts.make_with(a_receipt(), leaf, others), ca).returncode == 0
+
+
 @pytest.mark.parametrize("kind", ["P-256", "P-384", "RSA"])
 def test_others_are_good_to_us(ca, kind):
     said = judged_by_us(receipts.make_with(a_receipt(), leaf_of(ca, kind)), ca)
@@ -65,22 +79,50 @@ def test_others_are_good_to_us(ca, kind):
 def test_both_refuse_the_same(ca, tmp_path):
     leaf, stranger = leaf_of(ca, "P-256"), pki.CA(tmp_path / "other", "ca")
     rail = ca.issue("rail", ["DNS:acms.rail.example"])
-    good = cbor2.loads(receipts.make_with(a_receipt(), leaf)).value
+    claims, proof = cbor2.loads(receipts.make_with(a_receipt(), leaf, [b"a", b"b", b"c"]))
+    good = cbor2.loads(proof).value
+    inclusion = cbor2.loads(good[1][receipts.VDP][receipts.INCLUSION][0])
+
+    def proven(value, tag=18, said=claims):
+        return cbor2.dumps([said, cbor2.dumps(cbor2.CBORTag(tag, value))], canonical=True)
 
     def changed(i, value):
-        return cbor2.dumps(cbor2.CBORTag(18, good[:i] + [value] + good[i + 1:]))
+        return proven(good[:i] + [value] + good[i + 1:])
 
-    payload = receipts.encode_payload(a_receipt(home="rail.example"))
+    def vdp(value):
+        return changed(1, {**good[1], receipts.VDP: value})
+
+    def included(size, index, path):
+        return vdp({receipts.INCLUSION: [cbor2.dumps([size, index, path])]})
+
+    path, root = inclusion[2], receipts.prove_with(claims, leaf, [b"a", b"b", b"c"])[1]
     wrong = {
-        "other payload": changed(2, payload),
-        "other tag": cbor2.dumps(cbor2.CBORTag(98, good)),
-        "no tag": cbor2.dumps(good),
-        "no chain": changed(1, {}),
+        "other claims": proven(good, said=receipts.encode_claims(a_receipt(home="rail.example"))),
+        "no claims": cbor2.dumps(cbor2.CBORTag(18, good)),
+        "claims only": cbor2.dumps([claims]),
+        "payload": changed(2, root),
+        "other tag": proven(good, 98),
+        "no tag": cbor2.dumps([claims, cbor2.dumps(good)]),
+        "no chain": changed(1, {receipts.VDP: good[1][receipts.VDP]}),
         "header more": changed(1, {4: b"11", **good[1]}),
-        "algorithm": changed(0, cbor2.dumps({1: -35, 3: receipts.CONTENT_TYPE})),
-        "content type": changed(0, cbor2.dumps({1: -7, 3: "text/plain"})),
+        "algorithm": changed(0, cbor2.dumps({1: -35, 395: 1})),
+        "data structure": changed(0, cbor2.dumps({1: -7, 395: 2})),
+        "no data structure": changed(0, cbor2.dumps({1: -7})),
+        "content type": changed(0, cbor2.dumps({1: -7, 3: "text/plain", 395: 1})),
         "DER signature": changed(3, receipts.utils.encode_dss_signature(1, 1)),
-        "bytes behind": cbor2.dumps(cbor2.CBORTag(18, good)) + b"\0",
+        "no proofs": vdp({}),
+        "two proofs": vdp({receipts.INCLUSION: good[1][receipts.VDP][receipts.INCLUSION] * 2}),
+        "consistency": vdp({-2: good[1][receipts.VDP][receipts.INCLUSION]}),
+        "other place": included(4, 2, path),
+        "beyond": included(4, 4, path),
+        "no tree": included(0, 0, []),
+        "shorter path": included(4, 3, path[:1]),
+        "longer path": included(4, 3, path + path[:1]),
+        "turned path": included(4, 3, path[::-1]),
+        "the root itself": included(1, 0, []),
+        "short hash": included(4, 3, [path[0], path[1][:31]]),
+        "bytes behind": proven(good) + b"\0",
+        "bytes behind the proof": cbor2.dumps([claims, proof + b"\0"]),
         "other name": receipts.make_with(a_receipt(), rail),
         "other CA": receipts.make_with(a_receipt(), leaf_of(stranger, "P-256")),
         "client": receipts.make_with(a_receipt(), leaf_of(ca, "P-256", usages=(pki.CLIENT,))),
@@ -95,7 +137,8 @@ def test_both_refuse_the_same(ca, tmp_path):
             receipts.verify(data, [ca.certificate], FIRE)
             pytest.fail(f"{what}: taken by receipts.py")
         assert judged_by_us(data, ca).returncode == 1, what
-    receipts.verify(cbor2.dumps(cbor2.CBORTag(18, good)), [ca.certificate], FIRE)
+    receipts.verify(proven(good), [ca.certificate], FIRE)
+    assert judged_by_us(proven(good), ca).returncode == 0
 
 
 def test_every_byte_counts(ca):
@@ -128,7 +171,7 @@ def test_an_intermediate_comes_along(ca):
     with leaf.cert_file.open("ab") as f:
         f.write(certificate.public_bytes(serialization.Encoding.PEM))
     data = ours(leaf)
-    assert len(cbor2.loads(data).value[1][33]) == 2
+    assert len(cbor2.loads(cbor2.loads(data)[1]).value[1][receipts.X5CHAIN]) == 2
     assert receipts.verify(data, [ca.certificate], FIRE)
     assert judged_by_us(data, ca).returncode == 0
     assert judged_by_us(receipts.make_with(a_receipt(), leaf), ca).returncode == 0

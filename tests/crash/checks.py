@@ -105,7 +105,7 @@ def check_answer(request_id: bytes, response, stored: dict, model: Partner) -> N
         require(verdict not in DONE, "told that it is not done, and it is:", response)
     if response.origin == pb.PARTNER_ACMS and response.cause in DONE:
         told = dict(stored.get(6, []))
-        require(stored[7], "done without a receipt:", response)
+        require(stored[7] and stored[9], "done without a receipt:", response)
         require(told == model.revisions[request_id], "told revisions", told, "and not", model.revisions[request_id])
         require(response.result == (response.cause == pb.NO_CAUSE), response)
 

@@ -29,7 +29,7 @@ struct exchange {
 	struct setup setup;
 	struct commit_answer committed;
 	struct setup_response response;
-	struct receipt receipt;
+	struct receipt_proof proof;
 };
 
 static struct exchange exchanges[REQUESTS_MAX];
@@ -98,18 +98,30 @@ STAGE stage_partner_commit(void)
 		die("commit", &e);
 }
 
+/* All requests in one batch, as they come back from one transaction. */
 STAGE stage_receipt_sign(void)
 {
+	static struct merkle_hash leaves[REQUESTS_MAX];
+	struct arena *a = arena_new(0);
+	struct receipt_batch batch;
+	struct error e = { 0 };
 	EACH(x) {
-		struct error e;
 		struct receipt_outcome outcome = { .partner = partner_name, .home = home_name, .done_ms = NOW_MS,
 						   .cause = CAUSE_NO_CAUSE, .revisions = x->committed.revisions,
 						   .n_revisions = x->committed.n_revisions };
 		struct receipt r;
 		if (receipt_from_setup(x->work, &x->setup, &outcome, &r, &e) != OK ||
-		    receipt_sign(x->work, partner_identity, &r, &x->response.receipt, &e) != OK)
-			die("sign", &e);
+		    merkle_leaf(receipt_encode(x->work, &r), &leaves[x - exchanges]) != OK)
+			die("claims", &e);
 	}
+	if (receipt_sign(a, partner_identity, leaves, requests, &batch, &e) != OK)
+		die("sign", &e);
+	EACH(x) {
+		x->response.receipt = receipt_prove(x->work, &batch, (size_t)(x - exchanges));
+		x->response.receipt_root = arena_str(x->work, (struct str){ (char *)batch.tree.root.bytes, RECEIPT_ROOT_SIZE });
+		x->response.done_ms = NOW_MS;
+	}
+	arena_free(a);
 }
 
 STAGE stage_response_encode(void)
@@ -119,6 +131,8 @@ STAGE stage_response_encode(void)
 		if (!setup_to_response(x->work, &x->setup, partner_name, ORIGIN_PARTNER_ACMS, &x->committed.verdict, &m.response))
 			die("response", NULL);
 		m.response.receipt = x->response.receipt;
+		m.response.receipt_root = x->response.receipt_root;
+		m.response.done_ms = x->response.done_ms;
 		m.response.revisions = x->committed.revisions;
 		m.response.n_revisions = x->committed.n_revisions;
 		if (message_encode(&m, &x->response_frame, &x->response_length) != OK)
@@ -141,7 +155,9 @@ STAGE stage_receipt_verify(void)
 {
 	EACH(x) {
 		struct error e;
-		if (receipt_verify_peer(x->work, home_ssl, x->answer.response.receipt, &x->receipt, &e) != OK)
+		const struct setup_response *r = &x->answer.response;
+		memcpy(x->proof.root.bytes, r->receipt_root.ptr, RECEIPT_ROOT_SIZE);
+		if (receipt_verify_peer(x->work, home_ssl, r->receipt, &x->proof.root, &x->proof.path, &e) != OK)
 			die("verify", &e);
 	}
 }
@@ -165,13 +181,15 @@ STAGE stage_home_accept(void)
 
 STAGE stage_home_answer(void)
 {
+	static struct merkle_memo memo;
 	struct store_txn *t;
 	struct error e;
 	if (store_begin_write(home_store, &t, &e) != OK)
 		die("store", &e);
 	EACH(x) {
 		struct home_answer what = { .request_id = x->setup.request_id, .partner = partner_name, .own = home_name,
-					    .response = &x->answer.response, .version = 2, .receipt = &x->receipt };
+					    .response = &x->answer.response, .version = 2, .receipt = &x->proof,
+					    .memo = &memo };
 		struct home_recorded out;
 		home_answer(t, x->work, &what, NOW_MS, &out);
 		if (!out.recorded)

@@ -1,4 +1,5 @@
 // needs: common/receipt.c common/cose.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c
+#include "common/cbor.h"
 #include "common/cose.h"
 #include "common/receipt.h"
 #include "unit.h"
@@ -58,7 +59,7 @@ static void assert_hex(struct str s, const char *hex)
 	free(got);
 }
 
-static void the_payload_has_these_bytes(void **state)
+static void the_claims_have_these_bytes(void **state)
 {
 	(void)state;
 	struct receipt r = a_receipt();
@@ -82,18 +83,15 @@ static void what_was_encoded_comes_back(void **state)
 {
 	(void)state;
 	struct receipt r = a_receipt(), again;
-	struct setup s = a_setup(OPERATION_SETUP);
-	struct receipt_outcome o = an_outcome();
-	r.decided_by = o.decided_by = STR("duty officer");
+	r.decided_by = STR("duty officer");
 	struct str bytes = receipt_encode(arena, &r);
 	assert_int_equal(receipt_decode(arena, bytes, &again, NULL), OK);
-	assert_null(receipt_fits(arena, &again, &s, &o));
 	assert_int_equal(again.done_ms, 1000);
 	assert_true(str_eq(receipt_encode(arena, &again), bytes));
 }
 
-/* A payload that was cut, lengthened, or broken anywhere either is refused or says something else. */
-static void no_two_payloads_say_the_same(void **state)
+/* Claims that were cut, lengthened, or broken anywhere either are refused or say something else. */
+static void no_two_claims_say_the_same(void **state)
 {
 	(void)state;
 	struct receipt r = a_receipt(), again;
@@ -183,7 +181,6 @@ static void only_those_done_are_certified(void **state)
 	assert_str(r.users[1].mc_id, "c");
 	assert_int_equal(r.users[0].revision, 7);
 	assert_int_equal(r.users[1].revision, 1);
-	assert_null(receipt_fits(arena, &r, &s, &o));
 	o.n_revisions = 1; /* "a" was done and has none */
 	assert_int_equal(receipt_from_setup(arena, &s, &o, &r, NULL), ERR_INPUT);
 	o.cause = CAUSE_UNKNOWN_USER;
@@ -214,23 +211,23 @@ static void removed_users_have_no_revision(void **state)
 	assert_int_equal(receipt_from_setup(arena, &s, &o, &r, NULL), ERR_INPUT);
 }
 
-static void each_difference_is_found(void **state)
+/* Home makes the claims of its own request and the response: whatever differs, they are other claims. */
+static void each_difference_makes_other_claims(void **state)
 {
 	(void)state;
-	struct setup s = a_setup(OPERATION_SETUP);
-	struct receipt_outcome o = an_outcome();
 	struct receipt r = a_receipt();
-	assert_null(receipt_fits(arena, &r, &s, &o));
-#define DIFFERS(change)                                               \
-	do {                                                          \
-		r = a_receipt();                                      \
-		change;                                               \
-		assert_non_null(receipt_fits(arena, &r, &s, &o));     \
+	struct str claims = receipt_encode(arena, &r);
+#define DIFFERS(change)                                                       \
+	do {                                                                  \
+		r = a_receipt();                                              \
+		change;                                                       \
+		assert_false(str_eq(receipt_encode(arena, &r), claims));      \
 	} while (0)
 	DIFFERS(r.partner = STR("g.example"));
 	DIFFERS(r.home = STR("g.example"));
 	DIFFERS(r.request_id.bytes[15] ^= 1);
 	DIFFERS(r.operation = OPERATION_UPDATE);
+	DIFFERS(r.done_ms++);
 	DIFFERS(r.decided_by = STR("x"));
 	DIFFERS(r.n_users--);
 	DIFFERS(r.users[1].mc_id = STR("x"));
@@ -240,10 +237,21 @@ static void each_difference_is_found(void **state)
 	DIFFERS(r.users[2].validity.not_before_ms = 1);
 	DIFFERS(r.users[2].validity.not_after_ms = 1);
 	r = a_receipt();
-	r.done_ms = 5; /* only the partner knows */
-	assert_null(receipt_fits(arena, &r, &s, &o));
-	o.decided_by = STR("x");
-	assert_non_null(receipt_fits(arena, &r, &s, &o));
+	assert_true(str_eq(receipt_encode(arena, &r), claims));
+}
+
+static void claims_and_proof_are_put_together(void **state)
+{
+	(void)state;
+	struct str claims, proof, whole = receipt_join(arena, STR("abc"), STR("d"));
+	assert_hex(whole, "82" "43616263" "4164");
+	assert_int_equal(receipt_split(whole, &claims, &proof, NULL), OK);
+	assert_str(claims, "abc");
+	assert_str(proof, "d");
+	for (size_t n = 0; n < whole.len; n++)
+		assert_int_equal(receipt_split((struct str){ whole.ptr, n }, &claims, &proof, NULL), ERR_INPUT);
+	assert_int_equal(receipt_split(STR("\x82\x41" "a\x41" "b\x40"), &claims, &proof, NULL), ERR_INPUT);
+	assert_int_equal(receipt_split(STR("\x82\x61" "a\x41" "b"), &claims, &proof, NULL), ERR_INPUT);
 }
 
 /* RFC 9052 C.2.1: what a signature with the protected header {1: -7} over "This is the content." is over. */
@@ -252,65 +260,134 @@ static void to_be_signed_is_that_of_the_rfc(void **state)
 	(void)state;
 	assert_hex(cose_to_be_signed(arena, STR("\xa1\x01\x26"), STR("This is the content.")),
 		   "846a5369676e61747572653143a101264054546869732069732074686520636f6e74656e742e");
-	assert_hex(cose_protected_header(arena, COSE_ES256, STR("a/b")), "a201260363612f62");
-	assert_hex(cose_protected_header(arena, COSE_ES384, STR("a/b")), "a20138220363612f62");
-	assert_hex(cose_protected_header(arena, COSE_PS256, STR("a/b")), "a20138240363612f62");
+	assert_hex(cose_protected_header(arena, COSE_ES256), "a20126" "19018b01");
+	assert_hex(cose_protected_header(arena, COSE_ES384), "a2013822" "19018b01");
+	assert_hex(cose_protected_header(arena, COSE_PS256), "a2013824" "19018b01");
 }
 
-static struct cose_sign1 a_sign1(size_t n_chain)
+static struct cose_receipt a_cose(size_t n_chain, size_t n_path)
 {
 	static const struct str chain[COSE_CHAIN_MAX + 1] = { { "L", 1 }, { "I", 1 } };
 	static const char signature[64] = "s";
-	return (struct cose_sign1){ .algorithm = COSE_ES256,
-				    .protected_header = cose_protected_header(arena, COSE_ES256, STR("a/b")),
-				    .chain = chain, .n_chain = n_chain, .payload = STR("p"),
-				    .signature = { signature, 64 } };
+	struct cose_receipt c = { .algorithm = COSE_ES256, .protected_header = cose_protected_header(arena, COSE_ES256),
+				  .chain = chain, .n_chain = n_chain, .signature = { signature, 64 },
+				  .proof = { .size = 300, .index = 7, .n_path = n_path } };
+	for (size_t i = 0; i < n_path; i++)
+		memset(c.proof.path[i].bytes, (int)i, 32);
+	return c;
 }
 
-static void a_sign1_is_read_as_it_was_written(void **state)
+static enum status parse(struct str bytes)
+{
+	struct cose_receipt c;
+	return cose_parse(arena, bytes, &c, NULL);
+}
+
+static void a_cose_receipt_has_these_bytes(void **state)
 {
 	(void)state;
-	struct cose_sign1 c = a_sign1(1), again;
-	struct str one = cose_encode(arena, &c);
-	assert_memory_equal(one.ptr, "\xd2\x84\x48\xa2\x01\x26\x03\x63""a/b\xa1\x18\x21\x41L\x41p\x58\x40s", 21);
+	struct cose_receipt c = a_cose(1, 1);
+	char hex[2 * 150] = "";
+	strcat(hex, "d2" "84" "47" "a20126" "19018b01"
+		    "a2" "1821" "414c" "19018c" "a1" "20" "81" "5828" "83" "19012c" "07" "81" "5820");
+	for (int i = 0; i < 32; i++)
+		strcat(hex, "00");
+	strcat(hex, "f6" "5840" "73");
+	for (int i = 0; i < 63; i++)
+		strcat(hex, "00");
+	assert_hex(cose_encode(arena, &c), hex);
+}
+
+static void a_cose_receipt_is_read_as_it_was_written(void **state)
+{
+	(void)state;
+	struct cose_receipt c, again;
 	for (size_t n = 1; n <= COSE_CHAIN_MAX; n++) {
-		c = a_sign1(n);
+		c = a_cose(n, 2 * n);
 		struct str bytes = cose_encode(arena, &c);
-		assert_int_equal(cose_parse(arena, bytes, STR("a/b"), &again, NULL), OK);
-		assert_int_equal(again.n_chain, n);
+		assert_int_equal(cose_parse(arena, bytes, &again, NULL), OK);
 		assert_int_equal(again.algorithm, COSE_ES256);
+		assert_int_equal(again.n_chain, n);
 		assert_str(again.chain[0], "L");
-		assert_str(again.payload, "p");
+		assert_true(again.proof.size == 300 && again.proof.index == 7 && again.proof.n_path == 2 * n);
+		assert_memory_equal(again.proof.path, c.proof.path, 2 * n * 32);
 		assert_true(str_eq(again.signature, c.signature));
 		assert_true(str_eq(cose_encode(arena, &again), bytes));
-		assert_int_equal(cose_parse(arena, bytes, STR("a/c"), &again, NULL), ERR_INPUT);
 	}
-	c = a_sign1(COSE_CHAIN_MAX + 1);
-	assert_int_equal(cose_parse(arena, cose_encode(arena, &c), STR("a/b"), &again, NULL), ERR_INPUT);
-	c = a_sign1(0);
-	assert_int_equal(cose_parse(arena, cose_encode(arena, &c), STR("a/b"), &again, NULL), ERR_INPUT);
-	c = a_sign1(1);
+}
+
+static void other_cose_is_refused(void **state)
+{
+	(void)state;
+	struct cose_receipt c = a_cose(COSE_CHAIN_MAX + 1, 0);
+	assert_int_equal(parse(cose_encode(arena, &c)), ERR_INPUT);
+	c = a_cose(0, 0);
+	assert_int_equal(parse(cose_encode(arena, &c)), ERR_INPUT);
+	c = a_cose(1, 0);
 	c.signature.len = 63;
-	assert_int_equal(cose_parse(arena, cose_encode(arena, &c), STR("a/b"), &again, NULL), ERR_INPUT);
-	c = a_sign1(1);
-	c.protected_header = cose_protected_header(arena, -8, STR("a/b")); /* EdDSA */
-	assert_int_equal(cose_parse(arena, cose_encode(arena, &c), STR("a/b"), &again, NULL), ERR_INPUT);
-	for (size_t n = 0; n < one.len; n++)
-		assert_int_equal(cose_parse(arena, (struct str){ one.ptr, n }, STR("a/b"), &again, NULL), ERR_INPUT);
+	assert_int_equal(parse(cose_encode(arena, &c)), ERR_INPUT);
+	c = a_cose(1, 0);
+	c.protected_header = cose_protected_header(arena, -8); /* EdDSA */
+	assert_int_equal(parse(cose_encode(arena, &c)), ERR_INPUT);
+	c.protected_header = STR("\xa2\x01\x26\x19\x01\x8b\x02"); /* another data structure */
+	assert_int_equal(parse(cose_encode(arena, &c)), ERR_INPUT);
+	c.protected_header = STR("\xa1\x01\x26"); /* none */
+	assert_int_equal(parse(cose_encode(arena, &c)), ERR_INPUT);
+	c.protected_header = STR("\xa3\x01\x26\x19\x01\x8b\x01\x19\x01\x8c\x01"); /* one more */
+	assert_int_equal(parse(cose_encode(arena, &c)), ERR_INPUT);
+	c = a_cose(1, 3);
+	struct str good = cose_encode(arena, &c);
+	assert_int_equal(parse(good), OK);
+	for (size_t n = 0; n < good.len; n++)
+		assert_int_equal(parse((struct str){ good.ptr, n }), ERR_INPUT);
+}
+
+/* The last byte of the path's head, where n_path is, made larger than any path of ours. */
+static void a_longer_path_than_ours_is_refused(void **state)
+{
+	(void)state;
+	static const uint8_t head[] = { 0xd2, 0x84, 0x47, 0xa2, 0x01, 0x26, 0x19, 0x01, 0x8b, 0x01, 0xa2, 0x18, 0x21, 0x41, 'L',
+					0x19, 0x01, 0x8c, 0xa1, 0x20, 0x81, 0x59 };
+	struct cbor_writer w = cbor_writer_new(arena, 2048);
+	struct str message;
+	char bytes[2048];
+	cbor_put_array(&w, 3);
+	cbor_put_uint(&w, 1 << 20);
+	cbor_put_uint(&w, 0);
+	cbor_put_array(&w, MERKLE_DEPTH_MAX + 1);
+	for (size_t i = 0; i <= MERKLE_DEPTH_MAX; i++)
+		cbor_put_bytes(&w, bytes, 32);
+	struct str proof = cbor_written(&w);
+	memcpy(bytes, head, sizeof head);
+	bytes[sizeof head] = (char)(proof.len >> 8);
+	bytes[sizeof head + 1] = (char)proof.len;
+	memcpy(bytes + sizeof head + 2, proof.ptr, proof.len);
+	message = (struct str){ bytes, sizeof head + 2 + proof.len };
+	memcpy(bytes + message.len, "\xf6\x58\x40", 3);
+	memset(bytes + message.len + 3, 's', 64);
+	message.len += 67;
+	struct error e;
+	struct cose_receipt c;
+	assert_int_equal(cose_parse(arena, message, &c, &e), ERR_INPUT);
+	assert_non_null(strstr(e.text, "a larger tree than ours"));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(the_payload_has_these_bytes),
+		cmocka_unit_test(the_claims_have_these_bytes),
 		cmocka_unit_test(what_was_encoded_comes_back),
-		cmocka_unit_test(no_two_payloads_say_the_same),
+		cmocka_unit_test(no_two_claims_say_the_same),
 		cmocka_unit_test(only_valid_receipts_are_taken),
 		cmocka_unit_test(only_those_done_are_certified),
 		cmocka_unit_test(removed_users_have_no_revision),
-		cmocka_unit_test(each_difference_is_found),
+		cmocka_unit_test(each_difference_makes_other_claims),
+		cmocka_unit_test(claims_and_proof_are_put_together),
 		cmocka_unit_test(to_be_signed_is_that_of_the_rfc),
-		cmocka_unit_test(a_sign1_is_read_as_it_was_written),
+		cmocka_unit_test(a_cose_receipt_has_these_bytes),
+		cmocka_unit_test(a_cose_receipt_is_read_as_it_was_written),
+		cmocka_unit_test(other_cose_is_refused),
+		cmocka_unit_test(a_longer_path_than_ours_is_refused),
 	};
 	return cmocka_run_group_tests_name("receipt", tests, begin, end);
 }

@@ -1,4 +1,4 @@
-// needs: common/receipt_sign.c common/receipt.c common/cose.c common/cbor.c common/tls.c common/tls_files.c common/tls_verify.c
+// needs: common/receipt_sign.c common/receipt.c common/cose.c common/merkle.c common/crypto.c common/cbor.c common/tls.c common/tls_files.c common/tls_verify.c
 // needs: common/tls_sign.c common/identity.c common/text.c common/arena.c common/error.c
 #include "unit.h"
 #include "certificates.h"
@@ -10,6 +10,7 @@
 static struct arena *arena;
 static struct issuer ca, intermediate, other_ca;
 static int64_t now;
+static struct merkle_memo memo;
 static int unlabelled;
 
 static int begin(void **state)
@@ -77,14 +78,29 @@ static struct receipt a_receipt(int64_t done)
 				 .users = &user, .n_users = 1 };
 }
 
-static struct str signed_by(const struct tls_identity *i, int64_t done)
+static struct str claims_of(int64_t done)
 {
 	struct receipt r = a_receipt(done);
-	struct str bytes;
+	return receipt_encode(arena, &r);
+}
+
+/* Alone in its tree. */
+static struct str signed_by(const struct tls_identity *i, int64_t done)
+{
+	struct merkle_hash leaf;
+	struct receipt_batch batch;
 	struct error e;
-	if (receipt_sign(arena, i, &r, &bytes, &e) != OK)
+	assert_int_equal(merkle_leaf(claims_of(done), &leaf), OK);
+	if (receipt_sign(arena, i, &leaf, 1, &batch, &e) != OK)
 		fail_msg("%s", e.text);
-	return bytes;
+	return receipt_join(arena, claims_of(done), receipt_prove(arena, &batch, 0));
+}
+
+static struct str proof_of(struct str whole)
+{
+	struct str claims, proof;
+	assert_int_equal(receipt_split(whole, &claims, &proof, NULL), OK);
+	return proof;
 }
 
 /* --- connections in memory --- */
@@ -125,13 +141,17 @@ static void pair_free(struct pair *p)
 	tls_identity_free(p->own);
 }
 
-static enum status by_peer(const struct pair *p, struct str bytes, char **text)
+/* Of one that is alone in its tree, as the home system looks at it: at what it can find out of the claims. */
+static enum status by_peer(const struct pair *p, struct str whole, char **text)
 {
-	struct receipt r;
 	static struct error e;
-	enum status status = receipt_verify_peer(arena, p->client, bytes, &r, &e);
+	struct str claims, proof;
+	struct receipt_proof found;
+	enum status status = receipt_split(whole, &claims, &proof, &e);
+	if (status == OK && merkle_leaf(claims, &found.root) == OK)
+		status = receipt_verify_peer(arena, p->client, proof, &found.root, &found.path, &e);
 	if (status == OK)
-		assert_str(r.partner, "fire.example");
+		status = merkle_check(&memo, claims, &found.path, &found.root);
 	*text = e.text;
 	return status;
 }
@@ -186,11 +206,11 @@ static void other_keys_are_told_apart_early(void **state)
 	static const char *const kinds[] = { "P-521", "ED25519" };
 	for (size_t k = 0; k < 2; k++) {
 		struct tls_identity *i = fire(kinds[k]);
-		struct receipt r = a_receipt(now);
-		struct str bytes;
+		struct merkle_hash leaf = { { 0 } };
+		struct receipt_batch batch;
 		int algorithm;
 		assert_int_equal(tls_identity_algorithm(i, &algorithm, NULL), ERR_TLS);
-		assert_int_equal(receipt_sign(arena, i, &r, &bytes, NULL), ERR_TLS);
+		assert_int_equal(receipt_sign(arena, i, &leaf, 1, &batch, NULL), ERR_TLS);
 		tls_identity_free(i);
 	}
 }
@@ -220,6 +240,63 @@ static void every_byte_counts(void **state)
 			assert_int_equal(by_peer(&p, (struct str){ copy, n }, &text), ERR_INPUT);
 	}
 	free(copy);
+	pair_free(&p);
+	tls_identity_free(i);
+}
+
+enum { TOGETHER = 70 };
+
+/* One signature, looked at once; each receipt by itself is good, for its own claims and for no others. */
+static void signed_together_each_is_good_by_itself(void **state)
+{
+	(void)state;
+	struct tls_identity *i = fire(NULL);
+	struct pair p = connect_to(i);
+	struct merkle_hash leaves[TOGETHER];
+	struct receipt_batch batch;
+	struct error e;
+	for (int k = 0; k < TOGETHER; k++)
+		assert_int_equal(merkle_leaf(claims_of(now + k), &leaves[k]), OK);
+	assert_int_equal(receipt_sign(arena, i, leaves, TOGETHER, &batch, &e), OK);
+	for (int k = 0; k < TOGETHER; k++) {
+		struct str proof = receipt_prove(arena, &batch, (size_t)k);
+		struct merkle_proof path;
+		struct merkle_hash other = batch.tree.root;
+		other.bytes[k % 32] ^= 1;
+		assert_int_equal(receipt_verify_peer(arena, p.client, proof, &batch.tree.root, &path, &e), OK);
+		assert_int_equal(merkle_check(&memo, claims_of(now + k), &path, &batch.tree.root), OK);
+		assert_int_equal(merkle_check(&memo, claims_of(now + k + 1), &path, &batch.tree.root), ERR_INPUT);
+		assert_int_equal(receipt_verify_peer(arena, p.client, proof, &other, &path, &e), ERR_TLS);
+		assert_int_equal(offline(receipt_join(arena, claims_of(now + k), proof), p.trust, FIRE).status, OK);
+		assert_int_equal(offline(receipt_join(arena, claims_of(now + k + 1), proof), p.trust, FIRE).status, ERR_TLS);
+	}
+	pair_free(&p);
+	tls_identity_free(i);
+}
+
+/* More signatures than are remembered, each looked at again: first known, then forgotten, good and bad every time. */
+static void what_was_verified_is_told_apart(void **state)
+{
+	(void)state;
+	struct tls_identity *i = fire(NULL);
+	struct pair p = connect_to(i);
+	struct merkle_proof path;
+	struct merkle_hash leaves[6];
+	struct str proofs[6];
+	struct error e;
+	for (int k = 0; k < 6; k++) {
+		struct receipt_batch batch;
+		assert_int_equal(merkle_leaf(claims_of(now + k), &leaves[k]), OK);
+		assert_int_equal(receipt_sign(arena, i, &leaves[k], 1, &batch, &e), OK);
+		proofs[k] = receipt_prove(arena, &batch, 0);
+	}
+	for (int round = 0; round < 3; round++) {
+		for (int k = 0; k < 6; k++) {
+			assert_int_equal(receipt_verify_peer(arena, p.client, proofs[k], &leaves[k], &path, &e), OK);
+			assert_int_equal(receipt_verify_peer(arena, p.client, proofs[k], &leaves[(k + 1) % 6], &path, &e), ERR_TLS);
+			assert_int_equal(receipt_verify_peer(arena, p.client, proofs[k], &leaves[(k + 5) % 6], &path, &e), ERR_TLS);
+		}
+	}
 	pair_free(&p);
 	tls_identity_free(i);
 }
@@ -271,18 +348,18 @@ static void the_certificate_and_the_key_belong_together(void **state)
 	(void)state;
 	struct tls_identity *i = fire(NULL), *renewed = fire(NULL), *larger = fire("P-384");
 	struct pair p = connect_to(i);
-	struct cose_sign1 c, d;
+	struct cose_receipt c, d;
 	char *text;
 	struct str bytes = signed_by(i, now), by_renewed = signed_by(renewed, now), by_larger = signed_by(larger, now);
-	assert_int_equal(cose_parse(arena, bytes, RECEIPT_CONTENT_TYPE, &c, NULL), OK);
-	assert_int_equal(cose_parse(arena, by_renewed, RECEIPT_CONTENT_TYPE, &d, NULL), OK);
+	assert_int_equal(cose_parse(arena, proof_of(bytes), &c, NULL), OK);
+	assert_int_equal(cose_parse(arena, proof_of(by_renewed), &d, NULL), OK);
 	assert_int_equal(by_peer(&p, by_renewed, &text), OK);
 	c.chain = d.chain;
-	assert_int_equal(by_peer(&p, cose_encode(arena, &c), &text), ERR_TLS);
-	assert_int_equal(offline(cose_encode(arena, &c), p.trust, FIRE).status, ERR_TLS);
-	assert_int_equal(cose_parse(arena, by_larger, RECEIPT_CONTENT_TYPE, &d, NULL), OK);
+	assert_int_equal(by_peer(&p, receipt_join(arena, claims_of(now), cose_encode(arena, &c)), &text), ERR_TLS);
+	assert_int_equal(offline(receipt_join(arena, claims_of(now), cose_encode(arena, &c)), p.trust, FIRE).status, ERR_TLS);
+	assert_int_equal(cose_parse(arena, proof_of(by_larger), &d, NULL), OK);
 	c.chain = d.chain;
-	assert_int_equal(by_peer(&p, cose_encode(arena, &c), &text), ERR_TLS);
+	assert_int_equal(by_peer(&p, receipt_join(arena, claims_of(now), cose_encode(arena, &c)), &text), ERR_TLS);
 	assert_string_equal(text, "the signature's algorithm does not fit the certificate's key");
 	tls_identity_free(i), tls_identity_free(renewed), tls_identity_free(larger);
 	pair_free(&p);
@@ -410,6 +487,8 @@ int main(void)
 		cmocka_unit_test(each_kind_of_key_signs),
 		cmocka_unit_test(other_keys_are_told_apart_early),
 		cmocka_unit_test(every_byte_counts),
+		cmocka_unit_test(signed_together_each_is_good_by_itself),
+		cmocka_unit_test(what_was_verified_is_told_apart),
 		cmocka_unit_test(nobody_else_signs_for_the_partner),
 		cmocka_unit_test(the_signers_name_is_told),
 		cmocka_unit_test(the_certificate_and_the_key_belong_together),

@@ -27,7 +27,7 @@ static const char asked_least_hex[] =
 static const char outbox_hex[] =
 	"a201050206";
 static const char answer_hex[] =
-	"a801050201031901950464736f6d650581836161f61901930681826162080742d2840883656e6f727468f6184d";
+	"a901050201031901950464736f6d650581836161f61901930681826162080742d2840883656e6f727468f6184d09184d";
 static const char answer_least_hex[] =
 	"a3010502020319025a";
 static const char audit_hex[] =
@@ -194,7 +194,7 @@ static void answers(void **state)
 	struct user_revision revision = { STR("b"), 8 };
 	struct answer_record answer = { .answered_ms = 5, .origin = ORIGIN_PARTNER_ACMS, .cause = CAUSE_PARTLY_DONE,
 					.detail = STR("some"), .identities = &unknown, .n_identities = 1,
-					.revisions = &revision, .n_revisions = 1, .receipt = STR("\xd2\x84"),
+					.revisions = &revision, .n_revisions = 1, .receipt = STR("\xd2\x84"), .done_ms = 77,
 					.decided_by = { STR("north"), STR_NONE, 77 } };
 	encodes_as(a, record_encode_answer(a, &answer), answer_hex);
 	memset(&answer, 0xff, sizeof answer);
@@ -202,11 +202,13 @@ static void answers(void **state)
 	assert_int_equal(answer.cause, CAUSE_PARTLY_DONE);
 	assert_int_equal(answer.revisions[0].revision, 8);
 	assert_str(answer.receipt, "\xd2\x84");
+	assert_int_equal(answer.done_ms, 77);
 	assert_str(answer.decided_by.acmc, "north");
 	assert_null(answer.decided_by.reason.ptr);
 	assert_int_equal(record_decode_answer(a, hex(a, answer_least_hex), &answer, NULL), OK);
 	assert_int_equal(answer.origin, ORIGIN_HOME_ACMS);
 	assert_null(answer.receipt.ptr);
+	assert_int_equal(answer.done_ms, 0);
 	assert_null(answer.decided_by.acmc.ptr);
 	assert_null(answer.detail.ptr);
 	encodes_as(a, record_encode_answer(a, &answer), answer_least_hex);

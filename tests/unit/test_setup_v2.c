@@ -324,6 +324,31 @@ static void elements_that_version_1_has_not(void **state)
 	arena_free(a);
 }
 
+static void a_receipt_is_for_what_was_done(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct setup_request r = make(OPERATION_REMOVE);
+	struct setup s;
+	struct setup_response answer;
+	struct verdict refused = { .cause = CAUSE_REJECTED }, done = { .cause = CAUSE_NO_CAUSE };
+	check(a, &r, &s);
+	assert_true(setup_to_response(a, &s, target, ORIGIN_PARTNER_ACMS, &done, &answer));
+	answer.receipt = STR("x"), answer.done_ms = 1;
+	assert_null(setup_response_fault(&s, target, 2, &answer));
+	assert_non_null(setup_response_fault(&s, target, 1, &answer));
+	s.dry_run = true;
+	assert_non_null(setup_response_fault(&s, target, 2, &answer));
+	s.dry_run = false;
+	assert_true(setup_to_response(a, &s, target, ORIGIN_PARTNER_ACMS, &refused, &answer));
+	assert_null(setup_response_fault(&s, target, 2, &answer));
+	answer.done_ms = 1;
+	assert_non_null(setup_response_fault(&s, target, 2, &answer));
+	answer.done_ms = 0, answer.receipt = STR("x");
+	assert_non_null(setup_response_fault(&s, target, 2, &answer));
+	arena_free(a);
+}
+
 static void names(void **state)
 {
 	(void)state;
@@ -346,6 +371,7 @@ int main(void)
 		cmocka_unit_test(onward_to_a_partner),
 		cmocka_unit_test(answers),
 		cmocka_unit_test(elements_that_version_1_has_not),
+		cmocka_unit_test(a_receipt_is_for_what_was_done),
 		cmocka_unit_test(names),
 	};
 	return cmocka_run_group_tests_name("setup_v2", tests, NULL, NULL);

@@ -120,7 +120,7 @@ static void on_their_way(struct fixture *f, FILE *out)
 static void decided(struct fixture *f)
 {
 	struct setup_response r = { .request_id = base, .mc_system_id = STR("fire.example"), .result = true,
-				    .origin = ORIGIN_PARTNER_ACMS, .detail = STR(""), .receipt = STR("x") };
+				    .origin = ORIGIN_PARTNER_ACMS, .detail = STR(""), .done_ms = 1 };
 	struct user_revision revision = { STR("alice@police.example"), 4 };
 	size_t part;
 	bool complete;
