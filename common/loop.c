@@ -40,7 +40,8 @@ enum status loop_new(struct loop **out, struct error *e)
 		l->base = event_base_new_with_config(config);
 		event_config_free(config);
 	}
-	if (l->base) {
+	l->record = malloc(TLS_RECORD_MAX);
+	if (l->base && l->record) {
 		l->reap = event_new(l->base, -1, 0, conns_reap, l);
 		l->flush = event_new(l->base, -1, 0, conns_flush, l);
 	}
@@ -77,6 +78,7 @@ void loop_free(struct loop *l)
 		event_free(l->flush);
 	if (l->base)
 		event_base_free(l->base);
+	free(l->record);
 	free(l);
 }
 
