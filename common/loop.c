@@ -34,12 +34,7 @@ enum status loop_new(struct loop **out, struct error *e)
 	TAILQ_INIT(&l->unsent);
 	TAILQ_INIT(&l->graveyard);
 	TAILQ_INIT(&l->listeners);
-	struct event_config *config = event_config_new();
-	if (config) {
-		event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
-		l->base = event_base_new_with_config(config);
-		event_config_free(config);
-	}
+	l->base = event_base_new(); /* not with precise timers, which cost a system call a turn */
 	l->record = malloc(TLS_RECORD_MAX);
 	if (l->base && l->record) {
 		l->reap = event_new(l->base, -1, 0, conns_reap, l);
