@@ -17,6 +17,8 @@ void arena_reset(struct arena *a);
 
 /* Zeroed, aligned for any type; NULL when the budget or the machine has no more. n may be 0. */
 void *arena_alloc(struct arena *a, size_t n);
+/* The same, but not zeroed: for what is written over at once. */
+void *arena_raw(struct arena *a, size_t n);
 /* count * size, NULL too if that overflows. */
 void *arena_array(struct arena *a, size_t count, size_t size);
 /* A copy with a NUL behind it; ptr == NULL when there is no memory (or s.ptr was NULL). */

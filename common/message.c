@@ -13,7 +13,7 @@ size_t message_budget(size_t payload_length)
 
 static void *arena_allocate(void *arena, size_t n)
 {
-	return arena_alloc(arena, n);
+	return arena_raw(arena, n);
 }
 
 static void arena_release(void *arena, void *p)
@@ -277,7 +277,7 @@ static bool read_body(struct reader *r, const Acx__Message *m, struct message *o
  */
 static bool packs_to(struct arena *a, const Acx__Message *m, const uint8_t *payload, size_t length)
 {
-	uint8_t *again = arena_alloc(a, length);
+	uint8_t *again = arena_raw(a, length);
 	return again && acx__message__pack(m, again) == length &&
 	       memcmp(again, payload, length) == 0;
 }
