@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "common/log.h"
 #include "common/net_internal.h"
 
 struct loop_timer {
@@ -79,7 +80,14 @@ void loop_free(struct loop *l)
 
 enum status loop_run(struct loop *l)
 {
-	return event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0 ? ERR_SYSTEM : OK;
+	int result = 0;
+	log_gather(true);
+	do {
+		result = event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+		log_flush(); /* at the end of each turn, behind what it sent */
+	} while (result >= 0 && !event_base_got_break(l->base));
+	log_gather(false);
+	return result < 0 ? ERR_SYSTEM : OK;
 }
 
 void loop_stop(struct loop *l)
