@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "common/arena.h"
 #include "common/log.h"
 #include "common/net_internal.h"
 
@@ -82,10 +83,12 @@ enum status loop_run(struct loop *l)
 {
 	int result = 0;
 	log_gather(true);
+	arena_keep_spares(true);
 	do {
 		result = event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
 		log_flush(); /* at the end of each turn, behind what it sent */
 	} while (result >= 0 && !event_base_got_break(l->base));
+	arena_keep_spares(false);
 	log_gather(false);
 	return result < 0 ? ERR_SYSTEM : OK;
 }

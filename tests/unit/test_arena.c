@@ -62,6 +62,27 @@ static void what_is_not_zeroed_is_memory_all_the_same(void **state)
 	arena_free(a);
 }
 
+static void spares_are_as_new(void **state)
+{
+	struct arena *arenas[300];
+	(void)state;
+	arena_keep_spares(true);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 300; i++) {
+			arenas[i] = arena_new(4096);
+			assert_non_null(arenas[i]);
+			char *p = arena_alloc(arenas[i], 1900);
+			assert_int_equal(p[0] | p[1899], 0);
+			memset(p, 'x', 1900);
+			assert_non_null(arena_alloc(arenas[i], 2000));
+			assert_null(arena_alloc(arenas[i], 2000)); /* the budget */
+		}
+		for (int i = 0; i < 300; i++)
+			arena_free(arenas[i]);
+	}
+	arena_keep_spares(false); /* else a leak */
+}
+
 static void reset_takes_everything_back(void **state)
 {
 	(void)state;
@@ -91,6 +112,7 @@ int main(void)
 		cmocka_unit_test(the_budget_holds),
 		cmocka_unit_test(texts_are_copied_with_a_nul),
 		cmocka_unit_test(what_is_not_zeroed_is_memory_all_the_same),
+		cmocka_unit_test(spares_are_as_new),
 		cmocka_unit_test(reset_takes_everything_back),
 	};
 	return cmocka_run_group_tests_name("arena", tests, NULL, NULL);
