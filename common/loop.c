@@ -144,10 +144,8 @@ void loop_timer_free(struct loop_timer *t)
 static void on_wake(evutil_socket_t fd, short what, void *context)
 {
 	struct loop_wake *w = context;
-	uint64_t count;
-	(void)what;
-	if (read(fd, &count, sizeof count) == sizeof count)
-		w->woken(w->context);
+	(void)fd, (void)what;
+	w->woken(w->context);
 }
 
 enum status loop_wake_new(struct loop *l, loop_callback *woken, void *context,
@@ -160,7 +158,8 @@ enum status loop_wake_new(struct loop *l, loop_callback *woken, void *context,
 	w->context = context;
 	w->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (w->fd >= 0)
-		w->event = event_new(l->base, w->fd, EV_READ | EV_PERSIST, on_wake, w);
+		/* Edge-triggered: each write is an event by itself, and the counter need not be read. */
+		w->event = event_new(l->base, w->fd, EV_READ | EV_PERSIST | EV_ET, on_wake, w);
 	if (!w->event || event_add(w->event, NULL) != 0) {
 		loop_wake_free(w);
 		return error_set(e, ERR_SYSTEM, "eventfd: %s", strerror(errno));
@@ -173,7 +172,7 @@ void loop_wake(struct loop_wake *w)
 {
 	uint64_t one = 1;
 	if (write(w->fd, &one, sizeof one) < 0)
-		return; /* the counter is full: it is awake */
+		return; /* the counter is full, as it is after 2^64 - 2 wakes */
 }
 
 void loop_wake_free(struct loop_wake *w)
