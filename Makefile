@@ -18,7 +18,7 @@ ifdef FAILPOINTS
 CFLAGS += -DACX_FAILPOINTS
 endif
 
-PACKAGES := libevent libevent_openssl libevent_pthreads openssl libprotobuf-c lmdb libcbor yaml-0.1 \
+PACKAGES := libevent libevent_pthreads openssl libprotobuf-c lmdb libcbor yaml-0.1 \
             yajl smartcols libsystemd
 # Asked once, when first needed: they may have to be installed before.
 PACKAGE_CFLAGS = $(eval PACKAGE_CFLAGS := $(shell pkg-config --cflags $(PACKAGES)))$(PACKAGE_CFLAGS)

@@ -30,12 +30,19 @@ void traffic_event(struct partner_link *l, enum delivery_phase phase, enum deliv
 	}
 }
 
-/* A quarter of what both ends take, so that the answer fits, too. */
-static bool too_long(const struct partner_link *l, const struct message *m)
+/* Of a payload: a quarter of what both ends take, so that the answer fits, too. */
+static size_t most_bytes(const struct partner_link *l)
 {
 	uint32_t theirs = l->announced.max_frame_bytes;
 	uint32_t ours = l->server->live->config->limits.max_frame_bytes;
-	return message_size(m) - FRAME_HEADER_SIZE > (theirs < ours ? theirs : ours) / 4;
+	return (theirs < ours ? theirs : ours) / 4;
+}
+
+/* False: it is too long. */
+static bool send_request(struct partner_link *l, const struct message *m)
+{
+	fail_point("home-send");
+	return exchange_send_within(l->conn, most_bytes(l), m);
 }
 
 static bool over_limit(const struct partner_link *l, const struct setup *setup)
@@ -76,11 +83,9 @@ static void send_one(struct partner_link *l, struct delivery *d, const struct se
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
 	} else if (!for_version(l->version, &m.request)) {
 		unsendable(d, CAUSE_PARTNER_VERSION);
-	} else if (over_limit(l, setup) || too_long(l, &m)) {
+	} else if (over_limit(l, setup) || !send_request(l, &m)) {
 		unsendable(d, CAUSE_PARTNER_LIMIT);
 	} else {
-		fail_point("home-send");
-		exchange_send(l->conn, &m);
 		d->attempts++;
 		d->users = setup->n_users;
 		d->sent_mono_ms = clock_mono_ms();
@@ -262,7 +267,7 @@ void partner_link_ask(struct partner_link *l, struct query *q)
 		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, l->last_failure);
 	} else if (l->version < 2) {
 		query_refuse(q, CAUSE_PARTNER_VERSION, NULL);
-	} else if (too_long(l, &m)) {
+	} else if (message_size(&m) - FRAME_HEADER_SIZE > most_bytes(l)) {
 		query_refuse(q, CAUSE_PARTNER_LIMIT, "ask about fewer users at a time");
 	} else if (room_on(l) == 0) {
 		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, "towards the partner");

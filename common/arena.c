@@ -12,24 +12,58 @@ struct block {
 	max_align_t data[];
 };
 
+/* Most arenas need no block but the first, which is made with them. */
 struct arena {
 	struct block *newest;
 	size_t budget, taken;
+	struct arena *next; /* among the spares */
+	struct block first;
 };
 
-enum { FIRST_BLOCK = 2048, BLOCK_MAX = 256 * 1024 };
+enum { FIRST_BLOCK = 2048, BLOCK_MAX = 256 * 1024, SPARES_MAX = 128 };
+
+/* Address sanitizer is to see what is used after its arena was freed. */
+#if defined(__SANITIZE_ADDRESS__)
+#define KEEP_SPARES false
+#elif defined(__has_feature)
+#define KEEP_SPARES !__has_feature(address_sanitizer)
+#else
+#define KEEP_SPARES true
+#endif
+
+static _Thread_local struct {
+	struct arena *first;
+	size_t n, max;
+} spares;
+
+void arena_keep_spares(bool on)
+{
+	spares.max = on && KEEP_SPARES ? SPARES_MAX : 0;
+	while (spares.n > spares.max) {
+		struct arena *a = spares.first;
+		spares.first = a->next;
+		spares.n--;
+		free(a);
+	}
+}
 
 struct arena *arena_new(size_t budget)
 {
-	struct arena *a = calloc(1, sizeof *a);
-	if (a)
-		a->budget = budget;
+	struct arena *a = spares.first;
+	if (a) {
+		spares.first = a->next;
+		spares.n--;
+	} else if (!(a = malloc(sizeof *a + FIRST_BLOCK))) {
+		return NULL;
+	}
+	*a = (struct arena){ .newest = &a->first, .budget = budget, .first.size = FIRST_BLOCK };
 	return a;
 }
 
-static void free_blocks(struct block *b)
+/* Frees blocks until `last`, which stays. */
+static void free_blocks(struct block *b, const struct block *last)
 {
-	for (struct block *older; b; b = older) {
+	for (struct block *older; b != last; b = older) {
 		older = b->older;
 		free(b);
 	}
@@ -39,8 +73,14 @@ void arena_free(struct arena *a)
 {
 	if (!a)
 		return;
-	free_blocks(a->newest);
-	free(a);
+	free_blocks(a->newest, &a->first);
+	if (spares.n == spares.max) {
+		free(a);
+		return;
+	}
+	a->next = spares.first;
+	spares.first = a;
+	spares.n++;
 }
 
 /* The newest block is kept, unless it was made for something large. */
@@ -48,22 +88,21 @@ void arena_reset(struct arena *a)
 {
 	struct block *b = a->newest;
 	a->taken = 0;
-	if (!b)
+	a->first.used = 0;
+	if (b == &a->first)
 		return;
-	free_blocks(b->older);
-	b->older = NULL;
+	free_blocks(b->older, &a->first);
+	b->older = &a->first;
+	b->used = 0;
 	if (b->size > BLOCK_MAX) {
 		free(b);
-		a->newest = NULL;
-		return;
+		a->newest = &a->first;
 	}
-	memset(b->data, 0, b->used);
-	b->used = 0;
 }
 
 static struct block *add_block(struct arena *a, size_t n)
 {
-	size_t size = a->newest ? a->newest->size * 2 : FIRST_BLOCK;
+	size_t size = a->newest->size * 2;
 	if (size > BLOCK_MAX)
 		size = BLOCK_MAX;
 	if (size < n)
@@ -84,7 +123,7 @@ void *arena_raw(struct arena *a, size_t n)
 	if (a->budget && n > a->budget - a->taken)
 		return NULL;
 	struct block *b = a->newest;
-	if (!b || b->size - b->used < n)
+	if (b->size - b->used < n)
 		b = add_block(a, n);
 	if (!b)
 		return NULL;

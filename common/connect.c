@@ -22,7 +22,7 @@ static void on_connected(evutil_socket_t fd, short what, void *context)
 		close(fd);
 		c->fd = -1;
 		try_next_address(c, code);
-	} else if (!conn_start_tls(c, fd, c->host)) {
+	} else if (!conn_start_tls(c, c->host)) {
 		conn_bury(c, CONN_END_FAILED, "out of memory");
 	}
 }

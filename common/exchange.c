@@ -1,14 +1,23 @@
 #include "common/exchange.h"
 
 #include <stdlib.h>
+#include "common/frame.h"
+
+bool exchange_send_within(struct conn *c, size_t most, const struct message *m)
+{
+	uint8_t *frame = NULL;
+	size_t length = 0;
+	bool encoded = message_encode(m, &frame, &length) == OK;
+	bool within = !encoded || length - FRAME_HEADER_SIZE <= most;
+	if (!encoded || (within && conn_send(c, frame, length) != OK))
+		conn_kill(c, "out of memory");
+	free(frame);
+	return within;
+}
 
 void exchange_send(struct conn *c, const struct message *m)
 {
-	uint8_t *frame = NULL;
-	size_t length;
-	if (message_encode(m, &frame, &length) != OK || conn_send(c, frame, length) != OK)
-		conn_kill(c, "out of memory");
-	free(frame);
+	exchange_send_within(c, SIZE_MAX, m);
 }
 
 void exchange_send_hello(struct conn *c, struct str mc_system_id, const struct limits *limits,

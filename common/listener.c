@@ -79,7 +79,7 @@ static void take(struct listener *l, int fd, const struct sockaddr *from)
 	c->context = s->accepted(c, s->context);
 	TAILQ_INSERT_TAIL(&l->loop->handshakes, c, in_handshakes);
 	c->in_handshake = true;
-	if (!c->context || !conn_start_tls(c, fd, NULL))
+	if (!c->context || !conn_start_tls(c, NULL))
 		conn_bury(c, CONN_END_FAILED, "not accepted");
 }
 

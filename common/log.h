@@ -16,6 +16,14 @@ void log_set_level(enum log_level level);
 bool log_level_parse(struct str name, enum log_level *out);
 void log_write(enum log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/*
+ * One thread of a process, the loop's, may gather lines, so that one write takes those of a turn: what is no warning
+ * or error waits until log_flush, the next warning or error, a few kilobytes, log_gather(false) or exit(). A crash or
+ * kill -9 loses what waits. Of no effect in other threads: log_flush there.
+ */
+void log_gather(bool on);
+void log_flush(void);
+
 #define log_error(...) log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...) log_write(LOG_LEVEL_INFO, __VA_ARGS__)

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "common/arena.h"
+#include "common/log.h"
 #include "common/net_internal.h"
 
 struct loop_timer {
@@ -40,13 +42,9 @@ enum status loop_new(struct loop **out, struct error *e)
 	TAILQ_INIT(&l->unsent);
 	TAILQ_INIT(&l->graveyard);
 	TAILQ_INIT(&l->listeners);
-	struct event_config *config = event_config_new();
-	if (config) {
-		event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
-		l->base = event_base_new_with_config(config);
-		event_config_free(config);
-	}
-	if (l->base) {
+	l->base = event_base_new(); /* not with precise timers, which cost a system call a turn */
+	l->record = malloc(TLS_RECORD_MAX);
+	if (l->base && l->record) {
 		l->reap = event_new(l->base, -1, 0, conns_reap, l);
 		l->flush = event_new(l->base, -1, 0, conns_flush, l);
 	}
@@ -83,12 +81,22 @@ void loop_free(struct loop *l)
 		event_free(l->flush);
 	if (l->base)
 		event_base_free(l->base);
+	free(l->record);
 	free(l);
 }
 
 enum status loop_run(struct loop *l)
 {
-	return event_base_loop(l->base, EVLOOP_NO_EXIT_ON_EMPTY) < 0 ? ERR_SYSTEM : OK;
+	int result = 0;
+	log_gather(true);
+	arena_keep_spares(true);
+	do {
+		result = event_base_loop(l->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
+		log_flush(); /* at the end of each turn, behind what it sent */
+	} while (result >= 0 && !event_base_got_break(l->base));
+	arena_keep_spares(false);
+	log_gather(false);
+	return result < 0 ? ERR_SYSTEM : OK;
 }
 
 void loop_stop(struct loop *l)
@@ -142,10 +150,8 @@ void loop_timer_free(struct loop_timer *t)
 static void on_wake(evutil_socket_t fd, short what, void *context)
 {
 	struct loop_wake *w = context;
-	uint64_t count;
-	(void)what;
-	if (read(fd, &count, sizeof count) == sizeof count)
-		w->woken(w->context);
+	(void)fd, (void)what;
+	w->woken(w->context);
 }
 
 enum status loop_wake_new(struct loop *l, loop_callback *woken, void *context,
@@ -158,7 +164,8 @@ enum status loop_wake_new(struct loop *l, loop_callback *woken, void *context,
 	w->context = context;
 	w->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (w->fd >= 0)
-		w->event = event_new(l->base, w->fd, EV_READ | EV_PERSIST, on_wake, w);
+		/* Edge-triggered: each write is an event by itself, and the counter need not be read. */
+		w->event = event_new(l->base, w->fd, EV_READ | EV_PERSIST | EV_ET, on_wake, w);
 	if (!w->event || event_add(w->event, NULL) != 0) {
 		loop_wake_free(w);
 		return error_set(e, ERR_SYSTEM, "eventfd: %s", strerror(errno));
@@ -171,7 +178,7 @@ void loop_wake(struct loop_wake *w)
 {
 	uint64_t one = 1;
 	if (write(w->fd, &one, sizeof one) < 0)
-		return; /* the counter is full: it is awake */
+		return; /* the counter is full, as it is after 2^64 - 2 wakes */
 }
 
 void loop_wake_free(struct loop_wake *w)

@@ -30,9 +30,11 @@ static char *write_prose(struct writer *w, struct str text)
 	return write_text(w, text);
 }
 
+/* Not zeroed: pointers, or structs that their init function fills in. */
 static void *write_list(struct writer *w, size_t n, size_t size)
 {
-	void *list = arena_array(w->arena, n, size);
+	size_t bytes;
+	void *list = __builtin_mul_overflow(n, size, &bytes) ? NULL : arena_raw(w->arena, bytes);
 	w->failed |= !list;
 	return list;
 }

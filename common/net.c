@@ -3,8 +3,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/bufferevent_ssl.h>
 #include <event2/dns.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -16,7 +14,7 @@
 #include "common/frame.h"
 #include "common/net_internal.h"
 
-enum { LINGER_MS = 2000, PACK_BYTES = 16384 };
+enum { LINGER_MS = 2000, RECORDS_A_TURN = 16 };
 
 /* --- the end of a connection --- */
 
@@ -28,10 +26,15 @@ void conn_free(struct conn *c)
 		evutil_freeaddrinfo(c->addresses);
 	if (c->raw)
 		event_free(c->raw);
-	if (c->bev)
-		bufferevent_free(c->bev); /* and the SSL object and the socket */
-	else if (c->fd >= 0)
+	if (c->readable)
+		event_free(c->readable);
+	if (c->writable)
+		event_free(c->writable);
+	tls_free(c->ssl);
+	if (c->fd >= 0)
 		close(c->fd);
+	if (c->in)
+		evbuffer_free(c->in);
 	if (c->out)
 		evbuffer_free(c->out);
 	if (c->timer)
@@ -55,6 +58,14 @@ void conns_reap(evutil_socket_t fd, short what, void *context)
 	listeners_resume(l);
 }
 
+static void stop_io(struct conn *c)
+{
+	if (c->readable)
+		event_del(c->readable);
+	if (c->writable)
+		event_del(c->writable);
+}
+
 static void leave_handshakes(struct conn *c)
 {
 	if (c->in_handshake)
@@ -75,10 +86,7 @@ void conn_bury(struct conn *c, enum conn_end end, const char *why)
 	if (c->is_unsent)
 		TAILQ_REMOVE(&c->loop->unsent, c, in_unsent);
 	c->is_unsent = false;
-	if (c->bev) {
-		bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
-		bufferevent_disable(c->bev, EV_READ | EV_WRITE);
-	}
+	stop_io(c);
 	if (c->raw)
 		event_del(c->raw);
 	event_del(c->timer);
@@ -101,6 +109,8 @@ static void set_deadline(struct conn *c, enum deadline deadline, uint64_t ms)
 
 static void clear_deadline(struct conn *c)
 {
+	if (c->deadline == DEADLINE_NONE)
+		return;
 	c->deadline = DEADLINE_NONE;
 	event_del(c->timer);
 }
@@ -126,7 +136,6 @@ static void on_linger(evutil_socket_t fd, short what, void *context)
 /* end, why: what ended() is going to say. */
 static void linger(struct conn *c, enum conn_end end, const char *why)
 {
-	evutil_socket_t fd = bufferevent_getfd(c->bev);
 	if (c->lingering) /* the last write and the close's flush may come in one turn */
 		return;
 	c->lingering = c->closing = true;
@@ -134,19 +143,34 @@ static void linger(struct conn *c, enum conn_end end, const char *why)
 	snprintf(c->why, sizeof c->why, "%s", why);
 	if (c->opened)
 		tls_shutdown(c->ssl);
-	shutdown(fd, SHUT_WR);
-	bufferevent_setcb(c->bev, NULL, NULL, NULL, NULL);
-	bufferevent_disable(c->bev, EV_READ | EV_WRITE);
-	c->raw = event_new(c->loop->base, fd, EV_READ | EV_PERSIST, on_linger, c);
+	shutdown(c->fd, SHUT_WR);
+	stop_io(c);
+	c->raw = event_new(c->loop->base, c->fd, EV_READ | EV_PERSIST, on_linger, c);
 	if (!c->raw || event_add(c->raw, NULL) != 0)
 		conn_bury(c, CONN_END_LOCAL, "");
 	else
 		set_deadline(c, DEADLINE_DRAIN, LINGER_MS);
 }
 
+/* That a frame does not come while we do not read is not the peer's slowness. */
+static void stop_frame_clock(struct conn *c)
+{
+	if (c->deadline == DEADLINE_FRAME)
+		clear_deadline(c);
+}
+
 static size_t queued(const struct conn *c)
 {
-	return evbuffer_get_length(c->out) + evbuffer_get_length(bufferevent_get_output(c->bev));
+	return evbuffer_get_length(c->out);
+}
+
+static void flush_this_turn(struct conn *c)
+{
+	if (c->is_unsent)
+		return;
+	TAILQ_INSERT_TAIL(&c->loop->unsent, c, in_unsent);
+	c->is_unsent = true;
+	event_active(c->loop->flush, 0, 0);
 }
 
 void conn_close(struct conn *c)
@@ -158,27 +182,34 @@ void conn_close(struct conn *c)
 		conn_bury(c, CONN_END_LOCAL, "closed before it was up");
 		return;
 	}
-	bufferevent_disable(c->bev, EV_READ);
 	set_deadline(c, DEADLINE_DRAIN, c->settings.drain_timeout_ms);
-	if (!c->is_unsent) {
-		TAILQ_INSERT_TAIL(&c->loop->unsent, c, in_unsent);
-		c->is_unsent = true;
-		event_active(c->loop->flush, 0, 0);
-	}
+	flush_this_turn(c);
 }
 
-/* --- frames --- */
+/* --- what comes from the other end --- */
 
-static void watch(struct conn *c)
+static void on_failed(struct conn *c, const struct tls_fault *fault)
 {
-	if (c->dead || c->closing || !c->opened)
-		return;
-	if (!c->paused && !c->choked && !c->deaf) {
-		bufferevent_enable(c->bev, EV_READ);
-		return;
-	}
-	bufferevent_disable(c->bev, EV_READ);
-	clear_deadline(c); /* that a frame does not come while we do not read is not the peer's slowness */
+	struct error e;
+	bool refused = tls_failure(c->ssl, fault->code, &e);
+	if (fault->code == 0 && c->opened && fault->system_error)
+		error_set(&e, ERR_SYSTEM, "%s", strerror(fault->system_error));
+	else if (fault->code == 0 && strcmp(e.text, "the connection broke") == 0)
+		error_set(&e, ERR_SYSTEM, "closed by the other end during the TLS handshake");
+	if (c->accepted && !c->opened) /* so that our alert arrives */
+		linger(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
+	else
+		conn_bury(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
+}
+
+static void on_ended(struct conn *c)
+{
+	bool inside = evbuffer_get_length(c->in) > 0;
+	if (c->opened)
+		conn_bury(c, inside ? CONN_END_TRUNCATED : CONN_END_CLOSED,
+			  inside ? "closed by the other end inside a frame" : "closed by the other end");
+	else
+		on_failed(c, &(struct tls_fault){ 0 });
 }
 
 static bool listening(const struct conn *c)
@@ -189,19 +220,14 @@ static bool listening(const struct conn *c)
 static void bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t length)
 {
 	c->deaf = true;
-	clear_deadline(c);
-	watch(c);
+	stop_frame_clock(c);
 	c->handlers->bad_frame(c, fault, length, c->context);
 }
 
-/* Delivers one frame; false when there is none yet. */
-static bool deliver(struct conn *c, struct evbuffer *in)
+/* Whether a whole frame is there: have bytes, of which the first are at head. */
+static bool frame_is_there(struct conn *c, const uint8_t *head, size_t have, uint32_t *length)
 {
-	uint8_t head[FRAME_HEADER_SIZE] = { 0 };
-	size_t have = evbuffer_get_length(in);
-	uint32_t length = 0;
-	evbuffer_copyout(in, head, sizeof head);
-	switch (frame_look(head, have, c->max_frame, &length)) {
+	switch (frame_look(head, have, c->max_frame, length)) {
 	case FRAME_INCOMPLETE:
 		if (have > 0 && c->deadline != DEADLINE_FRAME)
 			set_deadline(c, DEADLINE_FRAME, c->settings.frame_timeout_ms);
@@ -210,70 +236,172 @@ static bool deliver(struct conn *c, struct evbuffer *in)
 		bad_frame(c, CONN_FRAME_EMPTY, 0);
 		return false;
 	case FRAME_OVER:
-		bad_frame(c, CONN_FRAME_OVER, length);
+		bad_frame(c, CONN_FRAME_OVER, *length);
 		return false;
 	case FRAME_COMPLETE:
 		break;
 	}
-	const uint8_t *frame = evbuffer_pullup(in, (ev_ssize_t)(FRAME_HEADER_SIZE + length));
-	if (!frame) {
-		conn_bury(c, CONN_END_FAILED, "out of memory");
-		return false;
-	}
 	clear_deadline(c);
-	c->handlers->frame(c, frame + FRAME_HEADER_SIZE, length, c->context);
-	evbuffer_drain(in, FRAME_HEADER_SIZE + length);
 	return true;
 }
 
-static void on_read(struct bufferevent *bev, void *context)
+/* Delivers the frames that are whole in data; the number of bytes that they took. */
+static size_t deliver(struct conn *c, const uint8_t *data, size_t n)
 {
-	struct conn *c = context;
-	while (listening(c) && deliver(c, bufferevent_get_input(bev)))
-		;
+	size_t at = 0;
+	uint32_t length = 0;
+	while (listening(c) && frame_is_there(c, data + at, n - at, &length)) {
+		c->handlers->frame(c, data + at + FRAME_HEADER_SIZE, length, c->context);
+		at += FRAME_HEADER_SIZE + length;
+	}
+	return at;
 }
 
+static void deliver_kept(struct conn *c)
+{
+	uint8_t head[FRAME_HEADER_SIZE] = { 0 };
+	size_t have;
+	uint32_t length = 0;
+	while (listening(c) && (have = evbuffer_get_length(c->in)) > 0) {
+		evbuffer_copyout(c->in, head, sizeof head);
+		if (!frame_is_there(c, head, have, &length))
+			return;
+		const uint8_t *frame = evbuffer_pullup(c->in, (ev_ssize_t)(FRAME_HEADER_SIZE + length));
+		if (!frame) {
+			conn_bury(c, CONN_END_FAILED, "out of memory");
+			return;
+		}
+		c->handlers->frame(c, frame + FRAME_HEADER_SIZE, length, c->context);
+		evbuffer_drain(c->in, FRAME_HEADER_SIZE + length);
+	}
+}
+
+/* Whole frames are delivered from where they are; only what is left is kept. */
+static void take_in(struct conn *c, const uint8_t *data, size_t n)
+{
+	bool continued = evbuffer_get_length(c->in) > 0;
+	size_t taken = continued ? 0 : deliver(c, data, n);
+	if (taken < n && evbuffer_add(c->in, data + taken, n - taken) != 0)
+		conn_bury(c, CONN_END_FAILED, "out of memory");
+	else if (continued)
+		deliver_kept(c);
+}
+
+/* What has come stays there meanwhile, and must not wake us. */
+static void wait_to_write(struct conn *c)
+{
+	event_del(c->readable);
+	event_add(c->writable, NULL);
+}
+
+/* False: there is no more for now. */
+static bool read_record(struct conn *c)
+{
+	struct tls_fault fault;
+	size_t n;
+	switch (tls_read(c->ssl, c->loop->record, TLS_RECORD_MAX, &n, &fault)) {
+	case TLS_IO_DONE:
+		take_in(c, c->loop->record, n);
+		return tls_holds_input(c->ssl);
+	case TLS_IO_WANTS_READ:
+		return false;
+	case TLS_IO_WANTS_WRITE:
+		c->read_wants_write = true;
+		wait_to_write(c);
+		return false;
+	case TLS_IO_ENDED:
+		on_ended(c);
+		return false;
+	case TLS_IO_FAILED:
+		on_failed(c, &fault);
+		return false;
+	}
+	return false;
+}
+
+/* One turn's worth: others want to be heard, too. */
+static void receive(struct conn *c)
+{
+	deliver_kept(c);
+	for (int i = 0; listening(c); i++) {
+		if (i == RECORDS_A_TURN) {
+			event_active(c->readable, EV_READ, 0);
+			return;
+		}
+		if (!read_record(c))
+			return;
+	}
+}
+
+/* Also looks at what is there already, for which the socket does not become readable. */
 static void read_on(struct conn *c)
 {
-	watch(c);
-	/* What is buffered already does not make the socket readable. */
-	if (listening(c) && c->opened)
-		bufferevent_trigger(c->bev, EV_READ, BEV_TRIG_IGNORE_WATERMARKS | BEV_TRIG_DEFER_CALLBACKS);
+	if (!listening(c) || !c->opened)
+		return;
+	event_add(c->readable, NULL);
+	if (evbuffer_get_length(c->in) > 0 || tls_holds_input(c->ssl))
+		event_active(c->readable, EV_READ, 0);
 }
 
-static void on_write(struct bufferevent *bev, void *context)
+/* --- what goes to the other end --- */
+
+enum status conn_send(struct conn *c, const uint8_t *frame, size_t length)
 {
-	struct conn *c = context;
-	(void)bev;
-	if (c->dead || queued(c) > 0)
-		return;
+	if (c->dead || c->closing || !c->opened)
+		return OK; /* whom it was for has gone */
+	if (queued(c) == 0 && length < TLS_RECORD_MAX && evbuffer_expand(c->out, TLS_RECORD_MAX) != 0)
+		return ERR_MEMORY;
+	if (evbuffer_add(c->out, frame, length) != 0)
+		return ERR_MEMORY;
+	flush_this_turn(c);
+	if (queued(c) > c->settings.max_queued_bytes) {
+		c->choked = true;
+		stop_frame_clock(c);
+	}
+	return OK;
+}
+
+/* False: the socket takes no more for now, or never again. */
+static bool write_record(struct conn *c)
+{
+	struct tls_fault fault;
+	size_t n = queued(c) < TLS_RECORD_MAX ? queued(c) : TLS_RECORD_MAX;
+	const uint8_t *data = evbuffer_pullup(c->out, (ev_ssize_t)n);
+	if (!data) {
+		conn_bury(c, CONN_END_FAILED, "out of memory");
+		return false;
+	}
+	switch (tls_write(c->ssl, data, n, &n, &fault)) {
+	case TLS_IO_DONE:
+		evbuffer_drain(c->out, n);
+		return true;
+	case TLS_IO_WANTS_READ: /* never, by tls.h */
+	case TLS_IO_WANTS_WRITE:
+		event_add(c->writable, NULL);
+		return false;
+	case TLS_IO_ENDED:
+		on_ended(c);
+		return false;
+	case TLS_IO_FAILED:
+		on_failed(c, &fault);
+		return false;
+	}
+	return false;
+}
+
+/* At once, since the socket is nearly always ready; what it does not take waits until it is. */
+static void send_queued(struct conn *c)
+{
+	while (queued(c) > 0) {
+		if (!write_record(c))
+			return;
+	}
 	if (c->closing)
 		linger(c, CONN_END_LOCAL, "closed");
 	else if (c->choked) {
 		c->choked = false;
 		read_on(c);
 	}
-}
-
-enum status conn_send(struct conn *c, const uint8_t *frame, size_t length)
-{
-	if (c->dead || c->closing || !c->opened)
-		return OK; /* whom it was for has gone */
-	if (evbuffer_get_length(c->out) == 0 && length < PACK_BYTES &&
-	    evbuffer_expand(c->out, PACK_BYTES) != 0)
-		return ERR_MEMORY;
-	if (evbuffer_add(c->out, frame, length) != 0)
-		return ERR_MEMORY;
-	if (!c->is_unsent) {
-		TAILQ_INSERT_TAIL(&c->loop->unsent, c, in_unsent);
-		c->is_unsent = true;
-		event_active(c->loop->flush, 0, 0);
-	}
-	if (queued(c) > c->settings.max_queued_bytes) {
-		c->choked = true;
-		watch(c);
-	}
-	return OK;
 }
 
 /* Everything of one turn goes out together: in TLS records as few as possible. */
@@ -285,17 +413,15 @@ void conns_flush(evutil_socket_t fd, short what, void *context)
 	while ((c = TAILQ_FIRST(&l->unsent))) {
 		TAILQ_REMOVE(&l->unsent, c, in_unsent);
 		c->is_unsent = false;
-		if (queued(c) == 0 && c->closing)
-			linger(c, CONN_END_LOCAL, "closed");
-		else if (bufferevent_write_buffer(c->bev, c->out) != 0)
-			conn_bury(c, CONN_END_FAILED, "out of memory");
+		if (!event_pending(c->writable, EV_WRITE, NULL))
+			send_queued(c);
 	}
 }
 
 void conn_pause(struct conn *c)
 {
 	c->paused = true;
-	watch(c);
+	stop_frame_clock(c);
 }
 
 void conn_resume(struct conn *c)
@@ -316,49 +442,59 @@ static void on_opened(struct conn *c)
 	clear_deadline(c);
 	c->opened = true;
 	c->handlers->opened(c, c->context);
-	watch(c);
-}
-
-/* 0: none. libevent puts bare SSL_ERROR_ numbers among OpenSSL's errors. */
-static unsigned long openssl_error(const struct conn *c)
-{
-	unsigned long code = bufferevent_get_openssl_error(c->bev);
-	return code > UINT8_MAX ? code : 0;
-}
-
-static void on_broken(struct conn *c, short what, int system_error)
-{
-	struct error e;
-	unsigned long code = openssl_error(c);
-	if ((what & BEV_EVENT_EOF) && c->opened) {
-		bool inside = evbuffer_get_length(bufferevent_get_input(c->bev)) > 0;
-		conn_bury(c, inside ? CONN_END_TRUNCATED : CONN_END_CLOSED,
-		     inside ? "closed by the other end inside a frame" : "closed by the other end");
+	if (!listening(c))
 		return;
-	}
-	bool refused = tls_failure(c->ssl, code, &e);
-	if (code == 0 && c->opened && system_error)
-		error_set(&e, ERR_SYSTEM, "%s", strerror(system_error));
-	else if (code == 0 && strcmp(e.text, "the connection broke") == 0)
-		error_set(&e, ERR_SYSTEM, "closed by the other end during the TLS handshake");
-	if (c->accepted && !c->opened) /* so that our alert arrives */
-		linger(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
-	else
-		conn_bury(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
+	event_add(c->readable, NULL);
+	receive(c);
 }
 
-static void on_event(struct bufferevent *bev, short what, void *context)
+static void shake_hands(struct conn *c)
+{
+	struct tls_fault fault;
+	switch (tls_handshake(c->ssl, &fault)) {
+	case TLS_IO_DONE:
+		on_opened(c);
+		break;
+	case TLS_IO_WANTS_READ:
+		event_add(c->readable, NULL);
+		break;
+	case TLS_IO_WANTS_WRITE:
+		wait_to_write(c);
+		break;
+	case TLS_IO_ENDED:
+		on_ended(c);
+		break;
+	case TLS_IO_FAILED:
+		on_failed(c, &fault);
+		break;
+	}
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *context)
 {
 	struct conn *c = context;
-	int system_error = EVUTIL_SOCKET_ERROR();
-	(void)bev;
-	if (c->dead)
+	(void)fd, (void)what;
+	if (!c->opened)
+		shake_hands(c);
+	else if (listening(c))
+		receive(c);
+	else /* only now, since most pauses are over before anything comes */
+		event_del(c->readable);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *context)
+{
+	struct conn *c = context;
+	(void)fd, (void)what;
+	if (!c->opened) {
+		shake_hands(c);
 		return;
-	if (what & BEV_EVENT_CONNECTED)
-		on_opened(c);
-	else if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
-		on_broken(c, what, system_error);
-	tls_forget_errors();
+	}
+	send_queued(c);
+	if (c->read_wants_write && !c->dead) {
+		c->read_wants_write = false;
+		read_on(c);
+	}
 }
 
 static void on_deadline(evutil_socket_t fd, short what, void *context)
@@ -367,7 +503,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *context)
 	(void)fd, (void)what;
 	switch (c->deadline) {
 	case DEADLINE_HANDSHAKE:
-		conn_bury(c, CONN_END_TIMEOUT, c->bev ? "the TLS handshake took too long" :
+		conn_bury(c, CONN_END_TIMEOUT, c->ssl ? "the TLS handshake took too long" :
 						   "connecting took too long");
 		break;
 	case DEADLINE_FRAME:
@@ -388,21 +524,18 @@ static void set_options(evutil_socket_t fd)
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
 }
 
-bool conn_start_tls(struct conn *c, evutil_socket_t fd, const char *host)
+bool conn_start_tls(struct conn *c, const char *host)
 {
-	enum bufferevent_ssl_state state = host ? BUFFEREVENT_SSL_CONNECTING :
-						  BUFFEREVENT_SSL_ACCEPTING;
-	set_options(fd);
+	set_options(c->fd);
 	c->ssl = tls_new(c->tls, host);
-	if (!c->ssl)
+	if (!c->ssl || !tls_attach(c->ssl, c->fd, !host))
 		return false;
-	c->bev = bufferevent_openssl_socket_new(c->loop->base, fd, c->ssl, state,
-						BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
-	if (!c->bev)
+	c->readable = event_new(c->loop->base, c->fd, EV_READ | EV_PERSIST, on_readable, c);
+	c->writable = event_new(c->loop->base, c->fd, EV_WRITE, on_writable, c);
+	if (!c->readable || !c->writable || event_add(c->readable, NULL) != 0)
 		return false;
-	c->fd = -1; /* the bufferevent's now */
-	bufferevent_setcb(c->bev, on_read, on_write, on_event, c);
-	bufferevent_enable(c->bev, EV_READ | EV_WRITE);
+	if (host) /* the client speaks first */
+		event_active(c->writable, EV_WRITE, 0);
 	return true;
 }
 
@@ -420,9 +553,10 @@ struct conn *conn_new(struct loop *l, struct tls_context *tls,
 	c->handlers = handlers;
 	c->context = context;
 	c->max_frame = FRAME_HELLO_MAX;
+	c->in = evbuffer_new();
 	c->out = evbuffer_new();
 	c->timer = evtimer_new(l->base, on_deadline, c);
-	if (!c->out || !c->timer) {
+	if (!c->in || !c->out || !c->timer) {
 		conn_free(c);
 		return NULL;
 	}

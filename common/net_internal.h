@@ -8,6 +8,8 @@
 
 /* Shared by loop.c (loop, timers, signals), net.c (connections), connect.c (making them) and listener.c (taking them). */
 
+enum { TLS_RECORD_MAX = 16384 };
+
 TAILQ_HEAD(conn_list, conn);
 TAILQ_HEAD(listener_list, listener);
 
@@ -19,6 +21,7 @@ struct loop {
 	struct conn_list unsent;    /* with frames that were queued in this turn */
 	struct conn_list graveyard; /* ended; freed after the turn */
 	struct event *reap, *flush;
+	uint8_t *record;            /* what one was decrypted into; TLS_RECORD_MAX bytes */
 	struct listener_list listeners;
 	size_t n_accepted;
 	struct event *signals[8];
@@ -34,9 +37,10 @@ struct conn {
 	TAILQ_ENTRY(conn) in_unsent;
 	struct loop *loop;
 	struct tls_context *tls;    /* until the SSL object is made */
-	struct bufferevent *bev;    /* NULL while TCP connects */
-	struct ssl_st *ssl;
-	struct evbuffer *out;       /* frames of this turn, packed */
+	struct ssl_st *ssl;         /* NULL while TCP connects */
+	struct event *readable, *writable; /* with it; the latter is armed only while the socket takes no more */
+	struct evbuffer *in;        /* the beginning of a frame, or frames that come while we do not listen */
+	struct evbuffer *out;       /* frames, packed */
 	struct event *timer;
 	enum deadline deadline;
 	struct conn_settings settings;
@@ -48,7 +52,8 @@ struct conn {
 	bool is_unsent;             /* is in loop->unsent */
 	bool opened, closing, lingering, paused, choked, deaf, dead;
 	struct event *raw;          /* on the socket: connecting, or lingering */
-	int fd;                     /* until TLS begins */
+	bool read_wants_write;      /* TLS has to send something before it reads on */
+	int fd;
 	struct evutil_addrinfo *addresses, *next_address;
 	struct evdns_getaddrinfo_request *resolving;
 	char *host;
@@ -71,8 +76,8 @@ void conn_free(struct conn *c);
 /* net.c, for connect.c and listener.c: a connection that has no socket yet. */
 struct conn *conn_new(struct loop *l, struct tls_context *tls, const struct conn_settings *settings,
 		      const struct conn_handlers *handlers, void *context);
-/* The socket is connected: TLS begins. host: NULL at a server. False: out of memory. */
-bool conn_start_tls(struct conn *c, evutil_socket_t fd, const char *host);
+/* The socket c->fd is connected: TLS begins. host: NULL at a server. False: out of memory. */
+bool conn_start_tls(struct conn *c, const char *host);
 /* From here on nothing happens to it any more but being told and freed. */
 void conn_bury(struct conn *c, enum conn_end end, const char *why);
 void conn_format_address(char out[80], const struct sockaddr *sa);

@@ -287,11 +287,6 @@ bool tls_failure(SSL *ssl, unsigned long code, struct error *e)
 	return alert && !state->refused;
 }
 
-void tls_forget_errors(void)
-{
-	ERR_clear_error();
-}
-
 void tls_shutdown(SSL *ssl)
 {
 	SSL_set_shutdown(ssl, SSL_get_shutdown(ssl) | SSL_RECEIVED_SHUTDOWN);

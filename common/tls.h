@@ -65,8 +65,36 @@ enum status tls_self_client_new(const struct tls_identity *i, struct tls_context
 				struct error *e);
 void tls_context_free(struct tls_context *c); /* connections made from it live on */
 
-/* A new connection's SSL object, for net.c, which then owns it. host: for SNI, NULL at a server. */
+/* A new connection's SSL object, for net.c, which frees it with tls_free. host: for SNI, NULL at a server. */
 struct ssl_st *tls_new(struct tls_context *c, const char *host);
+void tls_free(struct ssl_st *ssl); /* NULL is fine; the socket stays open */
+
+/*
+ * What net.c does with it, on a socket that does not block (tls_io.c). What wants to read or write is to be called
+ * again, with the same data, when the socket can. Since renegotiation is off, only a handshake waits for the other
+ * direction, and reading, which may have to answer a KeyUpdate.
+ */
+enum tls_io {
+	TLS_IO_DONE,
+	TLS_IO_WANTS_READ,
+	TLS_IO_WANTS_WRITE,
+	TLS_IO_ENDED,  /* by the other end, with close_notify or without */
+	TLS_IO_FAILED,
+};
+struct tls_fault {
+	unsigned long code; /* OpenSSL's, for tls_failure; 0: none */
+	int system_error;   /* errno; 0: none */
+};
+/* The socket stays the caller's. False: out of memory. */
+bool tls_attach(struct ssl_st *ssl, int fd, bool server);
+enum tls_io tls_handshake(struct ssl_st *ssl, struct tls_fault *fault);
+/* At most one record. */
+enum tls_io tls_read(struct ssl_st *ssl, void *out, size_t size, size_t *n, struct tls_fault *fault);
+/* More may be had from tls_read although the socket is not readable. */
+bool tls_holds_input(struct ssl_st *ssl);
+/* *written may be less than n. */
+enum tls_io tls_write(struct ssl_st *ssl, const void *data, size_t n, size_t *written, struct tls_fault *fault);
+
 /* The owner of the party at the other end, NULL before the handshake is done. */
 const void *tls_peer(struct ssl_st *ssl);
 /* The server context's own certificate is at the other end. */
@@ -118,8 +146,6 @@ bool tls_protocol_agreed(struct ssl_st *ssl);
  * code: OpenSSL's, 0 for none. True: it was the peer that refused, with an alert. Clears OpenSSL's error queue.
  */
 bool tls_failure(struct ssl_st *ssl, unsigned long code, struct error *e);
-/* Whatever other connections left in this thread's error queue is not the next one's. */
-void tls_forget_errors(void);
 /* Sends close_notify as far as it can without waiting. */
 void tls_shutdown(struct ssl_st *ssl);
 

@@ -5,7 +5,10 @@
 #include <openssl/x509.h>
 #include "common/tls.h"
 
-/* Shared by tls.c (contexts and connections), tls_files.c (loading), tls_verify.c (judging) and tls_sign.c (signatures). */
+/*
+ * Shared by tls.c (contexts and connections), tls_io.c (what goes over them), tls_files.c (loading), tls_verify.c
+ * (judging) and tls_sign.c (signatures).
+ */
 
 struct tls_identity {
 	X509 *leaf;

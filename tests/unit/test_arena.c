@@ -43,6 +43,46 @@ static void texts_are_copied_with_a_nul(void **state)
 	arena_free(a);
 }
 
+static void what_is_not_zeroed_is_memory_all_the_same(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(4096);
+	for (int round = 0; round < 2; round++) {
+		char *raw = arena_raw(a, 1000);
+		assert_int_equal((uintptr_t)raw % _Alignof(max_align_t), 0);
+		memset(raw, 'x', 1000);
+		char *zeroed = arena_alloc(a, 1000);
+		assert_true(zeroed >= raw + 1000 || raw >= zeroed + 1000);
+		assert_int_equal(zeroed[0] | zeroed[999], 0);
+		memset(zeroed, 'x', 1000);
+		assert_string_equal(arena_str(a, STR("ab")).ptr, "ab");
+		assert_null(arena_raw(a, 3000)); /* the budget */
+		arena_reset(a);
+	}
+	arena_free(a);
+}
+
+static void spares_are_as_new(void **state)
+{
+	struct arena *arenas[300];
+	(void)state;
+	arena_keep_spares(true);
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 300; i++) {
+			arenas[i] = arena_new(4096);
+			assert_non_null(arenas[i]);
+			char *p = arena_alloc(arenas[i], 1900);
+			assert_int_equal(p[0] | p[1899], 0);
+			memset(p, 'x', 1900);
+			assert_non_null(arena_alloc(arenas[i], 2000));
+			assert_null(arena_alloc(arenas[i], 2000)); /* the budget */
+		}
+		for (int i = 0; i < 300; i++)
+			arena_free(arenas[i]);
+	}
+	arena_keep_spares(false); /* else a leak */
+}
+
 static void reset_takes_everything_back(void **state)
 {
 	(void)state;
@@ -89,6 +129,8 @@ int main(void)
 		cmocka_unit_test(memory_is_zeroed_and_aligned),
 		cmocka_unit_test(the_budget_holds),
 		cmocka_unit_test(texts_are_copied_with_a_nul),
+		cmocka_unit_test(what_is_not_zeroed_is_memory_all_the_same),
+		cmocka_unit_test(spares_are_as_new),
 		cmocka_unit_test(reset_takes_everything_back),
 		cmocka_unit_test(only_the_latest_is_trimmed),
 	};

@@ -1,4 +1,4 @@
-// needs: tests/unit/net_sides.c tests/unit/pki.c common/loop.c common/net.c common/connect.c common/listener.c common/frame.c common/tls.c common/tls_sign.c common/cose.c common/arena.c common/cbor.c common/tls_files.c common/tls_verify.c common/text.c common/error.c common/log.c common/clock.c
+// needs: tests/unit/net_sides.c tests/unit/pki.c common/loop.c common/net.c common/tls_io.c common/connect.c common/listener.c common/frame.c common/tls.c common/tls_sign.c common/cose.c common/arena.c common/cbor.c common/tls_files.c common/tls_verify.c common/text.c common/error.c common/log.c common/clock.c
 #include "common/clock.h"
 #include "common/frame.h"
 #include "tests/unit/net_sides.h"
@@ -150,11 +150,14 @@ static void answer_at_length(struct side *s, size_t length)
 	send_frame(s, 0, ANSWER);
 }
 
-static void ask_without_reading(struct raw *r)
+static void ask(struct raw *r, bool rekey)
 {
 	uint8_t request[FRAME_HEADER_SIZE + 1] = { 0, 0, 0, 1, 0 };
-	for (int i = 0; i < REQUESTS; i++)
+	for (int i = 0; i < REQUESTS; i++) {
+		if (rekey && i % 100 == 5)
+			SSL_key_update(r->ssl, SSL_KEY_UPDATE_REQUESTED);
 		SSL_write(r->ssl, request, sizeof request);
+	}
 	raw_wait(r);
 	SSL_set_read_ahead(r->ssl, 1);
 	while (r->got < (size_t)REQUESTS * (FRAME_HEADER_SIZE + ANSWER)) {
@@ -164,6 +167,16 @@ static void ask_without_reading(struct raw *r)
 			break;
 		r->got += (size_t)n;
 	}
+}
+
+static void ask_without_reading(struct raw *r)
+{
+	ask(r, false);
+}
+
+static void ask_and_rekey(struct raw *r)
+{
+	ask(r, true);
 }
 
 static bool requests_stopped(void)
@@ -176,12 +189,10 @@ static bool requests_stopped(void)
 	return before >= 10 && clock_mono_ms() - since > 200;
 }
 
-/* One that asks and never reads its answers must not fill our memory. */
-static void answers_not_taken_stop_reading(void **state)
+static void flood_with_requests(void (*how)(struct raw *r))
 {
-	(void)state;
 	settings.max_queued_bytes = 100000;
-	raw_start(&raw, ask_without_reading);
+	raw_start(&raw, how);
 	sides[0].on_frame = answer_at_length;
 	wait_for(requests_stopped);
 	assert_true(sides[0].frames < REQUESTS);
@@ -190,6 +201,20 @@ static void answers_not_taken_stop_reading(void **state)
 	pthread_join(raw.thread, NULL);
 	assert_int_equal(raw.got, (size_t)REQUESTS * (FRAME_HEADER_SIZE + ANSWER));
 	assert_int_equal(sides[0].frames, REQUESTS);
+}
+
+/* One that asks and never reads its answers must not fill our memory. */
+static void answers_not_taken_stop_reading(void **state)
+{
+	(void)state;
+	flood_with_requests(ask_without_reading);
+}
+
+/* TLS has to answer these, while reading, although the socket takes nothing and a record of ours is half out. */
+static void key_updates_while_answers_are_not_taken(void **state)
+{
+	(void)state;
+	flood_with_requests(ask_and_rekey);
 }
 
 /* --- bad frames --- */
@@ -317,6 +342,7 @@ int main(void)
 		in_loop(pausing_stops_at_once),
 		in_loop(draining_does_not_resume),
 		in_loop(answers_not_taken_stop_reading),
+		in_loop(key_updates_while_answers_are_not_taken),
 		in_loop(too_long_is_refused_on_its_header),
 		in_loop(longest_is_taken),
 		in_loop(empty_is_refused),
