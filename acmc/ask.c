@@ -31,6 +31,14 @@ static bool all_settled(const struct ask *a)
 
 /* --- sending --- */
 
+/* why: of the temporary file; NULL: it was memory. */
+static enum home_result not_kept(struct ask *a, const char *why)
+{
+	if (why)
+		return home_fail(a->h, HOME_FAILED, "temporary file: %s", why);
+	return home_fail(a->h, HOME_FAILED, "out of memory");
+}
+
 static enum home_result send_part(struct ask *a, size_t part)
 {
 	struct message m = { .kind = MESSAGE_SETUP_REQUEST };
@@ -39,7 +47,7 @@ static enum home_result send_part(struct ask *a, size_t part)
 	if (good)
 		home_send(a->h, &m);
 	arena_free(work);
-	return good ? HOME_OK : home_fail(a->h, HOME_FAILED, "out of memory");
+	return good ? HOME_OK : not_kept(a, stock_failed(a->parts->users));
 }
 
 /* As many as the server takes at a time, of those that nothing is known of or that are waited for. */
@@ -81,6 +89,8 @@ static enum home_result on_response(struct ask *a, const struct setup_response *
 	}
 	if (!answers_take(a->answers, r, &part, &complete))
 		return HOME_OK;
+	if (answers_failed(a->answers))
+		return not_kept(a, answers_failed(a->answers));
 	a->attempts = 0;
 	if (complete)
 		land(a, part);
@@ -127,7 +137,7 @@ static void tell_lost(void *context, const char *why, unsigned seconds)
 static enum home_result start(struct ask *a, struct request_id base, struct arena *arena)
 {
 	const struct limits *server = home_limits(a->h);
-	size_t too_large;
+	unsigned too_large;
 	a->parts->version = home_version(a->h);
 	if (a->no_wait || parts_need_version_2(a->parts)) {
 		char what[64];
@@ -141,11 +151,11 @@ static enum home_result start(struct ask *a, struct request_id base, struct aren
 		return home_fail(a->h, HOME_BAD_INPUT, "the server takes %u MC systems in one request, not %zu",
 				 server->max_mc_system_ids, a->parts->n_targets);
 	if (!parts_split(a->parts, base, server, home_own_limits(), &too_large)) {
-		if (too_large == a->parts->users->n)
-			return home_fail(a->h, HOME_FAILED, "out of memory");
+		if (!too_large)
+			return not_kept(a, stock_failed(a->parts->users));
 		return home_fail(a->h, HOME_BAD_INPUT,
 				 "line %u: this user has more, or longer, MC service IDs than the server takes",
-				 a->parts->users->items[too_large].line);
+				 too_large);
 	}
 	a->in_flight_parts = arena_array(arena, a->parts->n, sizeof *a->in_flight_parts);
 	if (!a->in_flight_parts || !answers_init(a->answers, arena, a->parts, home_system(a->h)))

@@ -145,6 +145,7 @@ static void on_row(int c, void *context)
 		take_header(r);
 	r->in_row = false;
 	r->n_fields = 0;
+	users_end(r->users);
 }
 
 void users_read_csv(struct users *u, FILE *in)
