@@ -2,13 +2,19 @@
 
 #include "common/text.h"
 
+/*
+ * What is on its way to the server, at most, so that neither end holds more of a large command: some thirty requests of a
+ * thousand users, of which the server commits some while the others come.
+ */
+enum { WINDOW_BYTES = 8 * 1024 * 1024 };
+
 struct ask {
 	struct home *h;
 	struct parts *parts;
 	struct answers *answers;
 	const struct watcher *watcher;
 	bool no_wait;
-	size_t next_part, in_flight;
+	size_t next_part, in_flight, bytes_in_flight;
 	bool *in_flight_parts;
 	unsigned attempts; /* to reconnect, since anything new came */
 };
@@ -50,17 +56,22 @@ static enum home_result send_part(struct ask *a, size_t part)
 	return good ? HOME_OK : not_kept(a, stock_failed(a->parts->users));
 }
 
+static bool window_open(const struct ask *a)
+{
+	return a->in_flight < home_limits(a->h)->max_requests_in_flight && a->bytes_in_flight < WINDOW_BYTES;
+}
+
 /* As many as the server takes at a time, of those that nothing is known of or that are waited for. */
 static enum home_result send_parts(struct ask *a)
 {
 	enum home_result result = HOME_OK;
-	for (; result == HOME_OK && a->next_part < a->parts->n &&
-	       a->in_flight < home_limits(a->h)->max_requests_in_flight; a->next_part++) {
+	for (; result == HOME_OK && a->next_part < a->parts->n && window_open(a); a->next_part++) {
 		if (settled(a, a->next_part))
 			continue;
 		result = send_part(a, a->next_part);
 		a->in_flight_parts[a->next_part] = true;
 		a->in_flight++;
+		a->bytes_in_flight += a->parts->items[a->next_part].encoded;
 	}
 	return result;
 }
@@ -71,6 +82,7 @@ static void land(struct ask *a, size_t part)
 	if (a->in_flight_parts && a->in_flight_parts[part]) {
 		a->in_flight_parts[part] = false;
 		a->in_flight--;
+		a->bytes_in_flight -= a->parts->items[part].encoded;
 	}
 }
 
@@ -171,7 +183,7 @@ static enum home_result start_again(struct ask *a)
 	enum home_result result = home_reconnect(a->h, &a->attempts, tell_lost, (void *)a->watcher);
 	if (result == HOME_OK)
 		result = home_needs_version_2(a->h, "going on");
-	a->next_part = a->in_flight = 0;
+	a->next_part = a->in_flight = a->bytes_in_flight = 0;
 	memset(a->in_flight_parts, 0, a->parts->n * sizeof *a->in_flight_parts);
 	return result;
 }
