@@ -248,12 +248,23 @@ static bool read_file(struct users *u, const struct options *o)
 	return true;
 }
 
+/*
+ * Users of the same validity share requests. So many that they take more than one are put in the order of their MC IDs,
+ * in which stores have them: neighbours share their pages, and a commit writes each page once. Updates stay as they came,
+ * since one user's may give up what the next one's takes.
+ */
+static bool sort(struct stock *stock, const struct options *o)
+{
+	bool by_mc_id = o->operation != OPERATION_UPDATE && stock->n > LIMITS_DEFAULT.max_mc_ids;
+	bool same_for_all = o->validity.not_before_ms || o->validity.not_after_ms;
+	return (same_for_all && !by_mc_id) || stock_sort(stock, by_mc_id);
+}
+
 /* Whether all is good with the users together; the exit code. */
 static int check_all(struct users *u, const struct options *o, struct stock *stock)
 {
-	bool group = !o->validity.not_before_ms && !o->validity.not_after_ms && o->operation != OPERATION_REMOVE;
 	bool good = stock_check(stock, u);
-	if (good && group && !stock_group(stock) && !stock_failed(stock)) {
+	if (good && !sort(stock, o) && !stock_failed(stock)) {
 		fputs("acmc: out of memory\n", stderr);
 		return EXIT_SYSTEM;
 	}

@@ -43,7 +43,7 @@ bool repair_users(const struct reconcile *r, enum operation operation, struct st
 		users_check_service_ids(&users);
 		stock_take(stock, &users);
 	}
-	bool good = stock_check(stock, &users) && stock_group(stock);
+	bool good = stock_check(stock, &users) && stock_sort(stock, false);
 	users_free(&users);
 	arena_free(work);
 	return good;

@@ -118,12 +118,24 @@ static void note_validity(struct stock *s, struct validity v)
 	s->differ |= !same_validity(v, s->validity);
 }
 
+/* Of an MC ID that is too long, which is a mistake, the beginning does. */
+static void note_order(struct stock *s, struct str mc_id)
+{
+	struct str last = { s->last, s->last_n };
+	if (s->n == 0)
+		s->in_order = true;
+	s->in_order &= str_cmp(last, mc_id) <= 0;
+	s->last_n = mc_id.len < sizeof s->last ? mc_id.len : sizeof s->last;
+	memcpy(s->last, mc_id.ptr, s->last_n);
+}
+
 void stock_take(struct stock *s, struct users *users)
 {
 	for (size_t i = 0; i < users->n; i++) {
 		const struct users_user *u = &users->items[i];
 		const struct users_id *ids = u->n ? &users->ids[u->first] : NULL;
 		note_validity(s, u->validity);
+		note_order(s, u->mc_id);
 		put_user(s, u, ids);
 		put_hashes(s, u, ids);
 		s->n++;
@@ -163,16 +175,23 @@ const uint8_t *stock_user(const uint8_t *at, struct stocked *out)
 	return end;
 }
 
+size_t stock_packed(const uint8_t *at, size_t n)
+{
+	struct head head;
+	if (n < sizeof head)
+		return 0;
+	memcpy(&head, at, sizeof head);
+	return head.packed;
+}
+
 /* The bytes of one user. */
 static const uint8_t *packed_at(struct stock *s, uint64_t offset, size_t *bytes)
 {
-	struct head head;
-	const uint8_t *at = stock_at(s, offset, sizeof head);
+	const uint8_t *at = stock_at(s, offset, sizeof(struct head));
 	if (!at)
 		return NULL;
-	memcpy(&head, at, sizeof head);
-	*bytes = head.packed;
-	return stock_at(s, offset, head.packed);
+	*bytes = stock_packed(at, sizeof(struct head));
+	return stock_at(s, offset, *bytes);
 }
 
 bool stock_next(struct stock *s, uint64_t *offset, struct stocked *out)
@@ -255,10 +274,10 @@ static bool look_at_share(struct stock *s, struct doubles *d, uint64_t share, ui
 /* Which hashes are there more than once; sorted. */
 static bool find_doubles(struct stock *s, struct doubles *d)
 {
-	uint64_t n = spool_size(&s->hashes) / sizeof(uint64_t), shares = n / HASHES_AT_ONCE + 1;
-	size_t slots = 64;
+	size_t most = s->hashes_at_once ? s->hashes_at_once : HASHES_AT_ONCE, slots = 64;
+	uint64_t n = spool_size(&s->hashes) / sizeof(uint64_t), shares = n / most + 1;
 	bool good = true;
-	while (slots < 2 * (n < HASHES_AT_ONCE ? n : HASHES_AT_ONCE))
+	while (slots < 2 * (n < most ? n : most))
 		slots *= 2;
 	d->mask = slots - 1;
 	d->table = malloc(slots * sizeof *d->table);
@@ -332,63 +351,4 @@ bool stock_check(struct stock *s, struct users *users)
 	if (!good && !stock_failed(s))
 		users_mistake(users, 0, "out of memory");
 	return good && users->n_mistakes == 0;
-}
-
-/* --- sorting by validity --- */
-
-struct place {
-	struct validity validity;
-	uint64_t offset;
-};
-
-static int compare_places(const void *a, const void *b)
-{
-	const struct place *x = a, *y = b;
-	if (x->validity.not_before_ms != y->validity.not_before_ms)
-		return x->validity.not_before_ms < y->validity.not_before_ms ? -1 : 1;
-	if (x->validity.not_after_ms != y->validity.not_after_ms)
-		return x->validity.not_after_ms < y->validity.not_after_ms ? -1 : 1;
-	/* as they were: a command that is repeated gives the same requests */
-	return (x->offset > y->offset) - (x->offset < y->offset);
-}
-
-static bool find_places(struct stock *s, struct place *places)
-{
-	struct stocked u;
-	uint64_t offset = 0, before = 0;
-	size_t n = 0;
-	for (; n < s->n && stock_next(s, &offset, &u); n++, before = offset)
-		places[n] = (struct place){ u.validity, before };
-	return n == s->n;
-}
-
-static bool rewrite(struct stock *s, const struct place *places)
-{
-	struct spool sorted = { .tail = NULL };
-	for (size_t i = 0; i < s->n; i++) {
-		size_t bytes = 0;
-		const uint8_t *packed = packed_at(s, places[i].offset, &bytes);
-		if (!packed) {
-			spool_free(&sorted);
-			return false;
-		}
-		spool_put(&sorted, packed, bytes);
-	}
-	spool_free(&s->users);
-	s->users = sorted;
-	return !stock_failed(s);
-}
-
-bool stock_group(struct stock *s)
-{
-	if (!s->differ)
-		return true;
-	struct place *places = reallocarray(NULL, s->n, sizeof *places);
-	bool good = places && find_places(s, places);
-	if (good) {
-		qsort(places, s->n, sizeof *places, compare_places);
-		good = rewrite(s, places);
-	}
-	free(places);
-	return good;
 }

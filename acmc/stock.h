@@ -6,16 +6,19 @@
 #include "common/users_file.h"
 
 /*
- * The users of one command, checked, packed into a spool: memory does not grow with their number, but for 24 bytes a user
- * while they are sorted by validity, if they differ in it.
+ * The users of one command, checked, packed into a spool: memory does not grow with their number.
  */
 struct stock {
 	struct spool users;
+	size_t hashes_at_once, run_bytes; /* at a time, 0: as is good; tests take less */
 	struct spool hashes; /* of all MC IDs and MC service IDs, in no meaning but for finding who is there twice */
 	size_t n;
 	struct validity validity; /* of the first */
 	bool bounded;             /* somebody has a validity */
 	bool differ;              /* not all have the same */
+	bool in_order;            /* their MC IDs are sorted as they came */
+	char last[255];           /* MC ID so far, */
+	size_t last_n;            /* and its length */
 };
 
 /* One of them; texts are the stock's, as long as what it was unpacked from. */
@@ -38,8 +41,11 @@ void stock_take(struct stock *s, struct users *users);
  * (stock_failed).
  */
 bool stock_check(struct stock *s, struct users *users);
-/* Users of the same validity side by side, otherwise as they came. False: the stock failed. */
-bool stock_group(struct stock *s);
+/*
+ * Sorts by validity, and those of the same bytewise by MC ID, or else as they came. False: the stock failed, or out of
+ * memory.
+ */
+bool stock_sort(struct stock *s, bool by_mc_id);
 /* NULL: no; otherwise why, for people (static). */
 const char *stock_failed(const struct stock *s);
 
@@ -47,6 +53,8 @@ const char *stock_failed(const struct stock *s);
 bool stock_next(struct stock *s, uint64_t *offset, struct stocked *out);
 /* So many bytes of users; until the next call for the stock. NULL: failed. */
 const uint8_t *stock_at(struct stock *s, uint64_t offset, size_t bytes);
+/* The size of the user that begins here; 0: n bytes do not tell. */
+size_t stock_packed(const uint8_t *at, size_t n);
 /* Unpacks a user; returns the next one's place. */
 const uint8_t *stock_user(const uint8_t *at, struct stocked *out);
 /* Unpacks an MC service ID, the first at stocked.ids; returns the next one's place. */

@@ -1,6 +1,7 @@
-"""Many users in one command: acmc's memory does not grow with them."""
+"""Many users in one command: acmc's memory does not grow with them, and stores get them in their own order."""
 
 import json
+import random
 import re
 import subprocess
 import time
@@ -62,3 +63,16 @@ def test_memory_does_not_grow_with_the_users(federation, tmp_path, write, words)
     # what is needed to find users who are there twice, and the window of what is sent, reach their bounds only at MANY
     assert peaks[MANY] < 2 * peaks[FEW], peaks
     assert peaks[MANY] < 40 * 1024, peaks
+
+
+@pytest.mark.parametrize("words, n, ordered", [(["setup"], 900, False), (["setup"], 2500, True), (["remove"], 2500, True),
+                                               (["update", "--revision", "1"], 2500, False)])
+def test_many_are_sent_in_the_order_of_stores_but_updates_as_they_came(federation, tmp_path, words, n, ordered):
+    names = [f"order{i:04}@police.example" for i in range(n)]
+    random.Random(n).shuffle(names)
+    (tmp_path / "users").write_text("mc_id\n" + "\n".join(names) + "\n")
+    config = federation.home.acmc_config(federation.home.admin)
+    result = subprocess.run([*WRAPPER, BUILD / "acmc", words[0], "-c", config, "--to", "fire.example", "--dry-run", "--json",
+                             "--file", tmp_path / "users", *words[1:]], capture_output=True, text=True, timeout=120)
+    answers = json.loads(result.stdout)["responses"]
+    assert [name for answer in answers for name in answer["mc_id_list"]] == (sorted(names) if ordered else names)

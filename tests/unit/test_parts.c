@@ -1,4 +1,4 @@
-// needs: acmc/parts.c acmc/answers.c acmc/stock.c acmc/spool.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c common/json.c
+// needs: acmc/parts.c acmc/answers.c acmc/stock.c acmc/stock_sort.c acmc/spool.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c common/json.c
 // needs: common/identity.c common/text.c common/arena.c common/cause.c common/error.c
 // needs: common/message.c common/message_v2.c common/message_encode.c common/frame.c proto/acx.pb-c.c
 /* Splitting a command into requests, collecting their answers, and the exit code. */
@@ -222,7 +222,7 @@ static void splits_by_validity(void **state)
 	}
 	assert_int_equal(split_at_default(&f), 6);
 	assert_true(parts_need_version_2(&f.parts));
-	assert_true(stock_group(&f.stock));
+	assert_true(stock_sort(&f.stock, false));
 	unsigned too_large;
 	assert_true(parts_split(&f.parts, base, &LIMITS_DEFAULT, &LIMITS_DEFAULT, &too_large));
 	assert_int_equal(f.parts.n, 2);

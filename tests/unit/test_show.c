@@ -1,4 +1,4 @@
-// needs: acmc/show.c acmc/put.c acmc/parts.c acmc/answers.c acmc/stock.c acmc/spool.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
+// needs: acmc/show.c acmc/put.c acmc/parts.c acmc/answers.c acmc/stock.c acmc/stock_sort.c acmc/spool.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
 // needs: common/json.c common/table.c common/identity.c common/text.c common/arena.c common/cause.c
 /* What the administrator sees, from canned answers, compared with tests/golden/cli/show-*. UPDATE=1 writes them. */
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 // needs: acmc/show_requests.c acmc/show_users.c acmc/show_reconcile.c acmc/show_receipt.c acmc/put.c acmc/repair.c
-// needs: acmc/track.c acmc/parts.c acmc/answers.c acmc/stock.c acmc/spool.c acmc/reconcile.c
+// needs: acmc/track.c acmc/parts.c acmc/answers.c acmc/stock.c acmc/stock_sort.c acmc/spool.c acmc/reconcile.c
 // needs: common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
 // needs: common/json.c common/table.c common/identity.c common/text.c common/arena.c common/cause.c
 /* Lists of requests and users as the administrator sees them, compared with tests/golden/cli/list-*; UPDATE=1 writes them. */

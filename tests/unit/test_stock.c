@@ -1,4 +1,4 @@
-// needs: acmc/stock.c acmc/spool.c common/users_file.c common/when.c common/users_csv.c common/users_json.c common/json.c
+// needs: acmc/stock.c acmc/stock_sort.c acmc/spool.c common/users_file.c common/when.c common/users_csv.c common/users_json.c common/json.c
 // needs: common/identity.c common/text.c common/arena.c common/cause.c
 /* The users of a command, packed: what was put comes back, in memory and from a file, and who is there twice is told. */
 #include "tests/unit/unit.h"
@@ -176,45 +176,62 @@ static void sorts_by_validity(void **state)
 	begin(&f);
 	load(&f, "mc_id\na\nb\nc\n");
 	assert_true(!f.stock.bounded && !f.stock.differ);
-	assert_true(stock_group(&f.stock));
+	assert_true(stock_sort(&f.stock, false));
 	check_users(&f, "2 a; 3 b; 4 c; ");
 	end(&f);
 	begin(&f);
 	load(&f, "mc_id,not_after\na,1970-01-01T00:00:02Z\nb,\nc,1970-01-01T00:00:01Z\nd,\ne,1970-01-01T00:00:02Z\n");
 	assert_true(f.stock.bounded && f.stock.differ);
-	assert_true(stock_group(&f.stock));
+	assert_true(f.stock.in_order && stock_sort(&f.stock, false));
 	check_users(&f, "3 b; 5 d; 4 c -1000; 2 a -2000; 6 e -2000; ");
+	end(&f);
+	begin(&f);
+	load(&f, "mc_id,mcptt,not_after\nzoe,sip:z@x.example,\nann,,1970-01-01T00:00:02Z\nzo,tel:+1,\nbob,,\n");
+	assert_false(f.stock.in_order);
+	assert_true(stock_sort(&f.stock, true));
+	check_users(&f, "5 bob; 4 zo mcptt=tel:+1; 2 zoe mcptt=sip:z@x.example; 3 ann -2000; ");
 	end(&f);
 }
 
-/* More than is kept in memory, and more hashes than are looked at in one go. */
+/* More than is kept in memory, than is looked at in one go, and than is sorted at once. */
 static void takes_very_many(void **state)
 {
-	enum { USERS = 1200000 };
+	enum { USERS = 60000, PRIME = 1000003 };
 	struct fixture f;
-	char text[64];
+	char text[300];
 	struct stocked u;
 	uint64_t offset = 0;
-	size_t n = 0;
+	unsigned n = 0, before = 0;
 	(void)state;
 	begin(&f);
-	for (unsigned i = 0; i < USERS; i++) {
-		users_add(&f.users, i + 1, (struct str){ text, (size_t)sprintf(text, "user-%u", i) });
+	f.stock.hashes_at_once = 10000;
+	f.stock.run_bytes = 100000;
+	for (uint64_t i = 0; i < USERS; i++) { /* in no order, and not all of the same length */
+		int length = sprintf(text, "%07u%0*u", (unsigned)(i * PRIME % USERS), (int)(i % 97) + 1, (unsigned)(i % 7));
+		users_add(&f.users, (unsigned)i, (struct str){ text, (size_t)length });
 		f.users.items[0].validity.not_after_ms = 5 + i % 2;
 		stock_take(&f.stock, &f.users);
 	}
-	users_add_argument(&f.users, "user-77", USERS + 1);
+	users_add_argument(&f.users, "000000300", 0);
+	users_add_argument(&f.users, "000000300", USERS + 1);
 	assert_false(stock_check(&f.stock, &f.users));
 	fflush(f.out);
-	assert_string_equal(f.mistakes, "F:1200001: user-77: this MC ID is in line 78 already\n");
-	assert_true(f.stock.users.has_file);
-	assert_true(stock_group(&f.stock));
-	while (stock_next(&f.stock, &offset, &u)) {
-		if (n > 0 && n <= USERS)
-			assert_int_equal(u.line, n <= USERS / 2 ? 2 * n - 1 : 2 * (n - USERS / 2));
-		n++;
+	assert_string_equal(f.mistakes, "F:60001: 000000300: this MC ID is in line 0 already\n");
+	assert_true(f.stock.users.has_file && spool_size(&f.stock.users) > 4 * SPOOL_MEMORY);
+	assert_true(stock_sort(&f.stock, true));
+	for (; stock_next(&f.stock, &offset, &u); n++) {
+		if (n < 2) { /* those with no validity come first, as they came */
+			assert_int_equal(u.line, n ? USERS + 1 : 0);
+			continue;
+		}
+		memcpy(text, u.mc_id.ptr, 7);
+		text[7] = '\0';
+		unsigned number = (unsigned)strtoul(text, NULL, 10);
+		assert_int_equal(u.validity.not_after_ms, n < USERS / 2 + 2 ? 5 : 6);
+		assert_true(n == 2 || n == USERS / 2 + 2 || number > before);
+		before = number;
 	}
-	assert_int_equal(n, USERS + 1);
+	assert_int_equal(n, USERS + 2);
 	assert_null(stock_failed(&f.stock));
 	end(&f);
 }
