@@ -76,3 +76,14 @@ def test_many_are_sent_in_the_order_of_stores_but_updates_as_they_came(federatio
                              "--file", tmp_path / "users", *words[1:]], capture_output=True, text=True, timeout=120)
     answers = json.loads(result.stdout)["responses"]
     assert [name for answer in answers for name in answer["mc_id_list"]] == (sorted(names) if ordered else names)
+
+
+def test_nowhere_to_put_many_users(federation, tmp_path):
+    """Nothing is sent that is not known to the end."""
+    write_csv(tmp_path / "users", "nowhere", 6000)
+    config = federation.home.acmc_config(federation.home.admin)
+    result = subprocess.run(["env", f"TMPDIR={tmp_path}/nowhere", *WRAPPER, BUILD / "acmc", "setup", "-c", config, "--to",
+                             "fire.example", "--file", tmp_path / "users"], capture_output=True, text=True, timeout=120)
+    assert result.returncode == 5
+    assert result.stderr == "acmc: temporary file: No such file or directory; nothing was sent\n"
+    assert ("police.example", "nowhere0@police.example") not in federation.fire.users()
