@@ -6,7 +6,20 @@ bool answers_init(struct answers *a, struct arena *arena, const struct parts *pa
 			       .home = arena_str(arena, home) };
 	a->items = arena_array(arena, a->missing, sizeof *a->items);
 	a->accepted = arena_array(arena, parts->n, sizeof *a->accepted);
-	return a->items && a->accepted && a->home.ptr;
+	a->said = arena_alloc(arena, sizeof *a->said);
+	return a->items && a->accepted && a->said && a->home.ptr;
+}
+
+void answers_free(struct answers *a)
+{
+	if (a->said)
+		spool_free(a->said);
+	a->said = NULL;
+}
+
+const char *answers_failed(const struct answers *a)
+{
+	return a->said ? spool_failed(a->said) : NULL;
 }
 
 struct answer *answers_at(const struct answers *a, size_t part, size_t target)
@@ -31,33 +44,102 @@ bool answers_part_complete(const struct answers *a, size_t part)
 	return true;
 }
 
-/* --- copying a response --- */
+/* --- what is said of single users --- */
 
-static void copy_identities(struct answers *a, struct answer *to, const struct setup_response *r)
+static void put_number(struct spool *to, uint64_t n)
 {
-	to->identities = arena_array(a->arena, r->n_identities, sizeof *to->identities);
-	for (size_t i = 0; to->identities && i < r->n_identities; i++) {
-		const struct identity_cause *c = &r->identities[i];
-		to->identities[to->n_identities++] = (struct identity_cause){
-			arena_str(a->arena, c->mc_id), arena_str(a->arena, c->mc_service_id), c->cause
-		};
+	spool_put(to, &n, sizeof n);
+}
+
+static void put_text(struct spool *to, struct str s)
+{
+	put_number(to, s.ptr ? s.len : UINT64_MAX);
+	spool_put(to, s.ptr, s.len);
+}
+
+static void put_said(struct spool *to, const struct setup_response *r, bool users_known)
+{
+	size_t n_mc_ids = users_known ? 0 : r->n_mc_ids;
+	put_number(to, r->n_identities);
+	for (size_t i = 0; i < r->n_identities; i++) {
+		put_text(to, r->identities[i].mc_id);
+		put_text(to, r->identities[i].mc_service_id);
+		put_number(to, (uint64_t)r->identities[i].cause);
 	}
+	put_number(to, r->n_revisions);
+	for (size_t i = 0; i < r->n_revisions; i++) {
+		put_text(to, r->revisions[i].mc_id);
+		put_number(to, r->revisions[i].revision);
+	}
+	put_number(to, n_mc_ids);
+	for (size_t i = 0; i < n_mc_ids; i++)
+		put_text(to, r->mc_ids[i]);
+	put_text(to, users_known ? STR_NONE : r->receipt);
 }
 
-static void copy_revisions(struct answers *a, struct answer *to, const struct setup_response *r)
+static uint64_t number(const uint8_t **at)
 {
-	to->revisions = arena_array(a->arena, r->n_revisions, sizeof *to->revisions);
-	for (size_t i = 0; to->revisions && i < r->n_revisions; i++)
-		to->revisions[to->n_revisions++] = (struct user_revision){
-			arena_str(a->arena, r->revisions[i].mc_id), r->revisions[i].revision
-		};
+	uint64_t n;
+	memcpy(&n, *at, sizeof n);
+	*at += sizeof n;
+	return n;
 }
 
-static void copy_mc_ids(struct answers *a, struct answer *to, const struct setup_response *r)
+static struct str text(const uint8_t **at)
 {
-	to->mc_ids = arena_array(a->arena, r->n_mc_ids, sizeof *to->mc_ids);
-	for (size_t i = 0; to->mc_ids && i < r->n_mc_ids; i++)
-		to->mc_ids[to->n_mc_ids++] = arena_str(a->arena, r->mc_ids[i]);
+	uint64_t n = number(at);
+	if (n == UINT64_MAX)
+		return STR_NONE;
+	struct str s = { (const char *)*at, n };
+	*at += n;
+	return s;
+}
+
+static bool unpack_identities(const uint8_t **at, struct arena *arena, struct said *out)
+{
+	out->n_identities = number(at);
+	out->identities = arena_array(arena, out->n_identities, sizeof *out->identities);
+	for (size_t i = 0; out->identities && i < out->n_identities; i++) {
+		out->identities[i].mc_id = text(at);
+		out->identities[i].mc_service_id = text(at);
+		out->identities[i].cause = (enum cause)number(at);
+	}
+	return out->identities;
+}
+
+static bool unpack_revisions(const uint8_t **at, struct arena *arena, struct said *out)
+{
+	out->n_revisions = number(at);
+	out->revisions = arena_array(arena, out->n_revisions, sizeof *out->revisions);
+	for (size_t i = 0; out->revisions && i < out->n_revisions; i++) {
+		out->revisions[i].mc_id = text(at);
+		out->revisions[i].revision = number(at);
+	}
+	return out->revisions;
+}
+
+static bool unpack_mc_ids(const uint8_t **at, struct arena *arena, struct said *out)
+{
+	out->n_mc_ids = number(at);
+	out->mc_ids = arena_array(arena, out->n_mc_ids, sizeof *out->mc_ids);
+	for (size_t i = 0; out->mc_ids && i < out->n_mc_ids; i++)
+		out->mc_ids[i] = text(at);
+	return out->mc_ids;
+}
+
+bool answers_said(const struct answers *a, const struct answer *x, struct arena *arena, struct said *out)
+{
+	*out = (struct said){ .receipt = STR_NONE };
+	if (!x->said_bytes)
+		return true;
+	const uint8_t *at = spool_at(a->said, x->said_at, x->said_bytes);
+	if (!at || !unpack_identities(&at, arena, out) || !unpack_revisions(&at, arena, out) ||
+	    !unpack_mc_ids(&at, arena, out)) {
+		*out = (struct said){ .receipt = STR_NONE };
+		return false;
+	}
+	out->receipt = text(&at);
+	return true;
 }
 
 static bool fill(struct answers *a, struct answer *to, const struct setup_response *r)
@@ -66,14 +148,13 @@ static bool fill(struct answers *a, struct answer *to, const struct setup_respon
 		return false;
 	*to = (struct answer){ .given = true, .result = r->result, .origin = r->origin,
 			       .cause = r->cause, .detail = arena_str(a->arena, r->detail),
-			       .receipt = arena_str(a->arena, r->receipt), .done_ms = r->done_ms, .delay = to->delay,
+			       .has_receipt = r->done_ms > 0, .delay = to->delay,
 			       .decided_by = { arena_str(a->arena, r->decided_by.acmc),
 					       arena_str(a->arena, r->decided_by.reason),
-					       r->decided_by.at_ms } };
-	copy_identities(a, to, r);
-	copy_revisions(a, to, r);
-	if (!a->parts->users)
-		copy_mc_ids(a, to, r);
+					       r->decided_by.at_ms },
+			       .n_identities = r->n_identities, .said_at = spool_size(a->said) };
+	put_said(a->said, r, a->parts->users != NULL);
+	to->said_bytes = (size_t)(spool_size(a->said) - to->said_at);
 	a->missing--;
 	return true;
 }
@@ -113,15 +194,10 @@ bool answers_take(struct answers *a, const struct setup_response *r, size_t *par
 static const char *fault_in(const struct answers *a, const struct addressed *to,
 			    const struct setup_response *r)
 {
-	/* The server's own limits have been kept (parts_split). */
-	static const struct limits any = { UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
-					   UINT32_MAX };
 	struct arena *work = arena_new(0);
-	struct setup_request request;
 	struct setup setup;
 	const char *fault = "a response that there is not enough memory to check";
-	if (work && parts_request(a->parts, to->part, work, &request) &&
-	    setup_check(work, &request, &any, &setup).cause == CAUSE_NO_CAUSE)
+	if (work && parts_setup(a->parts, to->part, work, &setup))
 		fault = setup_home_response_fault(&setup, to->whole, r);
 	arena_free(work);
 	return fault;

@@ -13,16 +13,12 @@ struct answer {
 	enum origin origin;
 	enum cause cause;
 	struct str detail;
-	struct identity_cause *identities;
-	size_t n_identities;
-	struct user_revision *revisions;
-	size_t n_revisions;
 	struct decided_by decided_by;
-	struct str receipt;  /* whole, of one that was loaded; STR_NONE: none, or only at the home system */
-	uint64_t done_ms;    /* by the partner's clock; 0: there is no receipt */
-	struct str *mc_ids;  /* that it concerns, where the command's users are not known */
-	size_t n_mc_ids;
+	bool has_receipt;
 	uint64_t answered_ms; /* 0: not known */
+	size_t n_identities;  /* what it says of single users: answers_said */
+	uint64_t said_at;     /* where that is packed, */
+	size_t said_bytes;    /* 0: it says nothing */
 	/* Until it is given: what the home system last told; all zero: nothing. */
 	struct delay {
 		enum delivery_state state;
@@ -32,8 +28,21 @@ struct answer {
 	} delay;
 };
 
+/* What an answer says of single users, which may be many. */
+struct said {
+	struct identity_cause *identities;
+	size_t n_identities;
+	struct user_revision *revisions;
+	size_t n_revisions;
+	/* Where the command's users are not known: those that it concerns, and the receipt. */
+	struct str *mc_ids;
+	size_t n_mc_ids;
+	struct str receipt; /* STR_NONE: none */
+};
+
 struct answers {
 	struct arena *arena; /* that answers are copied to */
+	struct spool *said;  /* what they say of single users */
 	const struct parts *parts;
 	struct answer *items; /* parts x targets; NULL: nothing was asked yet */
 	struct accepted {
@@ -46,6 +55,7 @@ struct answers {
 
 /* home is copied. */
 bool answers_init(struct answers *a, struct arena *arena, const struct parts *parts, struct str home);
+void answers_free(struct answers *a); /* also if it was never initialised, but zeroed */
 struct answer *answers_at(const struct answers *a, size_t part, size_t target);
 /* The target with this MC system ID; the number of targets: none. */
 size_t answers_target(const struct answers *a, struct str mc_system_id);
@@ -68,6 +78,10 @@ const char *answers_fault(const struct answers *a, const struct setup_response *
  */
 bool answers_indicate(struct answers *a, const struct process_indication *indication, size_t *part,
 		      bool *news);
+/* NULL: what was said could be kept so far; otherwise why not (static). */
+const char *answers_failed(const struct answers *a);
+/* Lists from the arena, texts until the next call. False: out of memory, or it could not be kept. */
+bool answers_said(const struct answers *a, const struct answer *x, struct arena *arena, struct said *out);
 void answers_accept(struct answers *a, size_t part, uint64_t deadline_ms);
 
 /* --- exit codes --- */

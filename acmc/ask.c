@@ -2,13 +2,19 @@
 
 #include "common/text.h"
 
+/*
+ * What is on its way to the server, at most, so that neither end holds more of a large command: some thirty requests of a
+ * thousand users, of which the server commits some while the others come.
+ */
+enum { WINDOW_BYTES = 8 * 1024 * 1024 };
+
 struct ask {
 	struct home *h;
 	struct parts *parts;
 	struct answers *answers;
 	const struct watcher *watcher;
 	bool no_wait;
-	size_t next_part, in_flight;
+	size_t next_part, in_flight, bytes_in_flight;
 	bool *in_flight_parts;
 	unsigned attempts; /* to reconnect, since anything new came */
 };
@@ -31,6 +37,14 @@ static bool all_settled(const struct ask *a)
 
 /* --- sending --- */
 
+/* why: of the temporary file; NULL: it was memory. */
+static enum home_result not_kept(struct ask *a, const char *why)
+{
+	if (why)
+		return home_fail(a->h, HOME_FAILED, "temporary file: %s", why);
+	return home_fail(a->h, HOME_FAILED, "out of memory");
+}
+
 static enum home_result send_part(struct ask *a, size_t part)
 {
 	struct message m = { .kind = MESSAGE_SETUP_REQUEST };
@@ -39,20 +53,25 @@ static enum home_result send_part(struct ask *a, size_t part)
 	if (good)
 		home_send(a->h, &m);
 	arena_free(work);
-	return good ? HOME_OK : home_fail(a->h, HOME_FAILED, "out of memory");
+	return good ? HOME_OK : not_kept(a, stock_failed(a->parts->users));
+}
+
+static bool window_open(const struct ask *a)
+{
+	return a->in_flight < home_limits(a->h)->max_requests_in_flight && a->bytes_in_flight < WINDOW_BYTES;
 }
 
 /* As many as the server takes at a time, of those that nothing is known of or that are waited for. */
 static enum home_result send_parts(struct ask *a)
 {
 	enum home_result result = HOME_OK;
-	for (; result == HOME_OK && a->next_part < a->parts->n &&
-	       a->in_flight < home_limits(a->h)->max_requests_in_flight; a->next_part++) {
+	for (; result == HOME_OK && a->next_part < a->parts->n && window_open(a); a->next_part++) {
 		if (settled(a, a->next_part))
 			continue;
 		result = send_part(a, a->next_part);
 		a->in_flight_parts[a->next_part] = true;
 		a->in_flight++;
+		a->bytes_in_flight += a->parts->items[a->next_part].encoded;
 	}
 	return result;
 }
@@ -63,6 +82,7 @@ static void land(struct ask *a, size_t part)
 	if (a->in_flight_parts && a->in_flight_parts[part]) {
 		a->in_flight_parts[part] = false;
 		a->in_flight--;
+		a->bytes_in_flight -= a->parts->items[part].encoded;
 	}
 }
 
@@ -81,6 +101,8 @@ static enum home_result on_response(struct ask *a, const struct setup_response *
 	}
 	if (!answers_take(a->answers, r, &part, &complete))
 		return HOME_OK;
+	if (answers_failed(a->answers))
+		return not_kept(a, answers_failed(a->answers));
 	a->attempts = 0;
 	if (complete)
 		land(a, part);
@@ -127,7 +149,7 @@ static void tell_lost(void *context, const char *why, unsigned seconds)
 static enum home_result start(struct ask *a, struct request_id base, struct arena *arena)
 {
 	const struct limits *server = home_limits(a->h);
-	size_t too_large;
+	unsigned too_large;
 	a->parts->version = home_version(a->h);
 	if (a->no_wait || parts_need_version_2(a->parts)) {
 		char what[64];
@@ -141,11 +163,11 @@ static enum home_result start(struct ask *a, struct request_id base, struct aren
 		return home_fail(a->h, HOME_BAD_INPUT, "the server takes %u MC systems in one request, not %zu",
 				 server->max_mc_system_ids, a->parts->n_targets);
 	if (!parts_split(a->parts, base, server, home_own_limits(), &too_large)) {
-		if (too_large == a->parts->users->n)
-			return home_fail(a->h, HOME_FAILED, "out of memory");
+		if (!too_large)
+			return not_kept(a, stock_failed(a->parts->users));
 		return home_fail(a->h, HOME_BAD_INPUT,
 				 "line %u: this user has more, or longer, MC service IDs than the server takes",
-				 a->parts->users->items[too_large].line);
+				 too_large);
 	}
 	a->in_flight_parts = arena_array(arena, a->parts->n, sizeof *a->in_flight_parts);
 	if (!a->in_flight_parts || !answers_init(a->answers, arena, a->parts, home_system(a->h)))
@@ -161,7 +183,7 @@ static enum home_result start_again(struct ask *a)
 	enum home_result result = home_reconnect(a->h, &a->attempts, tell_lost, (void *)a->watcher);
 	if (result == HOME_OK)
 		result = home_needs_version_2(a->h, "going on");
-	a->next_part = a->in_flight = 0;
+	a->next_part = a->in_flight = a->bytes_in_flight = 0;
 	memset(a->in_flight_parts, 0, a->parts->n * sizeof *a->in_flight_parts);
 	return result;
 }

@@ -26,7 +26,7 @@ struct watcher {
  * answered. HOME_OK: nothing is missing that was waited for. HOME_BAD_INPUT: nothing was sent since a user or
  * the number of targets is more than the server takes. Once anything is accepted, a lost connection is made again,
  * and the requests are repeated under their IDs. parts needs all but version, items and n. answers->items stays NULL if nothing was
- * sent. The connection stays.
+ * sent; answers_free is the caller's. The connection stays.
  */
 enum home_result ask_run(struct home *h, struct parts *parts, struct request_id base, bool no_wait,
 			 struct arena *arena, struct answers *answers, const struct watcher *watcher);

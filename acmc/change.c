@@ -171,6 +171,68 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 
 /* --- users --- */
 
+/* Kinds of mistakes, which are told one kind after the other, behind those of the file's form. */
+enum kind { OF_OPERATION, OF_MC_IDS, OF_SERVICE_IDS, KINDS };
+
+/* Where users go one by one as they are read. */
+struct intake {
+	const struct options *options;
+	struct stock *stock;
+	struct later {
+		FILE *out;
+		char *text; /* memory that mistakes take */
+		size_t n;
+	} later[KINDS];
+};
+
+static bool begin_intake(struct intake *in)
+{
+	bool good = true;
+	for (int kind = 0; kind < KINDS; kind++) {
+		struct later *l = &in->later[kind];
+		l->out = open_memstream(&l->text, &l->n);
+		good &= l->out != NULL;
+	}
+	return good;
+}
+
+static void end_intake(struct intake *in, FILE *mistakes)
+{
+	for (int kind = 0; kind < KINDS; kind++) {
+		struct later *l = &in->later[kind];
+		if (l->out && fclose(l->out) == 0)
+			fwrite(l->text, 1, l->n, mistakes);
+		free(l->text);
+	}
+}
+
+/* What the operation asks of users besides. */
+static void check_user(struct users *u, const struct users_user *user, const struct options *o)
+{
+	char shown[120];
+	if (o->operation == OPERATION_UPDATE && !user->revision && !o->revision)
+		users_mistake(u, user->line, "%s: its revision is missing: give it with --revision, or in the file",
+			      text_escape(user->mc_id, shown, sizeof shown));
+	if (o->operation == OPERATION_REMOVE && user->n && !o->file)
+		users_mistake(u, user->line, "%s: is removed with all its MC service IDs; give the MC ID alone",
+			      text_escape(user->mc_id, shown, sizeof shown));
+}
+
+static void take_users(void *context, struct users *u)
+{
+	const struct intake *in = context;
+	FILE *now = u->mistakes;
+	u->mistakes = in->later[OF_OPERATION].out;
+	for (size_t i = 0; i < u->n; i++)
+		check_user(u, &u->items[i], in->options);
+	u->mistakes = in->later[OF_MC_IDS].out;
+	users_check_mc_ids(u);
+	u->mistakes = in->later[OF_SERVICE_IDS].out;
+	users_check_service_ids(u);
+	u->mistakes = now;
+	stock_take(in->stock, u);
+}
+
 static bool read_file(struct users *u, const struct options *o)
 {
 	bool standard = strcmp(o->file, "-") == 0;
@@ -186,37 +248,61 @@ static bool read_file(struct users *u, const struct options *o)
 	return true;
 }
 
-/* What the operation asks of users besides. */
-static void check_users(struct users *u, const struct options *o)
+/*
+ * Users of the same validity share requests. So many that they take more than one are put in the order of their MC IDs,
+ * in which stores have them: neighbours share their pages, and a commit writes each page once. Updates stay as they came,
+ * since one user's may give up what the next one's takes.
+ */
+static bool sort(struct stock *stock, const struct options *o)
 {
-	char shown[120];
-	for (size_t i = 0; i < u->n; i++) {
-		const struct users_user *user = &u->items[i];
-		if (o->operation == OPERATION_UPDATE && !user->revision && !o->revision)
-			users_mistake(u, user->line, "%s: its revision is missing: give it with --revision, or in the file",
-				      text_escape(user->mc_id, shown, sizeof shown));
-		if (o->operation == OPERATION_REMOVE && user->n && !o->file)
-			users_mistake(u, user->line, "%s: is removed with all its MC service IDs; give the MC ID alone",
-				      text_escape(user->mc_id, shown, sizeof shown));
-	}
+	bool by_mc_id = o->operation != OPERATION_UPDATE && stock->n > LIMITS_DEFAULT.max_mc_ids;
+	bool same_for_all = o->validity.not_before_ms || o->validity.not_after_ms;
+	return (same_for_all && !by_mc_id) || stock_sort(stock, by_mc_id);
 }
 
-static bool read_users(struct users *u, const struct options *o)
+/* Whether all is good with the users together; the exit code. */
+static int check_all(struct users *u, const struct options *o, struct stock *stock)
 {
-	if (o->file && !read_file(u, o))
-		return false;
-	if (!o->file)
-		u->name = "argument";
-	for (size_t i = 0; i < o->n_users; i++)
-		users_add_argument(u, o->users[i], (unsigned)i + 1);
-	check_users(u, o);
-	if (users_check(u)) {
-		if (!o->validity.not_before_ms && !o->validity.not_after_ms && o->operation != OPERATION_REMOVE)
-			parts_group(u);
-		return true;
+	bool good = stock_check(stock, u);
+	if (good && !sort(stock, o) && !stock_failed(stock)) {
+		fputs("acmc: out of memory\n", stderr);
+		return EXIT_SYSTEM;
 	}
-	fprintf(stderr, "acmc: %zu mistake%s; nothing was sent\n", u->n_mistakes, text_s(u->n_mistakes));
-	return false;
+	if (stock_failed(stock)) {
+		fprintf(stderr, "acmc: temporary file: %s; nothing was sent\n", stock_failed(stock));
+		return EXIT_SYSTEM;
+	}
+	if (!good)
+		fprintf(stderr, "acmc: %zu mistake%s; nothing was sent\n", u->n_mistakes, text_s(u->n_mistakes));
+	return good ? EXIT_ALL_TRUE : EXIT_USAGE;
+}
+
+/* EXIT_ALL_TRUE: they are in the stock; otherwise the exit code. */
+static int read_users(const struct options *o, struct stock *stock)
+{
+	struct intake in = { .options = o, .stock = stock };
+	struct users u;
+	struct arena *work = arena_new(0);
+	int code = EXIT_USAGE;
+	if (!begin_intake(&in) || !work) {
+		fputs("acmc: out of memory\n", stderr);
+		end_intake(&in, stderr);
+		arena_free(work);
+		return EXIT_SYSTEM;
+	}
+	users_init(&u, work, "argument", stderr);
+	u.now_ms = clock_wall_ms();
+	u.each = take_users;
+	u.context = &in;
+	bool opened = !o->file || read_file(&u, o);
+	for (size_t i = 0; opened && i < o->n_users; i++)
+		users_add_argument(&u, o->users[i], (unsigned)i + 1);
+	end_intake(&in, stderr);
+	if (opened)
+		code = check_all(&u, o, stock);
+	users_free(&u);
+	arena_free(work);
+	return code;
 }
 
 /* --- the command --- */
@@ -265,6 +351,7 @@ static int ask(struct options *o, const struct acmc_config *config, struct parts
 	int code = result == HOME_OK && o->no_wait ?
 			   end_without_waiting(&screen, h, o, &answers) :
 			   screen_end(&screen, h, &o->common, result, &answers, o->id);
+	answers_free(&answers);
 	home_close(h);
 	home_free(h);
 	return code;
@@ -273,7 +360,7 @@ static int ask(struct options *o, const struct acmc_config *config, struct parts
 static int run(struct options *o)
 {
 	int code = EXIT_USAGE;
-	struct users users = { 0 };
+	struct stock users = { .n = 0 };
 	struct arena *arena = arena_new(0);
 	struct acmc_config *config = NULL;
 	if (!arena || !make_id(o)) {
@@ -282,10 +369,10 @@ static int run(struct options *o)
 		goto out;
 	}
 	config = options_config(&o->common, o->home_acmc_id);
-	users_init(&users, arena, "argument", stderr);
-	users.now_ms = clock_wall_ms();
-	bool users_good = read_users(&users, o);
-	if (!config || !users_good)
+	code = read_users(o, &users);
+	if (!config)
+		code = EXIT_USAGE;
+	if (code != EXIT_ALL_TRUE)
 		goto out;
 	struct parts parts = { .arena = arena, .users = &users, .targets = o->targets, .n_targets = o->n_targets,
 			       .home_acmc_id = config->home_acmc_id, .operation = o->operation,
@@ -295,7 +382,7 @@ static int run(struct options *o)
 			       .expires_ms = o->deadline_ms ? clock_wall_ms() + o->deadline_ms : 0 };
 	code = ask(o, config, &parts);
 out:
-	users_free(&users);
+	stock_free(&users);
 	acmc_config_free(config);
 	arena_free(arena);
 	return code;

@@ -37,6 +37,9 @@ bool load_track(struct query *q, struct track *t, bool follow)
 		} else {
 			return false;
 		}
+		const char *why = answers_failed(&t->answers);
+		if (why)
+			q->result = home_fail(q->home, HOME_FAILED, "temporary file: %s", why);
 	}
 	return q->result == HOME_OK;
 }

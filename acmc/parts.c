@@ -2,15 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include "common/frame.h"
-#include "common/message.h"
 
-static const struct users_user *user_at(const struct parts *p, size_t i)
-{
-	return &p->users->items[i];
-}
-
-static struct validity validity_of(const struct parts *p, const struct users_user *u)
+static struct validity validity_of(const struct parts *p, const struct stocked *u)
 {
 	return p->has_validity ? p->validity : u->validity;
 }
@@ -21,56 +14,34 @@ static bool is_bounded(struct validity v)
 }
 
 /* What an update or a removal expects; 0: nothing. */
-static uint64_t revision_of(const struct parts *p, const struct users_user *u)
+static uint64_t revision_of(const struct parts *p, const struct stocked *u)
 {
 	if (p->operation == OPERATION_SETUP)
 		return 0;
 	return u->revision ? u->revision : p->revision;
 }
 
-static size_t ids_of(const struct parts *p, const struct users_user *u)
+static size_t ids_of(const struct parts *p, const struct stocked *u)
 {
-	return p->operation == OPERATION_REMOVE ? 0 : u->n;
+	return p->operation == OPERATION_REMOVE ? 0 : u->n_ids;
 }
 
 bool parts_need_version_2(const struct parts *p)
 {
-	bool needs = p->operation != OPERATION_SETUP || p->expires_ms || p->dry_run || p->best_effort;
-	for (size_t i = 0; !needs && i < p->users->n; i++)
-		needs = is_bounded(validity_of(p, user_at(p, i)));
-	return needs;
+	return p->operation != OPERATION_SETUP || p->expires_ms || p->dry_run || p->best_effort ||
+	       (p->has_validity ? is_bounded(p->validity) : p->users->bounded);
 }
 
-static int by_validity(const void *a, const void *b)
-{
-	const struct users_user *x = a, *y = b;
-	if (x->validity.not_before_ms != y->validity.not_before_ms)
-		return x->validity.not_before_ms < y->validity.not_before_ms ? -1 : 1;
-	if (x->validity.not_after_ms != y->validity.not_after_ms)
-		return x->validity.not_after_ms < y->validity.not_after_ms ? -1 : 1;
-	/* as they were: a command that is repeated gives the same requests */
-	return (x->line > y->line) - (x->line < y->line);
-}
-
-void parts_group(struct users *users)
-{
-	bool differ = false;
-	for (size_t i = 1; i < users->n; i++)
-		differ |= memcmp(&users->items[i].validity, &users->items[0].validity,
-				 sizeof users->items[i].validity) != 0;
-	if (differ)
-		qsort(users->items, users->n, sizeof *users->items, by_validity);
-}
+/* --- splitting --- */
 
 /* At most what a user adds to the encoded request: every field has a tag and a length of at most 3 bytes. */
-static size_t user_bytes(const struct parts *p, size_t i)
+static size_t user_bytes(const struct parts *p, const struct stocked *u)
 {
-	const struct users_user *u = user_at(p, i);
-	size_t n = u->mc_id.len + 4, ids = ids_of(p, u);
+	size_t n = u->mc_id.len + 4;
 	if (revision_of(p, u))
 		n += u->mc_id.len + 20;
-	for (size_t j = u->first; j < u->first + ids; j++)
-		n += 16 + u->mc_id.len + p->users->ids[j].entry.mc_service_id.len;
+	if (p->operation != OPERATION_REMOVE)
+		n += u->n_ids * (16 + u->mc_id.len) + u->ids_bytes;
 	return n;
 }
 
@@ -82,64 +53,111 @@ static size_t fixed_bytes(const struct parts *p)
 	return n;
 }
 
-static bool fits(const struct parts *p, const struct part *part, size_t user, const struct limits *server)
+struct splitting {
+	struct parts *parts;
+	struct request_id base;
+	const struct limits *server;
+	size_t fixed, most; /* bytes of a request */
+	size_t room;        /* of parts->items */
+};
+
+static bool fits(const struct splitting *s, const struct stocked *u, size_t more)
 {
-	struct validity v = validity_of(p, user_at(p, user));
-	return part && part->n_users < server->max_mc_ids &&
-	       part->validity.not_before_ms == v.not_before_ms && part->validity.not_after_ms == v.not_after_ms;
+	const struct parts *p = s->parts;
+	const struct part *last = p->n ? &p->items[p->n - 1] : NULL;
+	struct validity v = validity_of(p, u);
+	return last && last->n_users < s->server->max_mc_ids && last->encoded + more <= s->most &&
+	       last->validity.not_before_ms == v.not_before_ms && last->validity.not_after_ms == v.not_after_ms;
+}
+
+static bool add_part(struct splitting *s, uint64_t offset, const struct stocked *u)
+{
+	struct parts *p = s->parts;
+	if (p->n == s->room) {
+		size_t room = s->room ? 2 * s->room : 16;
+		struct part *larger = arena_array(p->arena, room, sizeof *larger);
+		if (!larger)
+			return false;
+		if (p->n)
+			memcpy(larger, p->items, p->n * sizeof *larger);
+		p->items = larger;
+		s->room = room;
+	}
+	p->items[p->n] = (struct part){ .id = request_id_part(s->base, (uint32_t)p->n), .offset = offset,
+					.encoded = s->fixed, .validity = validity_of(p, u) };
+	p->n++;
+	return true;
 }
 
 bool parts_split(struct parts *p, struct request_id base, const struct limits *server,
-		 const struct limits *own, size_t *too_large)
+		 const struct limits *own, unsigned *too_large)
 {
 	uint32_t frame = server->max_frame_bytes < own->max_frame_bytes ? server->max_frame_bytes :
 									  own->max_frame_bytes;
-	size_t fixed = fixed_bytes(p), bytes = SIZE_MAX, n = p->users->n;
+	struct splitting s = { p, base, server, fixed_bytes(p), frame / 4, 0 };
+	struct stocked u;
+	uint64_t offset = 0, next = 0;
 	p->n = 0;
-	*too_large = n;
-	p->items = arena_array(p->arena, n, sizeof *p->items);
-	if (!p->items)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		size_t more = user_bytes(p, i);
-		if (fixed + more > frame / 4 ||
-		    ids_of(p, user_at(p, i)) > server->max_mc_service_ids_per_mc_id) {
-			*too_large = i;
+	*too_large = 0;
+	for (; stock_next(p->users, &next, &u); offset = next) {
+		size_t more = user_bytes(p, &u);
+		if (s.fixed + more > s.most || ids_of(p, &u) > server->max_mc_service_ids_per_mc_id) {
+			*too_large = u.line;
 			return false;
 		}
-		struct part *last = p->n ? &p->items[p->n - 1] : NULL;
-		if (!fits(p, last, i, server) || bytes + more > frame / 4) {
-			last = &p->items[p->n];
-			*last = (struct part){ request_id_part(base, (uint32_t)p->n), i, 0,
-					       validity_of(p, user_at(p, i)) };
-			p->n++;
-			bytes = fixed;
-		}
+		if (!fits(&s, &u, more) && !add_part(&s, offset, &u))
+			return false;
+		struct part *last = &p->items[p->n - 1];
 		last->n_users++;
-		bytes += more;
+		last->packed += u.packed;
+		last->encoded += more;
 	}
-	return true;
+	return !stock_failed(p->users);
+}
+
+/* --- requests --- */
+
+static size_t count_ids(const struct parts *p, const struct part *part, const uint8_t *at)
+{
+	struct stocked u;
+	size_t n = 0;
+	for (size_t i = 0; i < part->n_users; i++) {
+		at = stock_user(at, &u);
+		n += ids_of(p, &u);
+	}
+	return n;
+}
+
+static void fill_user(const struct parts *p, const struct stocked *u, struct setup_request *out)
+{
+	uint64_t revision = revision_of(p, u);
+	const uint8_t *at = u->ids;
+	out->mc_ids[out->n_mc_ids++] = u->mc_id;
+	for (size_t i = 0; i < ids_of(p, u); i++) {
+		struct user_service_id id;
+		at = stock_id(at, &id);
+		out->service_ids[out->n_service_ids++] =
+			(struct service_id_entry){ u->mc_id, (int)id.service, id.mc_service_id };
+	}
+	if (revision)
+		out->revisions[out->n_revisions++] = (struct user_revision){ u->mc_id, revision };
 }
 
 static bool fill_lists(const struct parts *p, const struct part *part, struct arena *a,
 		       struct setup_request *out)
 {
-	size_t n_ids = 0;
-	for (size_t i = 0; i < part->n_users; i++)
-		n_ids += ids_of(p, user_at(p, part->first_user + i));
+	const uint8_t *at = stock_at(p->users, part->offset, part->packed);
+	if (!at)
+		return false;
 	out->mc_ids = arena_array(a, part->n_users, sizeof *out->mc_ids);
-	out->service_ids = arena_array(a, n_ids, sizeof *out->service_ids);
+	out->service_ids = arena_array(a, count_ids(p, part, at), sizeof *out->service_ids);
 	out->revisions = arena_array(a, part->n_users, sizeof *out->revisions);
 	if (!out->mc_ids || !out->service_ids || !out->revisions)
 		return false;
 	for (size_t i = 0; i < part->n_users; i++) {
-		const struct users_user *u = user_at(p, part->first_user + i);
-		uint64_t revision = revision_of(p, u);
-		out->mc_ids[out->n_mc_ids++] = u->mc_id;
-		for (size_t j = 0; j < ids_of(p, u); j++)
-			out->service_ids[out->n_service_ids++] = p->users->ids[u->first + j].entry;
-		if (revision)
-			out->revisions[out->n_revisions++] = (struct user_revision){ u->mc_id, revision };
+		struct stocked u;
+		at = stock_user(at, &u);
+		fill_user(p, &u, out);
 	}
 	return true;
 }
@@ -166,12 +184,78 @@ bool parts_request(const struct parts *p, size_t i, struct arena *a, struct setu
 	return fill_lists(p, part, a, out);
 }
 
+/* --- what is asked for --- */
+
+static int compare_users(const void *a, const void *b)
+{
+	return str_cmp(((const struct setup_user *)a)->mc_id, ((const struct setup_user *)b)->mc_id);
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+	const struct user_service_id *x = a, *y = b;
+	int d = (x->service > y->service) - (x->service < y->service);
+	return d ? d : str_cmp(x->mc_service_id, y->mc_service_id);
+}
+
+/* Files mostly have them in order. */
+static void sort(void *items, size_t n, size_t size, int (*compare)(const void *a, const void *b))
+{
+	size_t i = 1;
+	while (i < n && compare((char *)items + (i - 1) * size, (char *)items + i * size) <= 0)
+		i++;
+	if (i < n)
+		qsort(items, n, size, compare);
+}
+
+static const uint8_t *take_user(const struct parts *p, const uint8_t *at, struct user_service_id *ids,
+				struct setup_user *out)
+{
+	struct stocked u;
+	const uint8_t *next = stock_user(at, &u);
+	*out = (struct setup_user){ u.mc_id, ids, ids_of(p, &u), revision_of(p, &u) };
+	at = u.ids;
+	for (size_t i = 0; i < out->n_service_ids; i++)
+		at = stock_id(at, &ids[i]);
+	sort(ids, out->n_service_ids, sizeof *ids, compare_ids);
+	return next;
+}
+
+bool parts_setup(const struct parts *p, size_t i, struct arena *a, struct setup *out)
+{
+	const struct part *part = &p->items[i];
+	const uint8_t *at = stock_at(p->users, part->offset, part->packed);
+	if (!at)
+		return false;
+	*out = (struct setup){ .request_id = part->id, .operation = p->operation, .dry_run = p->dry_run,
+			       .best_effort = p->best_effort, .n_service_ids = count_ids(p, part, at) };
+	struct user_service_id *ids = arena_array(a, out->n_service_ids, sizeof *ids);
+	out->users = arena_array(a, part->n_users, sizeof *out->users);
+	if (!ids || !out->users)
+		return false;
+	for (; out->n_users < part->n_users; out->n_users++) {
+		at = take_user(p, at, ids, &out->users[out->n_users]);
+		ids += out->users[out->n_users].n_service_ids;
+	}
+	sort(out->users, out->n_users, sizeof *out->users, compare_users);
+	return true;
+}
+
+/* The number that parts count with (request_id_part). */
+static uint32_t tail_of(const struct request_id *id)
+{
+	uint32_t tail = 0;
+	for (size_t i = sizeof id->bytes - 4; i < sizeof id->bytes; i++)
+		tail = tail << 8 | id->bytes[i];
+	return tail;
+}
+
 size_t parts_find(const struct parts *p, const struct request_id *id)
 {
-	size_t i = 0;
-	while (i < p->n && memcmp(&p->items[i].id, id, sizeof *id) != 0)
-		i++;
-	return i;
+	if (p->n == 0)
+		return 0;
+	uint32_t i = tail_of(id) - tail_of(&p->items[0].id);
+	return i < p->n && memcmp(&p->items[i].id, id, sizeof *id) == 0 ? i : p->n;
 }
 
 size_t parts_users(const struct parts *p)

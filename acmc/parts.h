@@ -1,21 +1,23 @@
 #ifndef ACMC_PARTS_H
 #define ACMC_PARTS_H
 
-#include "common/setup.h"
-#include "common/users_file.h"
+#include "acmc/stock.h"
 
 /* One command's users, split into requests that the server takes (PROTOCOL.md 5.5). Pure. */
 
 struct part {
 	struct request_id id;
-	size_t first_user, n_users; /* of the command's users */
-	struct validity validity;   /* of all of them */
+	size_t n_users;
+	uint64_t offset;          /* of its users in the stock, */
+	size_t packed;            /* and their bytes there */
+	size_t encoded;           /* bytes that the request has at most */
+	struct validity validity; /* of all of them */
 };
 
 struct parts {
 	struct arena *arena;
 	/* NULL: a command of which only the number of users is known, as when asking what became of it. */
-	const struct users *users;
+	struct stock *users;
 	const struct str *targets;
 	size_t n_targets;
 	struct str home_acmc_id; /* STR_NONE: left out */
@@ -34,16 +36,19 @@ struct parts {
 
 /* Whether the command cannot be said in version 1. */
 bool parts_need_version_2(const struct parts *p);
-/* Users of the same validity side by side, so that they share requests. Call it before parts_split, if at all. */
-void parts_group(struct users *users);
 /*
  * Splits by both ends' limits. base: the ID of the first part. False: a user alone is more than the server takes
- * (*too_large says which, from 0), or out of memory (*too_large is the number of users).
+ * (*too_large is its line), or out of memory, or the stock failed (*too_large is 0).
  */
 bool parts_split(struct parts *p, struct request_id base, const struct limits *server,
-		 const struct limits *own, size_t *too_large);
-/* The request of a part; lists from the arena given. False: out of memory. */
+		 const struct limits *own, unsigned *too_large);
+/*
+ * The request of a part; lists from the arena given, texts from the stock, until it is asked for others. False: out of
+ * memory, or the stock failed.
+ */
 bool parts_request(const struct parts *p, size_t i, struct arena *a, struct setup_request *out);
+/* Likewise what is asked for, as who checks it has it: sorted, MC service IDs with their users. */
+bool parts_setup(const struct parts *p, size_t i, struct arena *a, struct setup *out);
 /* The part with this ID; the number of parts: none. */
 size_t parts_find(const struct parts *p, const struct request_id *id);
 /* How many users the command has. */

@@ -63,7 +63,7 @@ void put_end(struct json_writer *w, int exit_code, const char *failure)
 	put_text(w, "failure", str_of(failure));
 }
 
-static void put_identities(struct json_writer *w, const struct answer *x)
+static void put_identities(struct json_writer *w, const struct said *x)
 {
 	json_key(w, "identity_causes");
 	json_array(w);
@@ -79,7 +79,7 @@ static void put_identities(struct json_writer *w, const struct answer *x)
 	json_end_array(w);
 }
 
-static void put_revisions(struct json_writer *w, const struct answer *x)
+static void put_revisions(struct json_writer *w, const struct said *x)
 {
 	json_key(w, "revisions");
 	json_array(w);
@@ -106,16 +106,16 @@ static void put_decided_by(struct json_writer *w, const struct decided_by *d)
 	json_end_map(w);
 }
 
-void put_given(struct json_writer *w, const struct answer *x)
+void put_given(struct json_writer *w, const struct answer *x, const struct said *said)
 {
 	put_bool(w, "result", x->result);
 	put_text(w, "origin", x->origin == ORIGIN_HOME_ACMS ? STR("home") : STR("partner"));
 	put_cause(w, x->cause);
 	put_text(w, "detail", x->detail.len ? x->detail : x->result ? STR("") : str_of(cause_text(x->cause)));
-	put_identities(w, x);
-	put_revisions(w, x);
+	put_identities(w, said);
+	put_revisions(w, said);
 	put_decided_by(w, &x->decided_by);
-	put_bool(w, "receipt", x->done_ms > 0);
+	put_bool(w, "receipt", x->has_receipt);
 	put_time(w, "answered", x->answered_ms);
 }
 

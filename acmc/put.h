@@ -17,7 +17,7 @@ void put_service_ids(struct json_writer *w, const struct user_service_id *ids, s
 /* "exit_code" and "failure", which every document has. */
 void put_end(struct json_writer *w, int exit_code, const char *failure);
 /* All that an answer says; without the braces. */
-void put_given(struct json_writer *w, const struct answer *x);
+void put_given(struct json_writer *w, const struct answer *x, const struct said *said);
 
 /* "queued", "sent", "approval", "answered"; STR_NONE for none of them. */
 struct str delivery_state_name(enum delivery_state state);

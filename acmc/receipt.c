@@ -273,7 +273,7 @@ static bool save(const char *path, struct str bytes)
 
 static bool is_wanted(const struct options *o, const struct track *t, size_t part, size_t target)
 {
-	return answers_at(&t->answers, part, target)->receipt.len > 0 &&
+	return answers_at(&t->answers, part, target)->has_receipt &&
 	       (!o->partner.ptr || str_eq(o->partner, t->parts.targets[target]));
 }
 
@@ -290,20 +290,23 @@ static size_t count_wanted(const struct options *o, const struct track *t)
 /* One of many has the partner and the part in its file's name. False: it could not be saved. */
 static bool take(struct desk *d, struct query *q, const struct track *t, size_t part, size_t target, bool single)
 {
-	struct str bytes = answers_at(&t->answers, part, target)->receipt, partner = t->parts.targets[target];
+	struct str partner = t->parts.targets[target];
 	struct wanted wanted = { partner, t->answers.home, t->parts.items[part].id };
 	char system[300];
 	const char *saved = NULL, *name;
+	struct said said;
 	if (!is_wanted(d->o, t, part, target))
 		return true;
+	if (!answers_said(&t->answers, answers_at(&t->answers, part, target), q->arena, &said))
+		return false;
 	text_escape(partner, system, sizeof system);
 	name = arena_printf(q->arena, t->parts.n > 1 ? "%s, part %zu of %zu" : "%s", system, part + 1, t->parts.n);
 	if (d->o->out && single)
 		saved = d->o->out;
 	else if (d->o->out && mc_system_id_valid(partner))
 		saved = arena_printf(q->arena, "%s.%s.%zu", d->o->out, system, part + 1);
-	bool good = !saved || save(saved, bytes);
-	judge(d, bytes, &wanted, name ? name : "?", good ? saved : NULL);
+	bool good = !saved || save(saved, said.receipt);
+	judge(d, said.receipt, &wanted, name ? name : "?", good ? saved : NULL);
 	return good;
 }
 
@@ -319,6 +322,7 @@ static int fetch(const struct options *o)
 	track_init(&t, q.arena, o->id, home_system(q.home));
 	bool loaded = load_track(&q, &t, false);
 	if (!begin(&d, o, q.config)) {
+		answers_free(&t.answers);
 		query_end(&q, true, code);
 		return EXIT_USAGE;
 	}
@@ -331,6 +335,7 @@ static int fetch(const struct options *o)
 		fputs("acmc: no partner has given a receipt for it, or not yet\n", stderr);
 	code = loaded ? end(&d, saved ? EXIT_ALL_TRUE : EXIT_SYSTEM, saved ? NULL : "not every receipt could be saved") :
 			end(&d, query_exit_code(&q), query_failure(&q));
+	answers_free(&t.answers);
 	return query_end(&q, true, code);
 }
 

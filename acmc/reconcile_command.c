@@ -86,11 +86,24 @@ static bool confirmed(const struct reconcile *r, const struct options *o)
 	return fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y');
 }
 
+static int put_asked(struct json_writer *w, const struct query *q, enum operation operation, size_t n_users,
+		     enum home_result result, const struct answers *answers, struct request_id id)
+{
+	int code = result == HOME_OK ? answers_exit_code(answers) : exit_code_of_result(result);
+	json_map(w);
+	put_text(w, "operation", str_of(operation_name((int)operation)));
+	put_id(w, "request_id", id);
+	put_number(w, "users", n_users);
+	put_end(w, code, result == HOME_OK ? NULL : home_failure(q->home));
+	json_end_map(w);
+	return code;
+}
+
 /* One operation's requests, durable as any. Returns the exit code. */
-static int ask_for(struct query *q, const struct options *o, enum operation operation, struct users *users,
+static int ask_for(struct query *q, const struct options *o, enum operation operation, struct stock *users,
 		   struct json_writer *w)
 {
-	struct answers answers;
+	struct answers answers = { .said = NULL };
 	struct screen screen;
 	uint8_t random[10];
 	struct parts parts = { .arena = q->arena, .users = users, .targets = &o->with, .n_targets = 1,
@@ -98,7 +111,6 @@ static int ask_for(struct query *q, const struct options *o, enum operation oper
 	if (crypto_random(random, sizeof random) != OK)
 		return EXIT_SYSTEM;
 	struct request_id id = request_id_make(clock_wall_ms(), random);
-	parts_group(users);
 	screen_init(&screen, &o->common, o->quiet);
 	struct watcher watcher = screen_watcher(&screen);
 	home_close(q->home);
@@ -107,15 +119,12 @@ static int ask_for(struct query *q, const struct options *o, enum operation oper
 		fprintf(stderr, "%s:\n", operation_name((int)operation));
 	enum home_result result = ask_run(q->home, &parts, id, false, q->arena, &answers, &watcher);
 	home_on_tick(q->home, NULL, NULL);
-	if (!w)
-		return screen_end(&screen, q->home, &o->common, result, &answers, id);
-	int code = result == HOME_OK ? answers_exit_code(&answers) : exit_code_of_result(result);
-	json_map(w);
-	put_text(w, "operation", str_of(operation_name((int)operation)));
-	put_id(w, "request_id", id);
-	put_number(w, "users", users->n);
-	put_end(w, code, result == HOME_OK ? NULL : home_failure(q->home));
-	json_end_map(w);
+	int code;
+	if (w)
+		code = put_asked(w, q, operation, users->n, result, &answers, id);
+	else
+		code = screen_end(&screen, q->home, &o->common, result, &answers, id);
+	answers_free(&answers);
 	return code;
 }
 
@@ -124,16 +133,15 @@ static int repair(struct query *q, const struct options *o, const struct reconci
 {
 	int worst = EXIT_ALL_TRUE;
 	for (size_t i = 0; i < OPERATIONS && worst <= EXIT_SOME_FALSE; i++) {
-		struct users users;
+		struct stock users = { .n = 0 };
 		int code = EXIT_ALL_TRUE;
-		users_init(&users, q->arena, "difference", stderr);
-		if (!repair_users(r, repair_order[i], &users))
+		if (!repair_users(r, repair_order[i], &users, stderr))
 			code = EXIT_UNREACHABLE;
 		else if (users.n)
 			code = ask_for(q, o, repair_order[i], &users, w);
 		if (code > worst)
 			worst = code;
-		users_free(&users);
+		stock_free(&users);
 	}
 	return worst;
 }

@@ -29,11 +29,22 @@ static void add(struct users *users, unsigned line, const struct difference *d)
 		users->items[users->n - 1].validity = d->home->validity;
 }
 
-bool repair_users(const struct reconcile *r, enum operation operation, struct users *users)
+bool repair_users(const struct reconcile *r, enum operation operation, struct stock *stock, FILE *mistakes)
 {
+	struct arena *work = arena_new(0);
+	struct users users;
+	if (!work)
+		return false;
+	users_init(&users, work, "difference", mistakes);
 	for (size_t i = 0; i < r->n_found; i++) {
 		if (remedy(r->found[i].kind) == operation)
-			add(users, (unsigned)i + 1, &r->found[i]);
+			add(&users, (unsigned)i + 1, &r->found[i]);
+		users_check_mc_ids(&users);
+		users_check_service_ids(&users);
+		stock_take(stock, &users);
 	}
-	return users_check(users);
+	bool good = stock_check(stock, &users) && stock_sort(stock, false);
+	users_free(&users);
+	arena_free(work);
+	return good;
 }

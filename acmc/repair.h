@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 #include "acmc/reconcile.h"
-#include "common/users_file.h"
+#include "acmc/stock.h"
 
 /*
  * The users of the requests that make a partner have what home believes: removals, updates and setups, to be asked in this
@@ -11,7 +11,10 @@
  */
 extern const enum operation repair_order[OPERATIONS];
 
-/* users was initialised. False: a partner's users have identities that cannot be, or out of memory. */
-bool repair_users(const struct reconcile *r, enum operation operation, struct users *users);
+/*
+ * Those of one operation. mistakes: told to. False: a partner's users have identities that cannot be, or out of memory,
+ * or the stock failed.
+ */
+bool repair_users(const struct reconcile *r, enum operation operation, struct stock *users, FILE *mistakes);
 
 #endif

@@ -77,6 +77,7 @@ int status_of(const struct common_options *options, struct request_id id)
 		putchar('\n');
 		shown = show_table(stdout, &t.answers, query_failure(&q), options_colours(options, stdout));
 	}
+	answers_free(&t.answers);
 	return query_end(&q, shown, code);
 }
 
@@ -156,10 +157,14 @@ int wait_command(int argc, char **argv)
 	if (!query_begin(&q, &o.common))
 		return query_end(&q, true, EXIT_ALL_TRUE);
 	track_init(&t, q.arena, o.id, home_system(q.home));
+	bool shown = true;
+	int code = EXIT_ALL_TRUE;
 	if (load_track(&q, &t, true))
-		return query_end(&q, true, wait_for(&o, &q, &t));
-	bool shown = !o.common.json || show_json(stdout, &t.answers, o.id, query_failure(&q), query_exit_code(&q));
-	return query_end(&q, shown, EXIT_ALL_TRUE);
+		code = wait_for(&o, &q, &t);
+	else if (o.common.json)
+		shown = show_json(stdout, &t.answers, o.id, query_failure(&q), query_exit_code(&q));
+	answers_free(&t.answers);
+	return query_end(&q, shown, code);
 }
 
 /* --- many --- */

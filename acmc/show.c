@@ -144,7 +144,7 @@ static bool show_answers(FILE *out, const struct answers *a, bool colours)
 }
 
 /* What a cause means; of a revision that does not fit also which one would. */
-static struct str meaning(const struct answer *x, const struct identity_cause *c, char text[120])
+static struct str meaning(const struct said *x, const struct identity_cause *c, char text[120])
 {
 	for (size_t i = 0; c->cause == CAUSE_REVISION_MISMATCH && i < x->n_revisions; i++) {
 		if (!str_eq(x->revisions[i].mc_id, c->mc_id))
@@ -156,21 +156,30 @@ static struct str meaning(const struct answer *x, const struct identity_cause *c
 	return str_of(cause_text(c->cause));
 }
 
-static bool add_identities(struct table *t, const struct answers *a, size_t target, size_t *n)
+static bool add_identity(struct table *t, struct str target, const struct said *said, const struct identity_cause *c)
 {
-	for (size_t part = 0; part < a->parts->n; part++) {
-		const struct answer *x = answers_at(a, part, target);
-		for (size_t i = 0; i < x->n_identities; i++) {
-			const struct identity_cause *c = &x->identities[i];
-			char label[CAUSE_LABEL_SIZE], text[120];
-			struct str cells[] = { a->parts->targets[target], c->mc_id,
-					       c->mc_service_id.ptr ? c->mc_service_id : STR(""),
-					       str_of(cause_label(c->cause, label)), meaning(x, c, text) };
-			if (++*n <= IDENTITIES_SHOWN && !table_row(t, cells))
-				return false;
-		}
-	}
-	return true;
+	char label[CAUSE_LABEL_SIZE], text[120];
+	struct str cells[] = { target, c->mc_id, c->mc_service_id.ptr ? c->mc_service_id : STR(""),
+			       str_of(cause_label(c->cause, label)), meaning(said, c, text) };
+	return table_row(t, cells);
+}
+
+/* Those of one answer; *n: how many there are so far. */
+static bool add_identities(struct table *t, const struct answers *a, size_t part, size_t target, size_t *n)
+{
+	const struct answer *x = answers_at(a, part, target);
+	size_t before = *n;
+	struct said said;
+	struct arena *work;
+	*n += x->n_identities;
+	if (x->n_identities == 0 || before >= IDENTITIES_SHOWN)
+		return true;
+	work = arena_new(0);
+	bool good = work && answers_said(a, x, work, &said);
+	for (size_t i = 0; good && i < said.n_identities && before + i < IDENTITIES_SHOWN; i++)
+		good = add_identity(t, a->parts->targets[target], &said, &said.identities[i]);
+	arena_free(work);
+	return good;
 }
 
 static bool show_identities(FILE *out, const struct answers *a, bool colours)
@@ -180,8 +189,10 @@ static bool show_identities(FILE *out, const struct answers *a, bool colours)
 	struct table *t = table_new(titles);
 	bool good = t != NULL;
 	size_t n = 0;
-	for (size_t target = 0; good && target < a->parts->n_targets; target++)
-		good = add_identities(t, a, target, &n);
+	for (size_t target = 0; good && target < a->parts->n_targets; target++) {
+		for (size_t part = 0; good && part < a->parts->n; part++)
+			good = add_identities(t, a, part, target, &n);
+	}
 	if (n > 0) {
 		putc('\n', out);
 		table_skip_empty(t);
@@ -243,16 +254,21 @@ bool show_table(FILE *out, const struct answers *a, const char *failure, bool co
 
 /* --- JSON --- */
 
-static void put_mc_ids(struct json_writer *w, const struct answers *a, const struct part *p,
-		       const struct answer *x)
+/* Those of the part, or, where the command's users are not known, those that the answer concerns. */
+static bool put_mc_ids(struct json_writer *w, const struct answers *a, const struct part *p, const struct said *said)
 {
+	const uint8_t *at = a->parts->users ? stock_at(a->parts->users, p->offset, p->packed) : NULL;
 	json_key(w, "mc_id_list");
 	json_array(w);
-	for (size_t i = 0; a->parts->users && i < p->n_users; i++)
-		json_text(w, a->parts->users->items[p->first_user + i].mc_id);
-	for (size_t i = 0; !a->parts->users && i < x->n_mc_ids; i++)
-		json_text(w, x->mc_ids[i]);
+	for (size_t i = 0; at && i < p->n_users; i++) {
+		struct stocked u;
+		at = stock_user(at, &u);
+		json_text(w, u.mc_id);
+	}
+	for (size_t i = 0; i < said->n_mc_ids; i++)
+		json_text(w, said->mc_ids[i]);
 	json_end_array(w);
+	return at || !a->parts->users;
 }
 
 static struct str state_of(const struct answers *a, size_t part, const struct answer *x)
@@ -264,18 +280,21 @@ static struct str state_of(const struct answers *a, size_t part, const struct an
 	return a->accepted[part].yes ? STR("accepted") : STR_NONE;
 }
 
-static void put_answer(struct json_writer *w, const struct answers *a, size_t part, size_t target)
+static bool put_answer(struct json_writer *w, const struct answers *a, size_t part, size_t target,
+		       struct arena *work)
 {
+	struct said said;
 	const struct answer *x = answers_at(a, part, target);
 	const struct part *p = &a->parts->items[part];
+	bool good = answers_said(a, x, work, &said);
 	json_map(w);
 	put_id(w, "request_id", p->id);
 	put_text(w, "mc_system_id", a->parts->targets[target]);
-	put_mc_ids(w, a, p, x);
+	good &= put_mc_ids(w, a, p, &said);
 	put_text(w, "state", state_of(a, part, x));
 	put_time(w, "deadline", a->accepted[part].deadline_ms);
 	if (x->given) {
-		put_given(w, x);
+		put_given(w, x, &said);
 	} else {
 		put_text(w, "result", STR_NONE);
 		put_number(w, "attempts", x->delay.attempts);
@@ -283,6 +302,21 @@ static void put_answer(struct json_writer *w, const struct answers *a, size_t pa
 		put_text(w, "detail", x->delay.detail);
 	}
 	json_end_map(w);
+	return good;
+}
+
+static bool put_answers(struct json_writer *w, const struct answers *a)
+{
+	struct arena *work = arena_new(0);
+	bool good = work != NULL;
+	for (size_t part = 0; good && part < a->parts->n; part++) {
+		for (size_t target = 0; good && target < a->parts->n_targets; target++) {
+			good = put_answer(w, a, part, target, work);
+			arena_reset(work);
+		}
+	}
+	arena_free(work);
+	return good;
 }
 
 bool show_json(FILE *out, const struct answers *a, struct request_id base, const char *failure, int exit_code)
@@ -296,13 +330,10 @@ bool show_json(FILE *out, const struct answers *a, struct request_id base, const
 	put_text(w, "operation", a->items || a->parts->users ? str_of(operation_name((int)a->parts->operation)) : STR_NONE);
 	json_key(w, "responses");
 	json_array(w);
-	for (size_t part = 0; a->items && part < a->parts->n; part++) {
-		for (size_t target = 0; target < a->parts->n_targets; target++)
-			put_answer(w, a, part, target);
-	}
+	bool good = !a->items || put_answers(w, a);
 	json_end_array(w);
 	json_end_map(w);
-	return json_writer_free(w);
+	return json_writer_free(w) && good;
 }
 
 /* --- advice --- */

@@ -90,6 +90,7 @@ struct reader {
 	json_mistake *mistake;
 	void *context;
 	unsigned line;
+	bool in_line; /* more of the line may follow */
 	bool stopped; /* by each */
 };
 
@@ -129,21 +130,33 @@ static void report(struct reader *r, yajl_handle parser)
 }
 
 /* Line by line, so that whatever yajl says next belongs to the line that it was just given. */
+static yajl_status feed_lines(struct reader *r, yajl_handle parser, const char *text, size_t n)
+{
+	yajl_status status = yajl_status_ok;
+	while (n > 0 && status == yajl_status_ok) {
+		const char *newline = memchr(text, '\n', n);
+		size_t piece = newline ? (size_t)(newline + 1 - text) : n;
+		r->line += !r->in_line;
+		r->in_line = !newline;
+		status = yajl_parse(parser, (const unsigned char *)text, piece);
+		text += piece;
+		n -= piece;
+	}
+	return status;
+}
+
+/* In pieces: a document may be one line of any length. */
 static void feed(struct reader *r, yajl_handle parser, FILE *in)
 {
-	char *line = NULL;
-	size_t size = 0;
-	ssize_t n;
+	char piece[16384];
+	size_t n;
 	yajl_status status = yajl_status_ok;
-	while (status == yajl_status_ok && (n = getline(&line, &size, in)) >= 0) {
-		r->line++;
-		status = yajl_parse(parser, (unsigned char *)line, (size_t)n);
-	}
+	while (status == yajl_status_ok && (n = fread(piece, 1, sizeof piece, in)) > 0)
+		status = feed_lines(r, parser, piece, n);
 	if (status == yajl_status_ok)
 		status = yajl_complete_parse(parser);
 	if (status != yajl_status_ok)
 		report(r, parser);
-	free(line);
 }
 
 void json_read(FILE *in, json_each *each, json_mistake *mistake, void *context)

@@ -47,7 +47,20 @@ void users_add(struct users *u, unsigned line, struct str mc_id)
 	struct str copy = arena_str(u->arena, mc_id.ptr ? mc_id : STR(""));
 	if (!make_room(u, (void **)&u->items, u->n, &u->room, sizeof *u->items))
 		return;
+	u->n_read++;
 	u->items[u->n++] = (struct users_user){ .mc_id = copy, .line = line, .first = u->n_ids };
+}
+
+void users_end(struct users *u)
+{
+	if (u->each)
+		u->each(u->context, u);
+}
+
+void users_clear(struct users *u)
+{
+	u->n = u->n_ids = 0;
+	arena_reset(u->arena);
 }
 
 void users_add_id(struct users *u, unsigned line, int service, struct str mc_service_id)
@@ -129,7 +142,7 @@ static void skip_mark(FILE *in)
 
 void users_read(struct users *u, FILE *in, enum users_format format)
 {
-	size_t before = u->n, mistakes = u->n_mistakes;
+	size_t before = u->n_read, mistakes = u->n_mistakes;
 	skip_mark(in);
 	if (format == USERS_GUESS) {
 		int c = first_character(in);
@@ -141,7 +154,7 @@ void users_read(struct users *u, FILE *in, enum users_format format)
 		users_read_csv(u, in);
 	if (ferror(in))
 		users_mistake(u, 0, "cannot be read");
-	if (u->n == before && u->n_mistakes == mistakes)
+	if (u->n_read == before && u->n_mistakes == mistakes)
 		users_mistake(u, 1, "no users in it");
 }
 
@@ -197,6 +210,7 @@ void users_add_argument(struct users *u, const char *argument, unsigned position
 		users_add_id(u, position, service,
 			     comma ? (struct str){ value, (size_t)(comma - value) } : str_of(value));
 	}
+	users_end(u);
 }
 
 /* --- checks --- */
@@ -288,13 +302,28 @@ static void check_ids_unique(struct users *u)
 	free(sorted);
 }
 
-bool users_check(struct users *u)
+void users_check_mc_ids(struct users *u)
 {
 	for (size_t i = 0; i < u->n; i++)
 		check_mc_id(u, &u->items[i]);
+}
+
+void users_check_service_ids(struct users *u)
+{
 	for (size_t i = 0; i < u->n_ids; i++)
 		check_id(u, &u->ids[i]);
+}
+
+void users_check_unique(struct users *u)
+{
 	check_users_unique(u);
 	check_ids_unique(u);
+}
+
+bool users_check(struct users *u)
+{
+	users_check_mc_ids(u);
+	users_check_service_ids(u);
+	users_check_unique(u);
 	return u->n_mistakes == 0;
 }

@@ -35,6 +35,10 @@ struct users {
 		unsigned line;
 	} *ids;
 	size_t n_ids, room_ids;
+	size_t n_read;          /* all that were added */
+	/* NULL, or called after each user of a file, so that it can be taken away (users_clear). */
+	void (*each)(void *context, struct users *u);
+	void *context;
 };
 
 /* mistakes: where to. arena: owned by the caller, outlives the users. */
@@ -44,10 +48,18 @@ void users_free(struct users *u);
 void users_read(struct users *u, FILE *in, enum users_format format);
 /* "MC_ID[,mcptt=URI][,mcvideo=URI][,mcdata=URI]..." */
 void users_add_argument(struct users *u, const char *argument, unsigned position);
-/* Canonical forms, duplicates, empty validities; call it once, at the end. True: there was no mistake at all. */
+/* All three below; call it once, at the end. True: there was no mistake at all. */
 bool users_check(struct users *u);
+/* What can be said of each user alone: of MC IDs and validities; of MC service IDs, which are put in canonical form. */
+void users_check_mc_ids(struct users *u);
+void users_check_service_ids(struct users *u);
+/* Nobody is there twice; after the others. */
+void users_check_unique(struct users *u);
+/* Takes all users away, and all texts from their arena. */
+void users_clear(struct users *u);
 
 /* For the readers of the formats. */
+void users_end(struct users *u); /* of a user, or of one that could not be read */
 void users_add(struct users *u, unsigned line, struct str mc_id);
 void users_add_id(struct users *u, unsigned line, int service, struct str mc_service_id);
 /* Of the last user: from 1. Empty texts: not given. */

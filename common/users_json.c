@@ -1,3 +1,4 @@
+#include <stdlib.h>
 #include "common/json.h"
 #include "common/text.h"
 #include "common/users_file.h"
@@ -83,6 +84,7 @@ static void end_user(struct reader *r)
 	users_set_revision(r->users, r->revision.line, r->revision.text);
 	users_set_bound(r->users, r->not_before.line, USERS_NOT_BEFORE, r->not_before.text);
 	users_set_bound(r->users, r->not_after.line, USERS_NOT_AFTER, r->not_after.text);
+	users_end(r->users);
 	r->place = IN_USERS;
 }
 
@@ -95,11 +97,9 @@ static bool end_id(struct reader *r, unsigned line)
 	}
 	if (r->n_ids == r->room) {
 		size_t room = r->room ? 2 * r->room : 16;
-		struct pending *larger = arena_array(r->users->arena, room, sizeof *larger);
+		struct pending *larger = reallocarray(r->ids, room, sizeof *larger);
 		if (!larger)
 			return wrong(r, line, "out of memory");
-		if (r->n_ids)
-			memcpy(larger, r->ids, r->n_ids * sizeof *larger);
 		r->ids = larger;
 		r->room = room;
 	}
@@ -235,4 +235,5 @@ void users_read_json(struct users *u, FILE *in)
 {
 	struct reader r = { .users = u };
 	json_read(in, on_each, on_mistake, &r);
+	free(r.ids);
 }

@@ -1,4 +1,4 @@
-// needs: acmc/parts.c acmc/answers.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c common/json.c
+// needs: acmc/parts.c acmc/answers.c acmc/stock.c acmc/stock_sort.c acmc/spool.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c common/json.c
 // needs: common/identity.c common/text.c common/arena.c common/cause.c common/error.c
 // needs: common/message.c common/message_v2.c common/message_encode.c common/frame.c proto/acx.pb-c.c
 // needs: common/sort.c
@@ -17,7 +17,9 @@ static const struct request_id base = { { [0] = 1, [12] = 0xFF, [13] = 0xFF, [14
 
 struct fixture {
 	struct arena *arena;
-	struct users users;
+	struct users users; /* what is in the stock from fill() on */
+	FILE *mistakes;
+	struct stock stock;
 	struct parts parts;
 	struct answers answers;
 };
@@ -28,7 +30,9 @@ static void begin(struct fixture *f, size_t n, size_t ids, size_t size)
 	char text[MC_SERVICE_ID_MAX + 1];
 	*f = (struct fixture){ .arena = arena_new(0) };
 	assert_non_null(f->arena);
-	users_init(&f->users, f->arena, "F", stderr);
+	f->mistakes = fopen("/dev/null", "w"); /* many of these identities could not be */
+	assert_non_null(f->mistakes);
+	users_init(&f->users, f->arena, "F", f->mistakes);
 	memset(text, 'x', sizeof text);
 	for (size_t i = 0; i < n; i++) {
 		char number[24];
@@ -38,33 +42,71 @@ static void begin(struct fixture *f, size_t n, size_t ids, size_t size)
 		for (size_t j = 0; j < ids; j++)
 			users_add_id(&f->users, 1, 1 + (int)(j % 3), (struct str){ text, size });
 	}
-	f->parts = (struct parts){ .arena = f->arena, .users = &f->users, .targets = targets,
+	f->parts = (struct parts){ .arena = f->arena, .users = &f->stock, .targets = targets,
 				   .n_targets = 2, .home_acmc_id = STR("sip:control-room@police.example") };
 }
 
 static void end(struct fixture *f)
 {
+	answers_free(&f->answers);
+	stock_free(&f->stock);
 	users_free(&f->users);
 	arena_free(f->arena);
+	fclose(f->mistakes);
+}
+
+/* Puts the users into the stock, anew. */
+static void fill(struct fixture *f)
+{
+	struct users copy;
+	struct arena *a = arena_new(0);
+	stock_free(&f->stock);
+	f->stock = (struct stock){ .n = 0 };
+	users_init(&copy, a, "F", f->mistakes);
+	for (size_t i = 0; i < f->users.n; i++) {
+		const struct users_user *u = &f->users.items[i];
+		users_add(&copy, u->line, u->mc_id);
+		copy.items[0].revision = u->revision;
+		copy.items[0].validity = u->validity;
+		for (size_t j = u->first; j < u->first + u->n; j++)
+			users_add_id(&copy, 1, f->users.ids[j].entry.service, f->users.ids[j].entry.mc_service_id);
+		stock_take(&f->stock, &copy);
+	}
+	assert_null(stock_failed(&f->stock));
+	users_free(&copy);
+	arena_free(a);
+}
+
+static bool split_by(struct fixture *f, const struct limits *server, const struct limits *own, unsigned *too_large)
+{
+	fill(f);
+	return parts_split(&f->parts, base, server, own, too_large);
+}
+
+static void split(struct fixture *f, const struct limits *server)
+{
+	unsigned too_large;
+	assert_true(split_by(f, server, &LIMITS_DEFAULT, &too_large));
 }
 
 /* Every user is in exactly one part, in order, and each request keeps within the limits. */
-static void check_parts(const struct parts *p, const struct limits *limits)
+static void check_parts(const struct fixture *f, const struct limits *limits)
 {
+	const struct parts *p = &f->parts;
 	size_t next = 0;
 	for (size_t i = 0; i < p->n; i++) {
 		struct message m = { .kind = MESSAGE_SETUP_REQUEST };
 		struct arena *a = arena_new(0);
 		assert_true(parts_request(p, i, a, &m.request));
-		assert_int_equal(p->items[i].first_user, next);
 		assert_in_range(p->items[i].n_users, 1, limits->max_mc_ids);
-		assert_true(message_size(&m) - 4 <= limits->max_frame_bytes / 4);
+		assert_true(message_size(&m) - 4 <= p->items[i].encoded);
+		assert_true(p->items[i].encoded <= limits->max_frame_bytes / 4);
 		struct request_id id = request_id_part(base, (uint32_t)i);
 		assert_memory_equal(&m.request.request_id, &id, sizeof id);
 		assert_int_equal(m.request.n_mc_ids, p->items[i].n_users);
 		assert_int_equal(m.request.n_mc_system_ids, 2);
 		for (size_t j = 0; j < m.request.n_mc_ids; j++)
-			assert_true(str_eq(m.request.mc_ids[j], p->users->items[next + j].mc_id));
+			assert_true(str_eq(m.request.mc_ids[j], f->users.items[next + j].mc_id));
 		for (size_t j = 0; j < m.request.n_service_ids; j++) {
 			size_t owner = j * m.request.n_mc_ids / m.request.n_service_ids;
 			assert_true(str_eq(m.request.service_ids[j].mc_id, m.request.mc_ids[owner]));
@@ -72,7 +114,7 @@ static void check_parts(const struct parts *p, const struct limits *limits)
 		next += p->items[i].n_users;
 		arena_free(a);
 	}
-	assert_int_equal(next, p->users->n);
+	assert_int_equal(next, f->users.n);
 }
 
 /* --- splitting --- */
@@ -80,12 +122,11 @@ static void check_parts(const struct parts *p, const struct limits *limits)
 static void one_request_when_it_fits(void **state)
 {
 	struct fixture f;
-	size_t too_large;
 	(void)state;
 	begin(&f, 1000, 3, 30);
-	assert_true(parts_split(&f.parts, base, &LIMITS_DEFAULT, &LIMITS_DEFAULT, &too_large));
+	split(&f, &LIMITS_DEFAULT);
 	assert_int_equal(f.parts.n, 1);
-	check_parts(&f.parts, &LIMITS_DEFAULT);
+	check_parts(&f, &LIMITS_DEFAULT);
 	end(&f);
 }
 
@@ -97,13 +138,12 @@ static void splits_by_number(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct fixture f;
-		size_t too_large;
 		struct limits server = LIMITS_DEFAULT;
 		server.max_mc_ids = (uint32_t)cases[i].limit;
 		begin(&f, cases[i].users, 1, 20);
-		assert_true(parts_split(&f.parts, base, &server, &LIMITS_DEFAULT, &too_large));
+		split(&f, &server);
 		assert_int_equal(f.parts.n, cases[i].parts);
-		check_parts(&f.parts, &server);
+		check_parts(&f, &server);
 		end(&f);
 	}
 }
@@ -116,14 +156,14 @@ static void splits_by_bytes(void **state)
 		for (size_t ids = 0; ids <= 16; ids += 4) {
 			for (int own = 0; own < 2; own++) {
 				struct fixture f;
-				size_t too_large;
+				unsigned too_large;
 				struct limits small = LIMITS_DEFAULT, large = LIMITS_DEFAULT;
 				small.max_frame_bytes = FRAME_BYTES_MIN;
 				large.max_frame_bytes = FRAME_BYTES_MAX;
 				begin(&f, 300, ids, size);
-				assert_true(parts_split(&f.parts, base, own ? &large : &small,
-							own ? &small : &large, &too_large));
-				check_parts(&f.parts, &small);
+				assert_true(split_by(&f, own ? &large : &small, own ? &small : &large,
+						     &too_large));
+				check_parts(&f, &small);
 				end(&f);
 			}
 		}
@@ -134,21 +174,22 @@ static void says_which_user_is_too_large(void **state)
 {
 	struct limits server = LIMITS_DEFAULT;
 	struct fixture f;
-	size_t too_large;
+	unsigned too_large;
 	(void)state;
 	begin(&f, 3, 0, 20);
 	for (int i = 0; i < 17; i++)
 		users_add_id(&f.users, 1, 1, STR("tel:+1"));
-	assert_false(parts_split(&f.parts, base, &server, &LIMITS_DEFAULT, &too_large));
-	assert_int_equal(too_large, 2);
+	f.users.items[2].line = 7;
+	assert_false(split_by(&f, &server, &LIMITS_DEFAULT, &too_large));
+	assert_int_equal(too_large, 7);
 	server.max_mc_service_ids_per_mc_id = 17;
-	assert_true(parts_split(&f.parts, base, &server, &LIMITS_DEFAULT, &too_large));
+	assert_true(split_by(&f, &server, &LIMITS_DEFAULT, &too_large));
 	end(&f);
 	begin(&f, 1, 100, 255); /* 52 KB where 16 KiB are allowed */
 	server.max_mc_service_ids_per_mc_id = 1000;
 	server.max_frame_bytes = FRAME_BYTES_MIN;
-	assert_false(parts_split(&f.parts, base, &server, &LIMITS_DEFAULT, &too_large));
-	assert_int_equal(too_large, 0);
+	assert_false(split_by(&f, &server, &LIMITS_DEFAULT, &too_large));
+	assert_int_equal(too_large, 1);
 	end(&f);
 }
 
@@ -156,9 +197,8 @@ static void says_which_user_is_too_large(void **state)
 
 static size_t split_at_default(struct fixture *f)
 {
-	size_t too_large;
 	f->parts.version = 2;
-	assert_true(parts_split(&f->parts, base, &LIMITS_DEFAULT, &LIMITS_DEFAULT, &too_large));
+	split(f, &LIMITS_DEFAULT);
 	return f->parts.n;
 }
 
@@ -175,21 +215,25 @@ static void splits_by_validity(void **state)
 	struct fixture f;
 	(void)state;
 	begin(&f, 6, 1, 30);
+	fill(&f);
 	assert_false(parts_need_version_2(&f.parts));
 	for (size_t i = 0; i < 6; i++) {
 		f.users.items[i].line = (unsigned)i + 1;
 		f.users.items[i].validity.not_after_ms = i % 2 ? 5000 : 0;
 	}
-	assert_true(parts_need_version_2(&f.parts));
 	assert_int_equal(split_at_default(&f), 6);
-	parts_group(&f.users);
-	assert_int_equal(split_at_default(&f), 2);
+	assert_true(parts_need_version_2(&f.parts));
+	assert_true(stock_sort(&f.stock, false));
+	unsigned too_large;
+	assert_true(parts_split(&f.parts, base, &LIMITS_DEFAULT, &LIMITS_DEFAULT, &too_large));
+	assert_int_equal(f.parts.n, 2);
 	struct setup_request first = request_of(&f, 0), second = request_of(&f, 1);
 	assert_true(!first.has_validity && first.n_mc_ids == 3 && first.n_service_ids == 3);
 	assert_true(second.has_validity && second.validity.not_after_ms == 5000);
 	assert_true(first.parts == 2 && first.part == 0 && second.part == 1);
 	for (size_t i = 0; i < 3; i++) {
-		assert_int_equal(f.users.items[i].line, 1 + 2 * i);
+		assert_true(str_eq(first.mc_ids[i], f.users.items[2 * i].mc_id));
+		assert_true(str_eq(second.mc_ids[i], f.users.items[2 * i + 1].mc_id));
 		assert_true(str_eq(second.service_ids[i].mc_id, second.mc_ids[i]));
 	}
 	/* an option is for all of them */
@@ -227,7 +271,6 @@ static void operations_carry_what_they_need(void **state)
 static void full_requests_fit(void **state)
 {
 	struct limits small = LIMITS_DEFAULT;
-	size_t too_large;
 	(void)state;
 	small.max_frame_bytes = FRAME_BYTES_MIN;
 	for (int operation = 0; operation < OPERATIONS; operation++) {
@@ -240,7 +283,7 @@ static void full_requests_fit(void **state)
 		f.parts.has_validity = true;
 		f.parts.validity = (struct validity){ UINT64_MAX - 1, UINT64_MAX };
 		f.parts.dry_run = f.parts.best_effort = true;
-		assert_true(parts_split(&f.parts, base, &small, &LIMITS_DEFAULT, &too_large));
+		split(&f, &small);
 		for (size_t i = 0; i < f.parts.n; i++) {
 			struct message m = { .kind = MESSAGE_SETUP_REQUEST, .request = request_of(&f, i) };
 			assert_true(message_size(&m) - 4 <= FRAME_BYTES_MIN / 4);
@@ -253,13 +296,12 @@ static void full_requests_fit(void **state)
 static void version_1_stays_version_1(void **state)
 {
 	struct fixture f;
-	size_t too_large;
 	struct limits server = LIMITS_DEFAULT;
 	(void)state;
 	begin(&f, 3, 1, 20);
 	server.max_mc_ids = 1;
 	f.parts.version = 1;
-	assert_true(parts_split(&f.parts, base, &server, &LIMITS_DEFAULT, &too_large));
+	split(&f, &server);
 	for (size_t i = 0; i < 3; i++) {
 		struct setup_request r = request_of(&f, i);
 		assert_false(setup_request_needs_version_2(&r));
@@ -271,11 +313,10 @@ static void version_1_stays_version_1(void **state)
 
 static void begin_answers(struct fixture *f, uint32_t users_a_part)
 {
-	size_t too_large;
 	struct limits server = LIMITS_DEFAULT;
 	server.max_mc_ids = users_a_part;
 	begin(f, 3, 0, 20);
-	assert_true(parts_split(&f->parts, base, &server, &LIMITS_DEFAULT, &too_large));
+	split(f, &server);
 	assert_true(answers_init(&f->answers, f->arena, &f->parts, STR("police.example")));
 }
 
@@ -369,8 +410,12 @@ static void answers_outlive_the_message(void **state)
 	const struct answer *a = answers_at(&f.answers, 0, 0);
 	assert_true(str_eq(a->detail, STR("why")));
 	assert_int_equal(a->n_identities, 1);
-	assert_true(str_eq(a->identities[0].mc_id, STR("alice")));
-	assert_null(a->identities[0].mc_service_id.ptr);
+	struct said said;
+	assert_true(answers_said(&f.answers, a, f.arena, &said));
+	assert_true(said.n_identities == 1 && said.n_revisions == 0 && said.n_mc_ids == 0 && !said.receipt.ptr);
+	assert_true(str_eq(said.identities[0].mc_id, STR("alice")));
+	assert_null(said.identities[0].mc_service_id.ptr);
+	assert_int_equal(said.identities[0].cause, CAUSE_OUTSIDE_NAMESPACE);
 	end(&f);
 }
 
@@ -453,7 +498,7 @@ static void answers_that_must_not_be_believed(void **state)
 	};
 	struct fixture f;
 	struct setup_request asked;
-	size_t part, too_large;
+	size_t part;
 	bool complete;
 	(void)state;
 	begin(&f, 3, 1, 0);
@@ -463,7 +508,7 @@ static void answers_that_must_not_be_believed(void **state)
 		f.users.items[i].mc_id = f.users.ids[i].entry.mc_id = names[i];
 		f.users.ids[i].entry.mc_service_id = ids[i];
 	}
-	assert_true(parts_split(&f.parts, base, &LIMITS_DEFAULT, &LIMITS_DEFAULT, &too_large));
+	split(&f, &LIMITS_DEFAULT);
 	assert_true(answers_init(&f.answers, f.arena, &f.parts, STR("police.example")));
 	assert_true(parts_request(&f.parts, 0, f.arena, &asked));
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,4 +1,4 @@
-// needs: acmc/show.c acmc/put.c acmc/parts.c acmc/answers.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
+// needs: acmc/show.c acmc/put.c acmc/parts.c acmc/answers.c acmc/stock.c acmc/stock_sort.c acmc/spool.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
 // needs: common/json.c common/table.c common/identity.c common/text.c common/arena.c common/cause.c
 // needs: common/sort.c
 /* What the administrator sees, from canned answers, compared with tests/golden/cli/show-*. UPDATE=1 writes them. */
@@ -16,7 +16,7 @@ static const struct request_id base = { { 1, 0x90, 0, 0, 0, 0, 0x70, 0, 0x80, 0,
 
 struct fixture {
 	struct arena *arena;
-	struct users users;
+	struct stock stock;
 	struct parts parts;
 	struct answers answers;
 };
@@ -25,14 +25,20 @@ struct fixture {
 static void begin(struct fixture *f, uint32_t users_a_part)
 {
 	struct limits server = LIMITS_DEFAULT;
-	size_t too_large;
+	unsigned too_large;
+	struct users users;
+	struct arena *work = arena_new(0);
 	server.max_mc_ids = users_a_part;
 	*f = (struct fixture){ .arena = arena_new(0) };
-	users_init(&f->users, f->arena, "F", stderr);
-	users_add_argument(&f->users, "alice@police.example,mcptt=sip:alice@police.example", 1);
-	users_add_argument(&f->users, "b\xC3\xB6rn \"b\"@police.example", 2);
-	users_add_argument(&f->users, "chen@police.example", 3);
-	f->parts = (struct parts){ .arena = f->arena, .users = &f->users, .targets = targets,
+	users_init(&users, work, "F", stderr);
+	users_add_argument(&users, "alice@police.example,mcptt=sip:alice@police.example", 1);
+	users_add_argument(&users, "b\xC3\xB6rn \"b\"@police.example", 2);
+	users_add_argument(&users, "chen@police.example", 3);
+	stock_take(&f->stock, &users);
+	assert_true(stock_check(&f->stock, &users));
+	users_free(&users);
+	arena_free(work);
+	f->parts = (struct parts){ .arena = f->arena, .users = &f->stock, .targets = targets,
 				   .n_targets = 2 };
 	assert_true(parts_split(&f->parts, base, &server, &LIMITS_DEFAULT, &too_large));
 	assert_true(answers_init(&f->answers, f->arena, &f->parts, STR("police.example")));
@@ -40,7 +46,8 @@ static void begin(struct fixture *f, uint32_t users_a_part)
 
 static void end(struct fixture *f)
 {
-	users_free(&f->users);
+	answers_free(&f->answers);
+	stock_free(&f->stock);
 	arena_free(f->arena);
 }
 

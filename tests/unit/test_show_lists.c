@@ -1,5 +1,5 @@
 // needs: acmc/show_requests.c acmc/show_users.c acmc/show_reconcile.c acmc/show_receipt.c acmc/put.c acmc/repair.c
-// needs: acmc/track.c acmc/parts.c acmc/answers.c acmc/reconcile.c
+// needs: acmc/track.c acmc/parts.c acmc/answers.c acmc/stock.c acmc/stock_sort.c acmc/spool.c acmc/reconcile.c
 // needs: common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
 // needs: common/json.c common/table.c common/identity.c common/text.c common/arena.c common/cause.c
 // needs: common/sort.c
@@ -237,17 +237,17 @@ static void repairs(void **state)
 	};
 	(void)state;
 	for (size_t i = 0; i < OPERATIONS; i++) {
-		struct users u;
-		struct arena *a = arena_new(0);
-		users_init(&u, a, "difference", stderr);
+		struct stock stock = { .n = 0 };
+		struct stocked u;
+		uint64_t offset = 0;
 		assert_int_equal(repair_order[i], cases[i].operation);
-		assert_true(repair_users(&compared, repair_order[i], &u));
-		assert_int_equal(u.n, 1);
-		assert_true(u.items[0].revision == cases[i].revision);
-		assert_true(u.items[0].validity.not_after_ms == cases[i].not_after_ms);
-		assert_int_equal(u.items[0].n, cases[i].n_ids);
-		users_free(&u);
-		arena_free(a);
+		assert_true(repair_users(&compared, repair_order[i], &stock, stderr));
+		assert_int_equal(stock.n, 1);
+		assert_true(stock_next(&stock, &offset, &u));
+		assert_true(u.revision == cases[i].revision);
+		assert_true(u.validity.not_after_ms == cases[i].not_after_ms);
+		assert_int_equal(u.n_ids, cases[i].n_ids);
+		stock_free(&stock);
 	}
 }
 

@@ -1,4 +1,4 @@
-// needs: acmc/track.c acmc/parts.c acmc/answers.c common/setup.c common/setup_fault.c common/identity.c common/text.c
+// needs: acmc/track.c acmc/parts.c acmc/answers.c acmc/stock.c acmc/stock_sort.c acmc/spool.c common/users_file.c common/when.c common/users_csv.c common/users_json.c common/json.c common/setup.c common/setup_fault.c common/identity.c common/text.c
 // needs: common/arena.c common/cause.c
 // needs: common/sort.c
 /* What became of a command, put together from what the home acms says of each of its requests. */
@@ -21,6 +21,7 @@ static void begin(struct fixture *f, uint32_t part)
 
 static void end(struct fixture *f)
 {
+	answers_free(&f->track.answers);
 	arena_free(f->arena);
 }
 

@@ -100,6 +100,46 @@ static void check_bad(const char *text, size_t n, enum users_format format, cons
 #define GOOD(format, text, expected) check_good(text, sizeof(text) - 1, format, expected)
 #define BAD(format, text, expected) check_bad(text, sizeof(text) - 1, format, expected)
 
+/* What was read, and the mistakes; freed by the caller. */
+static char *outcome(const char *text, size_t n)
+{
+	struct fixture f;
+	char *all = NULL;
+	begin(&f);
+	load(&f, text, n, USERS_CSV);
+	users_check(&f.users);
+	fflush(f.out);
+	char *users = describe(&f.users);
+	assert_true(asprintf(&all, "%s\n%s", users, f.mistakes) >= 0);
+	free(users);
+	end(&f);
+	return all;
+}
+
+/* A quoted header line that ends with CR LF leaves all lines to libcsv, where plain ones are split without it. */
+static void csv_lines_are_split_as_libcsv_does(void **state)
+{
+	static const char plain[] = "mc_id,mcptt\n", quoted[] = "\"mc_id\",mcptt\r\n";
+	static const char alphabet[] = "ab,,,  \t\r\n\n\"\x01\xC3\xA4";
+	char text[80];
+	uint64_t random = 1;
+	(void)state;
+	for (int i = 0; i < 100000; i++) {
+		size_t n = strlen(plain), m = strlen(quoted);
+		char other[80];
+		memcpy(text, plain, n);
+		memcpy(other, quoted, m);
+		for (size_t length = (size_t)(i % 40); length > 0; length--) {
+			random = random * 6364136223846793005u + 1442695040888963407u;
+			text[n++] = other[m++] = alphabet[(random >> 33) % (sizeof alphabet - 1)];
+		}
+		char *x = outcome(text, n), *y = outcome(other, m);
+		assert_string_equal(x, y);
+		free(x);
+		free(y);
+	}
+}
+
 /* --- CSV --- */
 
 static void csv_columns_in_any_order(void **state)
@@ -427,6 +467,7 @@ static void many_users(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(csv_lines_are_split_as_libcsv_does),
 		cmocka_unit_test(csv_columns_in_any_order),
 		cmocka_unit_test(csv_as_spreadsheets_write_it),
 		cmocka_unit_test(ids_become_canonical),
