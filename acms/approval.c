@@ -326,6 +326,7 @@ static void run_decide(struct job *job, struct store_txn *t, struct arena *work,
 static void tell_decided(struct partner_telling *t, const struct setup_response *response)
 {
 	struct decision_job *j = (struct decision_job *)((char *)t - offsetof(struct decision_job, telling));
+	struct committer *committer = j->query->server->committer;
 	struct arena *a = j->arena, *kept = j->kept;
 	struct message m = { .kind = MESSAGE_DECISION_RESULT };
 	m.decision_result.page.token = j->query->message.decision.token;
@@ -340,7 +341,7 @@ static void tell_decided(struct partner_telling *t, const struct setup_response 
 	fail_point("decision-pushed");
 	query_reply(j->query, &m);
 	fail_point("decision-told");
-	arena_free(kept);
+	committer_return_work(committer, kept);
 	arena_free(a);
 }
 

@@ -214,7 +214,7 @@ void committer_flush(struct committer *c)
 	pthread_cond_signal(&c->more); /* not before: who wakes wants the mutex at once */
 }
 
-static void keep_arena(struct committer *c, struct arena *work)
+void committer_return_work(struct committer *c, struct arena *work)
 {
 	if (!work || c->n_spare == SPARE_ARENAS) {
 		arena_free(work);
@@ -242,7 +242,7 @@ bool committer_finish(struct committer *c)
 		c->work = job->work;
 		job->work = NULL;
 		job->done(job, job->status);
-		keep_arena(c, c->work);
+		committer_return_work(c, c->work);
 	}
 	return first != NULL;
 }

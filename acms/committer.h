@@ -54,6 +54,8 @@ void committer_flush(struct committer *c);
 bool committer_finish(struct committer *c);
 /* In done(): its work arena is the caller's from now on. NULL: it has none, or it was taken before. */
 struct arena *committer_keep_work(struct committer *c);
+/* Which is to be given back. NULL is fine. */
+void committer_return_work(struct committer *c, struct arena *work);
 /* The store cannot be used any more (an I/O error in its meta page, say): the server must end. */
 bool committer_failed(struct committer *c, struct error *why);
 /* Runs what was submitted, flushed or not, ends the thread; committer_finish still works. Does not close the store. */

@@ -125,14 +125,15 @@ static void unavailable(struct request *r, const char *why, bool well_formed)
 static void answered(struct partner_telling *t, const struct setup_response *response)
 {
 	struct partner_job *j = (struct partner_job *)((char *)t - offsetof(struct partner_job, telling));
-	struct arena *kept = j->kept;
+	struct committer *committer = j->request->server->committer;
+	struct arena *kept = j->kept; /* the job goes with its request */
 	if (response) {
 		request_respond(j->request, response);
 		request_answered(j->request);
 	} else {
 		unavailable(j->request, "it is done, but cannot be certified now: ask again", true);
 	}
-	arena_free(kept); /* the job has gone with its request */
+	committer_return_work(committer, kept);
 	fail_point("partner-told");
 }
 
