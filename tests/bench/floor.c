@@ -4,6 +4,9 @@
  * floor latency     client -> relay -> server and back, each hop mutual TLS 1.3, messages of the sizes given; the relay
  *                   commits before it passes the request on and before it passes the answer on, the server commits
  *                   before it answers: the same entries as acms's (model.h), full sync
+ *   --committers    the same, each commit made by a thread of its own, to which it is handed over and which hands back, as
+ *                   in every server whose network does not wait for its disk
+ *   --receipts      the same, the server signing each answer and the relay verifying it (ECDSA, P-256)
  * floor handshakes  new mutual-TLS connections, a byte each way, --threads pairs of threads
  */
 #include <argp.h>
@@ -13,13 +16,14 @@
 #include <openssl/ssl.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include "tests/bench/measure.h"
 #include "tests/bench/model.h"
 
 static struct {
-	bool handshakes;
+	bool handshakes, committers, receipts;
 	const char *directory, *certificate, *key, *anchors;
 	size_t request, answer;
 	unsigned threads;
@@ -120,34 +124,138 @@ static void write_all(SSL *ssl, size_t n)
 static int server_fd, relay_fd;
 static struct sockaddr_in server_address, relay_address;
 
+typedef void entries(struct model *m, MDB_txn *t, uint64_t first, uint64_t n, uint64_t per_request);
+
+static void commit_now(struct model *m, entries *put, uint64_t i)
+{
+	MDB_txn *t = model_begin(m);
+	put(m, t, i, 1, 1);
+	model_commit(t);
+}
+
+/* A thread that commits what it is handed. */
+struct committer {
+	pthread_t thread;
+	pthread_mutex_t mutex; /* for what follows */
+	pthread_cond_t more;
+	struct model *model;
+	entries *put; /* NULL: nothing is to be done */
+	uint64_t i;
+	bool over;
+	int done;
+};
+
+static void *run_committer(void *context)
+{
+	struct committer *c = context;
+	pthread_mutex_lock(&c->mutex);
+	for (;;) {
+		while (!c->put && !c->over)
+			pthread_cond_wait(&c->more, &c->mutex);
+		if (c->over)
+			return NULL;
+		pthread_mutex_unlock(&c->mutex);
+		commit_now(c->model, c->put, c->i);
+		pthread_mutex_lock(&c->mutex);
+		c->put = NULL;
+		if (eventfd_write(c->done, 1) != 0)
+			die("eventfd");
+	}
+}
+
+static void committer_start(struct committer *c, struct model *m)
+{
+	*c = (struct committer){ .model = m, .done = eventfd(0, 0) };
+	pthread_mutex_init(&c->mutex, NULL);
+	pthread_cond_init(&c->more, NULL);
+	if (c->done < 0 || pthread_create(&c->thread, NULL, run_committer, c) != 0)
+		die("committer");
+}
+
+static void committer_stop(struct committer *c)
+{
+	pthread_mutex_lock(&c->mutex);
+	c->over = true;
+	pthread_mutex_unlock(&c->mutex);
+	pthread_cond_signal(&c->more);
+	pthread_join(c->thread, NULL);
+	close(c->done);
+}
+
+static void commit(struct committer *c, entries *put, uint64_t i)
+{
+	eventfd_t done;
+	if (!o.committers) {
+		commit_now(c->model, put, i);
+		return;
+	}
+	pthread_mutex_lock(&c->mutex);
+	c->put = put;
+	c->i = i;
+	pthread_mutex_unlock(&c->mutex);
+	pthread_cond_signal(&c->more);
+	if (eventfd_read(c->done, &done) != 0)
+		die("eventfd");
+}
+
+static struct {
+	EVP_PKEY *key;
+	unsigned char bytes[256];
+	size_t size;
+} receipt;
+static const unsigned char certified[32];
+
+/* The key of the certificate that all have here signs. */
+static void sign(SSL *ssl)
+{
+	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(receipt.key = SSL_get_privatekey(ssl), NULL);
+	receipt.size = sizeof receipt.bytes;
+	if (!c || EVP_PKEY_sign_init(c) != 1 || EVP_PKEY_sign(c, receipt.bytes, &receipt.size, certified, 32) != 1)
+		die("sign");
+	EVP_PKEY_CTX_free(c);
+}
+
+static void verify(void)
+{
+	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(receipt.key, NULL);
+	if (!c || EVP_PKEY_verify_init(c) != 1 ||
+	    EVP_PKEY_verify(c, receipt.bytes, receipt.size, certified, 32) != 1)
+		die("verify");
+	EVP_PKEY_CTX_free(c);
+}
+
 static void *serve(void *unused)
 {
+	struct committer committer;
 	SSL *ssl = accept_one(server_fd);
+	committer_start(&committer, &partner);
 	for (uint64_t i = 0; read_all(ssl, o.request); i++) {
-		MDB_txn *t = model_begin(&partner);
-		model_partner(&partner, t, i, 1, 1);
-		model_commit(t);
+		commit(&committer, model_partner, i);
+		if (o.receipts)
+			sign(ssl);
 		write_all(ssl, o.answer);
 	}
+	committer_stop(&committer);
 	return unused;
 }
 
 static void *relay(void *unused)
 {
+	struct committer committer;
 	SSL *up = connect_to(&server_address), *ssl = accept_one(relay_fd);
+	committer_start(&committer, &home);
 	for (uint64_t i = 0; read_all(ssl, o.request); i++) {
-		MDB_txn *t = model_begin(&home);
-		model_accept(&home, t, i, 1, 1);
-		model_commit(t);
+		commit(&committer, model_accept, i);
 		write_all(up, o.request);
 		if (!read_all(up, o.answer))
 			die("read");
-		t = model_begin(&home);
-		model_answer(&home, t, i, 1, 1);
-		model_commit(t);
+		if (o.receipts)
+			verify();
+		commit(&committer, model_answer, i);
 		write_all(ssl, o.answer);
 	}
 	hang_up(up);
+	committer_stop(&committer);
 	return unused;
 }
 
@@ -258,6 +366,8 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 	case 'r': o.answer = strtoull(arg, NULL, 10); return 0;
 	case 't': o.threads = (unsigned)atoi(arg); return 0;
 	case 's': o.seconds = atof(arg); return 0;
+	case 'm': o.committers = true; return 0;
+	case 'e': o.receipts = true; return 0;
 	case 'z': return model_take_sizes(arg) ? 0 : ARGP_ERR_UNKNOWN;
 	case ARGP_KEY_ARG: o.handshakes = strcmp(arg, "handshakes") == 0; return 0;
 	case ARGP_KEY_END:
@@ -280,6 +390,8 @@ int main(int argc, char **argv)
 		{ "answer", 'r', "BYTES", 0, NULL, 0 },
 		{ "threads", 't', "N", 0, NULL, 0 },
 		{ "seconds", 's', "S", 0, NULL, 0 },
+		{ "committers", 'm', NULL, 0, "Commit in threads of their own", 0 },
+		{ "receipts", 'e', NULL, 0, "Sign and verify each answer", 0 },
 		{ "sizes", 'z', "NAME=BASE:EACH,...", 0, "Of values", 0 },
 		{ 0 },
 	};

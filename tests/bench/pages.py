@@ -108,7 +108,7 @@ KINDS = ("64 in flight", "bulk")
 
 def user_costs(r: Results) -> str:
     what = {"loop": "processor time, loop thread", "committer": "processor time, committer thread",
-            "written": "written to the disk", "commits": "commits (a sync each)", "kept": "stays in the store"}
+            "written": "written: store, log, network", "commits": "commits (a sync each)", "kept": "stays in the store"}
     units = {"loop": "us", "committer": "us", "written": "bytes", "commits": "", "kept": "bytes"}
     lines = [[f"{end}: {title}", *(quantity(r[f"cost {end} {key} {kind}"], units[key]).strip() for kind in KINDS)]
              for end in ("home", "partner") for key, title in what.items()]
