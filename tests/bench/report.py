@@ -100,15 +100,17 @@ def plot(path: Path, figures: Figures) -> None:
         left.errorbar(xs, ys, yerr=[low, high], marker="o", capsize=3, color=color,
                       label=label + (" (home and partner, two hops)" if label == "acms" else " (one server, one hop)"))
     left.set_xscale("log", base=2)
+    left.set_xticks([1, 8, 64, 256], ["1", "8", "64", "256"])
     left.set_xlabel("requests in flight")
     left.set_ylabel("durable setups a second, one user each")
     left.set_ylim(bottom=0)
     if any(n.startswith("setups ") for n in figures.values):
-        left.legend()
+        left.legend(loc="lower center", bbox_to_anchor=(0.5, 1))
     rows = [r for r in figures.rows if "ratio" in r][::-1]
     right.barh([f"{r['title']} : {r['beside']}"[:70] for r in rows], [r["ratio"] for r in rows], color="#1f6f4a")
     right.axvline(1, color="black", linewidth=0.8)
     right.set_xscale("log")
+    right.xaxis.set_major_formatter(lambda n, _: f"{n:g}")
     right.set_xlabel("ratio within the run")
     right.tick_params(axis="y", labelsize=7)
     fig.tight_layout()
