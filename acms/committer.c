@@ -21,14 +21,13 @@ struct committer {
 	struct queue gathered;
 	struct arena *spare[SPARE_ARENAS]; /* that jobs had; empty, with a block each */
 	size_t n_spare;
+	struct arena *work; /* of the job whose done() runs */
 
 	pthread_mutex_t mutex; /* for what follows */
 	pthread_cond_t more;
 	struct queue waiting, done;
 	bool stopping, failed;
 	struct error failure;
-
-	struct arena *work; /* of the job whose done() runs; the loop's alone */
 };
 
 static void queue_init(struct queue *q)
