@@ -6,7 +6,8 @@
  *                   before it answers: the same entries as acms's (model.h), full sync
  *   --committers    the same, each commit made by a thread of its own, to which it is handed over and which hands back, as
  *                   in every server whose network does not wait for its disk
- *   --receipts      the same, the server signing each answer and the relay verifying it (ECDSA, P-256)
+ *   --receipts      the same, the server signing each answer (ECDSA, P-256; with --committers while it is committed) and the
+ *                   relay verifying it
  * floor handshakes  new mutual-TLS connections, a byte each way, --threads pairs of threads
  */
 #include <argp.h>
@@ -182,9 +183,8 @@ static void committer_stop(struct committer *c)
 	close(c->done);
 }
 
-static void commit(struct committer *c, entries *put, uint64_t i)
+static void commit_begin(struct committer *c, entries *put, uint64_t i)
 {
-	eventfd_t done;
 	if (!o.committers) {
 		commit_now(c->model, put, i);
 		return;
@@ -194,34 +194,50 @@ static void commit(struct committer *c, entries *put, uint64_t i)
 	c->i = i;
 	pthread_mutex_unlock(&c->mutex);
 	pthread_cond_signal(&c->more);
-	if (eventfd_read(c->done, &done) != 0)
+}
+
+static void commit_end(struct committer *c)
+{
+	eventfd_t done;
+	if (o.committers && eventfd_read(c->done, &done) != 0)
 		die("eventfd");
 }
 
+static void commit(struct committer *c, entries *put, uint64_t i)
+{
+	commit_begin(c, put, i);
+	commit_end(c);
+}
+
 static struct {
-	EVP_PKEY *key;
+	EVP_PKEY_CTX *sign, *verify;
 	unsigned char bytes[256];
 	size_t size;
 } receipt;
 static const unsigned char certified[32];
 
-/* The key of the certificate that all have here signs. */
-static void sign(SSL *ssl)
+/* The key of the certificate that all have here signs. What OpenSSL looks up for it is looked up once. */
+static void receipts_prepare(void)
 {
-	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(receipt.key = SSL_get_privatekey(ssl), NULL);
+	EVP_PKEY *key = SSL_CTX_get0_privatekey(server_context);
+	receipt.sign = EVP_PKEY_CTX_new(key, NULL);
+	receipt.verify = EVP_PKEY_CTX_new(key, NULL);
+	if (!receipt.sign || !receipt.verify || EVP_PKEY_sign_init(receipt.sign) != 1 ||
+	    EVP_PKEY_verify_init(receipt.verify) != 1)
+		die("receipts");
+}
+
+static void sign(void)
+{
 	receipt.size = sizeof receipt.bytes;
-	if (!c || EVP_PKEY_sign_init(c) != 1 || EVP_PKEY_sign(c, receipt.bytes, &receipt.size, certified, 32) != 1)
+	if (EVP_PKEY_sign(receipt.sign, receipt.bytes, &receipt.size, certified, sizeof certified) != 1)
 		die("sign");
-	EVP_PKEY_CTX_free(c);
 }
 
 static void verify(void)
 {
-	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(receipt.key, NULL);
-	if (!c || EVP_PKEY_verify_init(c) != 1 ||
-	    EVP_PKEY_verify(c, receipt.bytes, receipt.size, certified, 32) != 1)
+	if (EVP_PKEY_verify(receipt.verify, receipt.bytes, receipt.size, certified, sizeof certified) != 1)
 		die("verify");
-	EVP_PKEY_CTX_free(c);
 }
 
 static void *serve(void *unused)
@@ -230,9 +246,10 @@ static void *serve(void *unused)
 	SSL *ssl = accept_one(server_fd);
 	committer_start(&committer, &partner);
 	for (uint64_t i = 0; read_all(ssl, o.request); i++) {
-		commit(&committer, model_partner, i);
+		commit_begin(&committer, model_partner, i);
 		if (o.receipts)
-			sign(ssl);
+			sign();
+		commit_end(&committer);
 		write_all(ssl, o.answer);
 	}
 	committer_stop(&committer);
@@ -271,6 +288,7 @@ static void latency(void)
 	model_open(&partner, path, 0);
 	server_fd = listen_on(&server_address);
 	relay_fd = listen_on(&relay_address);
+	receipts_prepare();
 	if (pthread_create(&threads[0], NULL, serve, NULL) != 0 || pthread_create(&threads[1], NULL, relay, NULL) != 0)
 		die("threads");
 	SSL *ssl = connect_to(&relay_address);
@@ -288,6 +306,8 @@ static void latency(void)
 	hang_up(ssl);
 	pthread_join(threads[0], NULL);
 	pthread_join(threads[1], NULL);
+	EVP_PKEY_CTX_free(receipt.sign);
+	EVP_PKEY_CTX_free(receipt.verify);
 	report(done, 0, sent - start, &latencies, "");
 	model_close(&home);
 	model_close(&partner);
