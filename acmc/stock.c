@@ -315,12 +315,12 @@ static void take_back(struct users *users, const struct doubles *d, const uint8_
 	}
 	if (!wanted)
 		return;
-	users_add(users, u.line, u.mc_id);
+	users_add(users, u.line, arena_str(users->arena, u.mc_id));
 	at = u.ids;
 	for (size_t i = 0; i < u.n_ids; i++, at = next) {
 		memcpy(&head, at, sizeof head);
 		next = stock_id(at, &id);
-		users_add_id(users, head.line, (int)id.service, id.mc_service_id);
+		users_add_id(users, head.line, (int)id.service, arena_str(users->arena, id.mc_service_id));
 	}
 }
 
