@@ -28,6 +28,19 @@ const char *stock_failed(const struct stock *s)
 
 /* --- hashes --- */
 
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+	__uint128_t product = (__uint128_t)(h ^ word) * 0xD6E8FEB86659FD93u;
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t word_at(const char *p)
+{
+	uint64_t word;
+	memcpy(&word, p, sizeof word);
+	return word;
+}
+
 /*
  * 64 bits of a text, never 0. Who chooses texts with the same hash only makes his own command slower: they are compared
  * before anybody hears of it.
@@ -35,11 +48,14 @@ const char *stock_failed(const struct stock *s)
 static uint64_t hash_of(struct str text, uint64_t seed)
 {
 	uint64_t h = seed ^ text.len * 0x9E3779B97F4A7C15u;
-	for (size_t i = 0; i < text.len; i += 8) {
-		uint64_t word = 0;
-		memcpy(&word, text.ptr + i, text.len - i < 8 ? text.len - i : 8);
-		__uint128_t product = (__uint128_t)(h ^ word) * 0xD6E8FEB86659FD93u;
-		h = (uint64_t)product ^ (uint64_t)(product >> 64);
+	size_t at = 0;
+	for (; text.len - at >= 8; at += 8)
+		h = mix(h, word_at(text.ptr + at));
+	if (at < text.len) {
+		char rest[8] = { 0 };
+		/* The last eight bytes, if there are so many, are as good as those behind the last word, and one load. */
+		h = mix(h, text.len > 8 ? word_at(text.ptr + text.len - 8) :
+					  word_at(memcpy(rest, text.ptr, text.len)));
 	}
 	h ^= h >> 32;
 	h *= 0x9E3779B97F4A7C15u;
@@ -56,7 +72,7 @@ static uint64_t hash_of_service_id(struct str mc_service_id)
 	return hash_of(mc_service_id, 0x13198A2E03707344u);
 }
 
-/* A user may have one MC service ID for several services: that is no second user of it. */
+/* A user may have one MC service ID for several services: that is no second user of it, and has 0 for its hash. */
 static bool for_another_service(const struct users_id *ids, size_t i)
 {
 	bool another = false;
@@ -72,12 +88,15 @@ static bool for_another_service(const struct users_id *ids, size_t i)
 
 static void put_hashes(struct stock *s, const struct users_user *u, const struct users_id *ids)
 {
+	uint8_t *to = spool_room(&s->hashes, (1 + u->n) * sizeof(uint64_t));
 	uint64_t hash = hash_of_mc_id(u->mc_id);
-	spool_put(&s->hashes, &hash, sizeof hash);
+	if (!to)
+		return;
+	memcpy(to, &hash, sizeof hash);
 	for (size_t i = 0; i < u->n; i++) {
-		hash = hash_of_service_id(ids[i].entry.mc_service_id);
-		if (!for_another_service(ids, i))
-			spool_put(&s->hashes, &hash, sizeof hash);
+		hash = for_another_service(ids, i) ? 0 : hash_of_service_id(ids[i].entry.mc_service_id);
+		to += sizeof hash;
+		memcpy(to, &hash, sizeof hash);
 	}
 }
 
@@ -91,17 +110,27 @@ static size_t packed_size(const struct users_user *u, const struct users_id *ids
 	return n;
 }
 
+static uint8_t *write_bytes(uint8_t *to, const void *bytes, size_t n)
+{
+	if (n)
+		memcpy(to, bytes, n);
+	return to + n;
+}
+
 static void put_user(struct stock *s, const struct users_user *u, const struct users_id *ids)
 {
-	struct head head = { u->revision, u->validity, (uint32_t)packed_size(u, ids), u->line, (uint32_t)u->mc_id.len,
-			     (uint32_t)u->n };
-	spool_put(&s->users, &head, sizeof head);
-	spool_put(&s->users, u->mc_id.ptr, u->mc_id.len);
+	size_t packed = packed_size(u, ids);
+	struct head head = { u->revision, u->validity, (uint32_t)packed, u->line, (uint32_t)u->mc_id.len, (uint32_t)u->n };
+	uint8_t *to = spool_room(&s->users, packed);
+	if (!to)
+		return;
+	to = write_bytes(to, &head, sizeof head);
+	to = write_bytes(to, u->mc_id.ptr, u->mc_id.len);
 	for (size_t i = 0; i < u->n; i++) {
 		struct str id = ids[i].entry.mc_service_id;
 		struct id_head id_head = { ids[i].line, (uint32_t)ids[i].entry.service, (uint32_t)id.len };
-		spool_put(&s->users, &id_head, sizeof id_head);
-		spool_put(&s->users, id.ptr, id.len);
+		to = write_bytes(to, &id_head, sizeof id_head);
+		to = write_bytes(to, id.ptr, id.len);
 	}
 }
 
@@ -261,7 +290,7 @@ static bool look_at_share(struct stock *s, struct doubles *d, uint64_t share, ui
 		const uint8_t *at = spool_at(&s->hashes, offset, n * sizeof hash);
 		for (size_t i = 0; at && i < n; i++) {
 			memcpy(&hash, at + i * sizeof hash, sizeof hash);
-			if ((hash >> 32) * shares >> 32 == share && !d->spent && look_up_or_add(d, hash))
+			if (hash && (hash >> 32) * shares >> 32 == share && !d->spent && look_up_or_add(d, hash))
 				add_double(d, hash);
 		}
 		if (!at || d->spent)
