@@ -239,25 +239,30 @@ bool stock_next(struct stock *s, uint64_t *offset, struct stocked *out)
 /* --- who is there twice --- */
 
 /* So many hashes are looked at in one go; for more, the hashes are read again. */
-enum { HASHES_AT_ONCE = 1 << 20, HASHES_READ = 4096 };
+enum { HASHES_AT_ONCE = 1 << 21, HASHES_READ = 4096, HASHES_AHEAD = 16 };
 
 struct doubles {
-	uint64_t *table; /* of the hashes of this go; 0: free */
+	uint32_t *table; /* of the hashes of this go, without the bits that their places tell; 0: free */
 	size_t mask, used;
 	uint64_t *items; /* those that were there already; memory that mistakes take */
 	size_t n, room;
 	bool spent;
 };
 
-/* Whether it was there. */
+/*
+ * Whether it was there, or one that is like it in most of its bits, which does no harm: who has a hash that was there is
+ * looked at, and the next one like this is found again.
+ */
 static bool look_up_or_add(struct doubles *d, uint64_t hash)
 {
 	size_t i = hash & d->mask;
-	while (d->table[i] && d->table[i] != hash)
+	uint32_t mark = (uint32_t)(hash >> 24);
+	mark = mark ? mark : 1;
+	while (d->table[i] && d->table[i] != mark)
 		i = (i + 1) & d->mask;
 	if (d->table[i])
 		return true;
-	d->table[i] = hash;
+	d->table[i] = mark;
 	/* Only a file that was made for it fills a table: hashes are spread. */
 	d->spent |= ++d->used > d->mask - d->mask / 4;
 	return false;
@@ -277,27 +282,41 @@ static void add_double(struct doubles *d, uint64_t hash)
 	d->items[d->n++] = hash;
 }
 
+/* The place of a hash is in no cache, so that it is fetched while others are looked at. */
+static void look_at_some(struct doubles *d, const uint8_t *at, size_t n, uint64_t share, uint64_t shares)
+{
+	uint64_t found[HASHES_READ];
+	size_t n_found = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t hash;
+		memcpy(&hash, at + i * sizeof hash, sizeof hash);
+		found[n_found] = hash;
+		n_found += hash && (hash >> 32) * shares >> 32 == share;
+	}
+	for (size_t i = 0; i < n_found && !d->spent; i++) {
+		if (i + HASHES_AHEAD < n_found)
+			__builtin_prefetch(&d->table[found[i + HASHES_AHEAD] & d->mask], 1);
+		if (look_up_or_add(d, found[i]))
+			add_double(d, found[i]);
+	}
+}
+
 /* Looks at those hashes whose upper half falls into this of so many shares. */
 static bool look_at_share(struct stock *s, struct doubles *d, uint64_t share, uint64_t shares)
 {
 	uint64_t size = spool_size(&s->hashes);
 	memset(d->table, 0, (d->mask + 1) * sizeof *d->table);
 	d->used = 0;
-	for (uint64_t offset = 0; offset < size;) {
-		uint64_t hash;
-		uint64_t left = (size - offset) / sizeof hash;
+	for (uint64_t offset = 0; offset < size && !d->spent;) {
+		uint64_t left = (size - offset) / sizeof(uint64_t);
 		size_t n = left < HASHES_READ ? (size_t)left : HASHES_READ;
-		const uint8_t *at = spool_at(&s->hashes, offset, n * sizeof hash);
-		for (size_t i = 0; at && i < n; i++) {
-			memcpy(&hash, at + i * sizeof hash, sizeof hash);
-			if (hash && (hash >> 32) * shares >> 32 == share && !d->spent && look_up_or_add(d, hash))
-				add_double(d, hash);
-		}
-		if (!at || d->spent)
+		const uint8_t *at = spool_at(&s->hashes, offset, n * sizeof(uint64_t));
+		if (!at)
 			return false;
-		offset += n * sizeof hash;
+		look_at_some(d, at, n, share, shares);
+		offset += n * sizeof(uint64_t);
 	}
-	return true;
+	return !d->spent;
 }
 
 /* Which hashes are there more than once; sorted. */
