@@ -62,6 +62,24 @@ void users_clear(struct users *u)
 	arena_reset(u->arena);
 }
 
+static void take_users(struct users *to, const struct users *from)
+{
+	to->arena = from->arena;
+	to->items = from->items;
+	to->n = from->n;
+	to->room = from->room;
+	to->ids = from->ids;
+	to->n_ids = from->n_ids;
+	to->room_ids = from->room_ids;
+}
+
+void users_swap(struct users *a, struct users *b)
+{
+	struct users kept = *a;
+	take_users(a, b);
+	take_users(b, &kept);
+}
+
 void users_add_id(struct users *u, unsigned line, int service, struct str mc_service_id)
 {
 	if (u->n == 0 || !make_room(u, (void **)&u->ids, u->n_ids, &u->room_ids, sizeof *u->ids))

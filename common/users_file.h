@@ -36,7 +36,7 @@ struct users {
 	} *ids;
 	size_t n_ids, room_ids;
 	size_t n_read;          /* all that were added */
-	/* NULL, or called after each user of a file, so that it can be taken away (users_clear). */
+	/* NULL, or called after each user of a file, so that it can be taken away (users_clear, users_swap). */
 	void (*each)(void *context, struct users *u);
 	void *context;
 };
@@ -57,6 +57,8 @@ void users_check_service_ids(struct users *u);
 void users_check_unique(struct users *u);
 /* Takes all users away, and all texts from their arena. */
 void users_clear(struct users *u);
+/* Exchanges the users of both, and the arenas with their texts; all else stays. */
+void users_swap(struct users *a, struct users *b);
 
 /* For the readers of the formats. Texts are borrowed: they are in the arena, or stay as long as the users. */
 void users_end(struct users *u); /* of a user, or of one that could not be read */
