@@ -53,7 +53,7 @@ static enum home_result send_part(struct ask *a, size_t part)
 	if (good)
 		home_send(a->h, &m);
 	arena_free(work);
-	return good ? HOME_OK : not_kept(a, stock_failed(a->parts->users));
+	return good ? home_push(a->h) : not_kept(a, stock_failed(a->parts->users));
 }
 
 static bool window_open(const struct ask *a)
@@ -61,7 +61,10 @@ static bool window_open(const struct ask *a)
 	return a->in_flight < home_limits(a->h)->max_requests_in_flight && a->bytes_in_flight < WINDOW_BYTES;
 }
 
-/* As many as the server takes at a time, of those that nothing is known of or that are waited for. */
+/*
+ * As many as the server takes at a time, of those that nothing is known of or that are waited for. It begins with the
+ * first while the others are made.
+ */
 static enum home_result send_parts(struct ask *a)
 {
 	enum home_result result = HOME_OK;

@@ -4,6 +4,7 @@
 #include "acmc/commands.h"
 #include "acmc/screen.h"
 #include "acmc/show.h"
+#include "acmc/stocking.h"
 #include "common/clock.h"
 #include "common/crypto.h"
 #include "common/text.h"
@@ -174,10 +175,13 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 /* Kinds of mistakes, which are told one kind after the other, behind those of the file's form. */
 enum kind { OF_OPERATION, OF_MC_IDS, OF_SERVICE_IDS, KINDS };
 
-/* Where users go one by one as they are read. */
+/* So many are taken at a time: handing fewer over costs more than it gains, and few users need no thread. */
+enum { BATCH = 4096 };
+
+/* Where users go as they are read. */
 struct intake {
 	const struct options *options;
-	struct stock *stock;
+	struct stocking stocking;
 	struct later {
 		FILE *out;
 		char *text; /* memory that mistakes take */
@@ -185,25 +189,15 @@ struct intake {
 	} later[KINDS];
 };
 
-static bool begin_intake(struct intake *in)
+static bool begin_intake(struct intake *in, struct stock *stock)
 {
-	bool good = true;
+	bool good = stocking_begin(&in->stocking, stock);
 	for (int kind = 0; kind < KINDS; kind++) {
 		struct later *l = &in->later[kind];
 		l->out = open_memstream(&l->text, &l->n);
 		good &= l->out != NULL;
 	}
 	return good;
-}
-
-static void end_intake(struct intake *in, FILE *mistakes)
-{
-	for (int kind = 0; kind < KINDS; kind++) {
-		struct later *l = &in->later[kind];
-		if (l->out && fclose(l->out) == 0)
-			fwrite(l->text, 1, l->n, mistakes);
-		free(l->text);
-	}
 }
 
 /* What the operation asks of users besides. */
@@ -218,9 +212,8 @@ static void check_user(struct users *u, const struct users_user *user, const str
 			      text_escape(user->mc_id, shown, sizeof shown));
 }
 
-static void take_users(void *context, struct users *u)
+static void check_users(const struct intake *in, struct users *u)
 {
-	const struct intake *in = context;
 	FILE *now = u->mistakes;
 	u->mistakes = in->later[OF_OPERATION].out;
 	for (size_t i = 0; i < u->n; i++)
@@ -230,7 +223,31 @@ static void take_users(void *context, struct users *u)
 	u->mistakes = in->later[OF_SERVICE_IDS].out;
 	users_check_service_ids(u);
 	u->mistakes = now;
-	stock_take(in->stock, u);
+}
+
+static void take_users(void *context, struct users *u)
+{
+	struct intake *in = context;
+	if (u->n < BATCH)
+		return;
+	check_users(in, u);
+	stocking_take(&in->stocking, u);
+}
+
+/* Takes those that are left, and tells the mistakes. */
+static void end_intake(struct intake *in, struct users *u, FILE *mistakes)
+{
+	stocking_end(&in->stocking);
+	if (u->n > 0) {
+		check_users(in, u);
+		stock_take(in->stocking.stock, u);
+	}
+	for (int kind = 0; kind < KINDS; kind++) {
+		struct later *l = &in->later[kind];
+		if (l->out && fclose(l->out) == 0)
+			fwrite(l->text, 1, l->n, mistakes);
+		free(l->text);
+	}
 }
 
 static bool read_file(struct users *u, const struct options *o)
@@ -277,31 +294,35 @@ static int check_all(struct users *u, const struct options *o, struct stock *sto
 	return good ? EXIT_ALL_TRUE : EXIT_USAGE;
 }
 
+/* Whether the file could be opened, if there is one. */
+static bool take_in(struct users *u, const struct options *o, struct intake *in)
+{
+	u->now_ms = clock_wall_ms();
+	u->each = take_users;
+	u->context = in;
+	bool opened = !o->file || read_file(u, o);
+	for (size_t i = 0; opened && i < o->n_users; i++)
+		users_add_argument(u, o->users[i], (unsigned)i + 1);
+	return opened;
+}
+
 /* EXIT_ALL_TRUE: they are in the stock; otherwise the exit code. */
 static int read_users(const struct options *o, struct stock *stock)
 {
-	struct intake in = { .options = o, .stock = stock };
+	struct intake in = { .options = o };
 	struct users u;
-	struct arena *work = arena_new(0);
 	int code = EXIT_USAGE;
-	if (!begin_intake(&in) || !work) {
+	users_init(&u, arena_new(0), "argument", stderr);
+	bool good = begin_intake(&in, stock) && u.arena, opened = good && take_in(&u, o, &in);
+	end_intake(&in, &u, stderr);
+	if (!good) {
 		fputs("acmc: out of memory\n", stderr);
-		end_intake(&in, stderr);
-		arena_free(work);
-		return EXIT_SYSTEM;
-	}
-	users_init(&u, work, "argument", stderr);
-	u.now_ms = clock_wall_ms();
-	u.each = take_users;
-	u.context = &in;
-	bool opened = !o->file || read_file(&u, o);
-	for (size_t i = 0; opened && i < o->n_users; i++)
-		users_add_argument(&u, o->users[i], (unsigned)i + 1);
-	end_intake(&in, stderr);
-	if (opened)
+		code = EXIT_SYSTEM;
+	} else if (opened) {
 		code = check_all(&u, o, stock);
+	}
+	arena_free(u.arena);
 	users_free(&u);
-	arena_free(work);
 	return code;
 }
 

@@ -25,6 +25,7 @@ struct home {
 	struct tls_context *tls;
 	struct loop *loop;
 	struct loop_timer *timer;
+	struct loop_late *turned; /* stops the loop at the end of a turn: home_push */
 	void (*tick)(void *context);
 	void *tick_context;
 	void (*other)(void *context, const struct message *m); /* home_listen */
@@ -278,6 +279,12 @@ static void on_signal(void *context)
 	loop_stop(h->loop);
 }
 
+static void on_turned(void *context)
+{
+	struct home *h = context;
+	loop_stop(h->loop);
+}
+
 /* Runs the loop for one event. HOME_OK: look whether it was the one that you wait for. */
 static enum home_result turn(struct home *h)
 {
@@ -321,7 +328,8 @@ static enum status make(struct home *h, struct error *e)
 		status = loop_signal(h->loop, SIGINT, on_signal, h, e);
 	if (status == OK)
 		status = loop_signal(h->loop, SIGTERM, on_signal, h, e);
-	if (status == OK && !(h->timer = loop_timer_new(h->loop, on_timer, h)))
+	if (status == OK && (!(h->timer = loop_timer_new(h->loop, on_timer, h)) ||
+			     !(h->turned = loop_late_new(h->loop, on_turned, h))))
 		status = error_set(e, ERR_MEMORY, "out of memory");
 	return status;
 }
@@ -359,6 +367,7 @@ void home_free(struct home *h)
 		return;
 	drop_messages(h);
 	loop_timer_free(h->timer);
+	loop_late_free(h->turned);
 	loop_free(h->loop);
 	tls_context_free(h->tls);
 	tls_trust_free(h->trust);
@@ -482,6 +491,12 @@ void home_send(struct home *h, const struct message *m)
 		h->answered_ms = now;
 	h->sent_ms = now;
 	exchange_send(h->conn, m);
+}
+
+enum home_result home_push(struct home *h)
+{
+	loop_late(h->turned);
+	return turn(h);
 }
 
 enum home_result home_receive(struct home *h, bool expect, const struct message **out)

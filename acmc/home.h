@@ -44,6 +44,11 @@ enum home_result home_needs_version_2(struct home *h, const char *what);
 /* Queues a message. */
 void home_send(struct home *h, const struct message *m);
 /*
+ * Sends what is queued, as far as the socket takes it, without waiting: for who has much to do before he receives.
+ * HOME_OK, whatever becomes of the connection, or as home_sleep.
+ */
+enum home_result home_push(struct home *h);
+/*
  * What is for the caller: responses, indications, pages. *out lives until the next call. expect: an answer is due, so
  * that silence ends it, be the connection as alive as it may; otherwise only a dead connection does.
  */

@@ -109,6 +109,7 @@ bool parts_split(struct parts *p, struct request_id base, const struct limits *s
 			return false;
 		struct part *last = &p->items[p->n - 1];
 		last->n_users++;
+		last->n_ids += ids_of(p, &u);
 		last->packed += u.packed;
 		last->encoded += more;
 	}
@@ -116,17 +117,6 @@ bool parts_split(struct parts *p, struct request_id base, const struct limits *s
 }
 
 /* --- requests --- */
-
-static size_t count_ids(const struct parts *p, const struct part *part, const uint8_t *at)
-{
-	struct stocked u;
-	size_t n = 0;
-	for (size_t i = 0; i < part->n_users; i++) {
-		at = stock_user(at, &u);
-		n += ids_of(p, &u);
-	}
-	return n;
-}
 
 static void fill_user(const struct parts *p, const struct stocked *u, struct setup_request *out)
 {
@@ -149,9 +139,9 @@ static bool fill_lists(const struct parts *p, const struct part *part, struct ar
 	const uint8_t *at = stock_at(p->users, part->offset, part->packed);
 	if (!at)
 		return false;
-	out->mc_ids = arena_array(a, part->n_users, sizeof *out->mc_ids);
-	out->service_ids = arena_array(a, count_ids(p, part, at), sizeof *out->service_ids);
-	out->revisions = arena_array(a, part->n_users, sizeof *out->revisions);
+	out->mc_ids = arena_array_raw(a, part->n_users, sizeof *out->mc_ids);
+	out->service_ids = arena_array_raw(a, part->n_ids, sizeof *out->service_ids);
+	out->revisions = arena_array_raw(a, p->operation == OPERATION_SETUP ? 0 : part->n_users, sizeof *out->revisions);
 	if (!out->mc_ids || !out->service_ids || !out->revisions)
 		return false;
 	for (size_t i = 0; i < part->n_users; i++) {
@@ -228,9 +218,9 @@ bool parts_setup(const struct parts *p, size_t i, struct arena *a, struct setup 
 	if (!at)
 		return false;
 	*out = (struct setup){ .request_id = part->id, .operation = p->operation, .dry_run = p->dry_run,
-			       .best_effort = p->best_effort, .n_service_ids = count_ids(p, part, at) };
-	struct user_service_id *ids = arena_array(a, out->n_service_ids, sizeof *ids);
-	out->users = arena_array(a, part->n_users, sizeof *out->users);
+			       .best_effort = p->best_effort, .n_service_ids = part->n_ids };
+	struct user_service_id *ids = arena_array_raw(a, out->n_service_ids, sizeof *ids);
+	out->users = arena_array_raw(a, part->n_users, sizeof *out->users);
 	if (!ids || !out->users)
 		return false;
 	for (; out->n_users < part->n_users; out->n_users++) {

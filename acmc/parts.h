@@ -7,7 +7,7 @@
 
 struct part {
 	struct request_id id;
-	size_t n_users;
+	size_t n_users, n_ids;    /* and the MC service IDs that are sent */
 	uint64_t offset;          /* of its users in the stock, */
 	size_t packed;            /* and their bytes there */
 	size_t encoded;           /* bytes that the request has at most */

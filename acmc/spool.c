@@ -74,8 +74,6 @@ static bool make_room(struct spool *s, size_t n)
 	size_t room = s->tail_room ? s->tail_room : TAIL_FIRST;
 	while (room < s->tail_n + n)
 		room *= 2;
-	if (room == s->tail_room)
-		return true;
 	uint8_t *larger = realloc(s->tail, room);
 	if (!larger) {
 		fail(s, ENOMEM);
@@ -86,16 +84,21 @@ static bool make_room(struct spool *s, size_t n)
 	return true;
 }
 
+uint8_t *spool_room(struct spool *s, size_t n)
+{
+	if (s->tail_n && s->tail_n + n > SPOOL_MEMORY && !s->failure)
+		write_tail(s);
+	if (s->failure || (s->tail_n + n > s->tail_room && !make_room(s, n)))
+		return NULL;
+	s->tail_n += n;
+	return s->tail + s->tail_n - n;
+}
+
 void spool_put(struct spool *s, const void *bytes, size_t n)
 {
-	if (n == 0 || s->failure)
-		return;
-	if (s->tail_n && s->tail_n + n > SPOOL_MEMORY)
-		write_tail(s);
-	if (s->failure || !make_room(s, n))
-		return;
-	memcpy(s->tail + s->tail_n, bytes, n);
-	s->tail_n += n;
+	uint8_t *to = n ? spool_room(s, n) : NULL;
+	if (to)
+		memcpy(to, bytes, n);
 }
 
 /* --- reading --- */

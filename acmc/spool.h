@@ -31,6 +31,8 @@ struct spool {
 
 void spool_free(struct spool *s); /* it is empty again */
 void spool_put(struct spool *s, const void *bytes, size_t n);
+/* Puts n > 0 bytes that the caller writes there, before the next call for the same spool. NULL: failed. */
+uint8_t *spool_room(struct spool *s, size_t n);
 uint64_t spool_size(const struct spool *s);
 /* n bytes from offset on, which were put; until the next call for the same spool. NULL: failed. */
 const uint8_t *spool_at(struct spool *s, uint64_t offset, size_t n);

@@ -28,6 +28,19 @@ const char *stock_failed(const struct stock *s)
 
 /* --- hashes --- */
 
+static uint64_t mix(uint64_t h, uint64_t word)
+{
+	__uint128_t product = (__uint128_t)(h ^ word) * 0xD6E8FEB86659FD93u;
+	return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static uint64_t word_at(const char *p)
+{
+	uint64_t word;
+	memcpy(&word, p, sizeof word);
+	return word;
+}
+
 /*
  * 64 bits of a text, never 0. Who chooses texts with the same hash only makes his own command slower: they are compared
  * before anybody hears of it.
@@ -35,11 +48,14 @@ const char *stock_failed(const struct stock *s)
 static uint64_t hash_of(struct str text, uint64_t seed)
 {
 	uint64_t h = seed ^ text.len * 0x9E3779B97F4A7C15u;
-	for (size_t i = 0; i < text.len; i += 8) {
-		uint64_t word = 0;
-		memcpy(&word, text.ptr + i, text.len - i < 8 ? text.len - i : 8);
-		__uint128_t product = (__uint128_t)(h ^ word) * 0xD6E8FEB86659FD93u;
-		h = (uint64_t)product ^ (uint64_t)(product >> 64);
+	size_t at = 0;
+	for (; text.len - at >= 8; at += 8)
+		h = mix(h, word_at(text.ptr + at));
+	if (at < text.len) {
+		char rest[8] = { 0 };
+		/* The last eight bytes, if there are so many, are as good as those behind the last word, and one load. */
+		h = mix(h, text.len > 8 ? word_at(text.ptr + text.len - 8) :
+					  word_at(memcpy(rest, text.ptr, text.len)));
 	}
 	h ^= h >> 32;
 	h *= 0x9E3779B97F4A7C15u;
@@ -56,7 +72,7 @@ static uint64_t hash_of_service_id(struct str mc_service_id)
 	return hash_of(mc_service_id, 0x13198A2E03707344u);
 }
 
-/* A user may have one MC service ID for several services: that is no second user of it. */
+/* A user may have one MC service ID for several services: that is no second user of it, and has 0 for its hash. */
 static bool for_another_service(const struct users_id *ids, size_t i)
 {
 	bool another = false;
@@ -72,12 +88,15 @@ static bool for_another_service(const struct users_id *ids, size_t i)
 
 static void put_hashes(struct stock *s, const struct users_user *u, const struct users_id *ids)
 {
+	uint8_t *to = spool_room(&s->hashes, (1 + u->n) * sizeof(uint64_t));
 	uint64_t hash = hash_of_mc_id(u->mc_id);
-	spool_put(&s->hashes, &hash, sizeof hash);
+	if (!to)
+		return;
+	memcpy(to, &hash, sizeof hash);
 	for (size_t i = 0; i < u->n; i++) {
-		hash = hash_of_service_id(ids[i].entry.mc_service_id);
-		if (!for_another_service(ids, i))
-			spool_put(&s->hashes, &hash, sizeof hash);
+		hash = for_another_service(ids, i) ? 0 : hash_of_service_id(ids[i].entry.mc_service_id);
+		to += sizeof hash;
+		memcpy(to, &hash, sizeof hash);
 	}
 }
 
@@ -91,17 +110,27 @@ static size_t packed_size(const struct users_user *u, const struct users_id *ids
 	return n;
 }
 
+static uint8_t *write_bytes(uint8_t *to, const void *bytes, size_t n)
+{
+	if (n)
+		memcpy(to, bytes, n);
+	return to + n;
+}
+
 static void put_user(struct stock *s, const struct users_user *u, const struct users_id *ids)
 {
-	struct head head = { u->revision, u->validity, (uint32_t)packed_size(u, ids), u->line, (uint32_t)u->mc_id.len,
-			     (uint32_t)u->n };
-	spool_put(&s->users, &head, sizeof head);
-	spool_put(&s->users, u->mc_id.ptr, u->mc_id.len);
+	size_t packed = packed_size(u, ids);
+	struct head head = { u->revision, u->validity, (uint32_t)packed, u->line, (uint32_t)u->mc_id.len, (uint32_t)u->n };
+	uint8_t *to = spool_room(&s->users, packed);
+	if (!to)
+		return;
+	to = write_bytes(to, &head, sizeof head);
+	to = write_bytes(to, u->mc_id.ptr, u->mc_id.len);
 	for (size_t i = 0; i < u->n; i++) {
 		struct str id = ids[i].entry.mc_service_id;
 		struct id_head id_head = { ids[i].line, (uint32_t)ids[i].entry.service, (uint32_t)id.len };
-		spool_put(&s->users, &id_head, sizeof id_head);
-		spool_put(&s->users, id.ptr, id.len);
+		to = write_bytes(to, &id_head, sizeof id_head);
+		to = write_bytes(to, id.ptr, id.len);
 	}
 }
 
@@ -210,25 +239,30 @@ bool stock_next(struct stock *s, uint64_t *offset, struct stocked *out)
 /* --- who is there twice --- */
 
 /* So many hashes are looked at in one go; for more, the hashes are read again. */
-enum { HASHES_AT_ONCE = 1 << 20, HASHES_READ = 4096 };
+enum { HASHES_AT_ONCE = 1 << 21, HASHES_READ = 4096, HASHES_AHEAD = 16 };
 
 struct doubles {
-	uint64_t *table; /* of the hashes of this go; 0: free */
+	uint32_t *table; /* of the hashes of this go, without the bits that their places tell; 0: free */
 	size_t mask, used;
 	uint64_t *items; /* those that were there already; memory that mistakes take */
 	size_t n, room;
 	bool spent;
 };
 
-/* Whether it was there. */
+/*
+ * Whether it was there, or one that is like it in most of its bits, which does no harm: who has a hash that was there is
+ * looked at, and the next one like this is found again.
+ */
 static bool look_up_or_add(struct doubles *d, uint64_t hash)
 {
 	size_t i = hash & d->mask;
-	while (d->table[i] && d->table[i] != hash)
+	uint32_t mark = (uint32_t)(hash >> 24);
+	mark = mark ? mark : 1;
+	while (d->table[i] && d->table[i] != mark)
 		i = (i + 1) & d->mask;
 	if (d->table[i])
 		return true;
-	d->table[i] = hash;
+	d->table[i] = mark;
 	/* Only a file that was made for it fills a table: hashes are spread. */
 	d->spent |= ++d->used > d->mask - d->mask / 4;
 	return false;
@@ -248,27 +282,41 @@ static void add_double(struct doubles *d, uint64_t hash)
 	d->items[d->n++] = hash;
 }
 
+/* The place of a hash is in no cache, so that it is fetched while others are looked at. */
+static void look_at_some(struct doubles *d, const uint8_t *at, size_t n, uint64_t share, uint64_t shares)
+{
+	uint64_t found[HASHES_READ];
+	size_t n_found = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint64_t hash;
+		memcpy(&hash, at + i * sizeof hash, sizeof hash);
+		found[n_found] = hash;
+		n_found += hash && (hash >> 32) * shares >> 32 == share;
+	}
+	for (size_t i = 0; i < n_found && !d->spent; i++) {
+		if (i + HASHES_AHEAD < n_found)
+			__builtin_prefetch(&d->table[found[i + HASHES_AHEAD] & d->mask], 1);
+		if (look_up_or_add(d, found[i]))
+			add_double(d, found[i]);
+	}
+}
+
 /* Looks at those hashes whose upper half falls into this of so many shares. */
 static bool look_at_share(struct stock *s, struct doubles *d, uint64_t share, uint64_t shares)
 {
 	uint64_t size = spool_size(&s->hashes);
 	memset(d->table, 0, (d->mask + 1) * sizeof *d->table);
 	d->used = 0;
-	for (uint64_t offset = 0; offset < size;) {
-		uint64_t hash;
-		uint64_t left = (size - offset) / sizeof hash;
+	for (uint64_t offset = 0; offset < size && !d->spent;) {
+		uint64_t left = (size - offset) / sizeof(uint64_t);
 		size_t n = left < HASHES_READ ? (size_t)left : HASHES_READ;
-		const uint8_t *at = spool_at(&s->hashes, offset, n * sizeof hash);
-		for (size_t i = 0; at && i < n; i++) {
-			memcpy(&hash, at + i * sizeof hash, sizeof hash);
-			if ((hash >> 32) * shares >> 32 == share && !d->spent && look_up_or_add(d, hash))
-				add_double(d, hash);
-		}
-		if (!at || d->spent)
+		const uint8_t *at = spool_at(&s->hashes, offset, n * sizeof(uint64_t));
+		if (!at)
 			return false;
-		offset += n * sizeof hash;
+		look_at_some(d, at, n, share, shares);
+		offset += n * sizeof(uint64_t);
 	}
-	return true;
+	return !d->spent;
 }
 
 /* Which hashes are there more than once; sorted. */
@@ -315,12 +363,12 @@ static void take_back(struct users *users, const struct doubles *d, const uint8_
 	}
 	if (!wanted)
 		return;
-	users_add(users, u.line, u.mc_id);
+	users_add(users, u.line, arena_str(users->arena, u.mc_id));
 	at = u.ids;
 	for (size_t i = 0; i < u.n_ids; i++, at = next) {
 		memcpy(&head, at, sizeof head);
 		next = stock_id(at, &id);
-		users_add_id(users, head.line, (int)id.service, id.mc_service_id);
+		users_add_id(users, head.line, (int)id.service, arena_str(users->arena, id.mc_service_id));
 	}
 }
 

@@ -17,6 +17,16 @@ enum {
 	COLUMN_NOT_AFTER = -4,
 };
 
+enum { READ_BYTES = 64 * 1024 };
+
+/* A stream's lines, where they were read to. */
+struct lines {
+	FILE *in;
+	char *buffer;
+	size_t begin, end, room; /* in the buffer: what was not taken yet, and its size */
+	bool spent;              /* out of memory */
+};
+
 struct reader {
 	struct users *users;
 	unsigned line;     /* that is being fed */
@@ -29,15 +39,20 @@ struct reader {
 	size_t n_fields;
 };
 
-static void on_field(void *data, size_t n, void *context)
+static void add_field(struct reader *r, struct str field)
 {
-	struct reader *r = context;
 	if (!r->in_row)
 		r->row_line = r->line;
 	r->in_row = true;
 	if (r->n_fields < COLUMNS_MAX)
-		r->fields[r->n_fields] = arena_str(r->users->arena, (struct str){ n ? data : "", n });
+		r->fields[r->n_fields] = field;
 	r->n_fields++;
+}
+
+static void on_field(void *data, size_t n, void *context)
+{
+	struct reader *r = context;
+	add_field(r, arena_str(r->users->arena, (struct str){ n ? data : "", n }));
 }
 
 static int column_of(struct str title)
@@ -92,14 +107,13 @@ static void take_header(struct reader *r)
 /* Several MC service IDs of one service are separated by spaces. */
 static void take_ids(struct reader *r, int service, struct str cell)
 {
-	size_t start = 0;
-	for (size_t i = 0; i <= cell.len; i++) {
-		if (i < cell.len && cell.ptr[i] != ' ')
-			continue;
-		if (i > start)
-			users_add_id(r->users, r->row_line, service,
-				     (struct str){ cell.ptr + start, i - start });
-		start = i + 1;
+	const char *end = cell.ptr + cell.len, *stop;
+	for (const char *id = cell.ptr; id < end; id = stop + 1) {
+		stop = memchr(id, ' ', (size_t)(end - id));
+		if (!stop)
+			stop = end;
+		if (stop > id)
+			users_add_id(r->users, r->row_line, service, (struct str){ id, (size_t)(stop - id) });
 	}
 }
 
@@ -162,26 +176,28 @@ static struct str without_blanks(const char *begin, const char *end)
  * A line without quotes, as nearly all are, has its fields between commas. libcsv finds the same, for 38 instructions a
  * byte. False: the line is for libcsv.
  */
-static bool take_plain_line(struct reader *r, char *line, size_t n)
+static bool take_plain_line(struct reader *r, const char *line, size_t n)
 {
 	while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
 		n--;
 	if (!r->between || memchr(line, '"', n) || memchr(line, '\r', n))
 		return false;
-	char *end = line + n, *comma;
-	if (without_blanks(line, end).len == 0)
+	if (without_blanks(line, line + n).len == 0)
 		return true;
-	for (; (comma = memchr(line, ',', (size_t)(end - line))); line = comma + 1) {
-		struct str field = without_blanks(line, comma);
-		on_field((char *)field.ptr, field.len, r);
+	struct str kept = arena_str(r->users->arena, (struct str){ line, n });
+	if (!kept.ptr) {
+		users_mistake(r->users, r->line, "out of memory");
+		return true;
 	}
-	struct str field = without_blanks(line, end);
-	on_field((char *)field.ptr, field.len, r);
+	const char *field = kept.ptr, *end = kept.ptr + n, *comma;
+	for (; (comma = memchr(field, ',', (size_t)(end - field))); field = comma + 1)
+		add_field(r, without_blanks(field, comma));
+	add_field(r, without_blanks(field, end));
 	on_row('\n', r);
 	return true;
 }
 
-static bool take_line(struct reader *r, struct csv_parser *parser, char *line, size_t n)
+static bool take_line(struct reader *r, struct csv_parser *parser, const char *line, size_t n)
 {
 	if (take_plain_line(r, line, n))
 		return true;
@@ -189,22 +205,62 @@ static bool take_line(struct reader *r, struct csv_parser *parser, char *line, s
 	return csv_parse(parser, line, n, on_field, on_row, r) == n;
 }
 
+/* More of the stream behind what is there. False: there is no more. */
+static bool read_more(struct lines *l)
+{
+	if (l->begin > 0) {
+		memmove(l->buffer, l->buffer + l->begin, l->end - l->begin);
+		l->end -= l->begin;
+		l->begin = 0;
+	}
+	if (l->end == l->room) { /* by a line that is longer */
+		char *larger = realloc(l->buffer, 2 * l->room);
+		l->spent = !larger;
+		if (!larger)
+			return false;
+		l->buffer = larger;
+		l->room *= 2;
+	}
+	size_t n = fread(l->buffer + l->end, 1, l->room - l->end, l->in);
+	l->end += n;
+	return n > 0;
+}
+
+/* The next line with its end, which the last one may lack; until the next call. NULL: no more, or out of memory. */
+static const char *next_line(struct lines *l, size_t *n)
+{
+	const char *end;
+	size_t seen = 0;
+	while (!(end = memchr(l->buffer + l->begin + seen, '\n', l->end - l->begin - seen))) {
+		seen = l->end - l->begin;
+		if (!read_more(l))
+			break;
+	}
+	const char *line = l->buffer + l->begin;
+	*n = end ? (size_t)(end + 1 - line) : l->end - l->begin;
+	l->begin += *n;
+	return *n && !l->spent ? line : NULL;
+}
+
 void users_read_csv(struct users *u, FILE *in)
 {
 	struct csv_parser parser;
 	struct reader r = { .users = u, .between = true };
-	char *line = NULL;
-	size_t size = 0;
-	ssize_t n;
+	struct lines lines = { .in = in, .buffer = malloc(READ_BYTES), .room = READ_BYTES };
+	const char *line;
+	size_t n;
 	bool good = csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI) == 0;
-	while (good && (n = getline(&line, &size, in)) >= 0) {
+	lines.spent = !lines.buffer;
+	while (good && !lines.spent && (line = next_line(&lines, &n))) {
 		r.line++;
-		good = take_line(&r, &parser, line, (size_t)n);
+		good = take_line(&r, &parser, line, n);
 	}
 	if (good)
 		good = csv_fini(&parser, on_field, on_row, &r) == 0;
 	if (!good)
 		users_mistake(u, r.line, "no CSV: %s", csv_strerror(csv_error(&parser)));
+	if (lines.spent)
+		users_mistake(u, r.line, "out of memory");
 	csv_free(&parser);
-	free(line);
+	free(lines.buffer);
 }

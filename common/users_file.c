@@ -44,11 +44,10 @@ static bool make_room(struct users *u, void **items, size_t n, size_t *room, siz
 
 void users_add(struct users *u, unsigned line, struct str mc_id)
 {
-	struct str copy = arena_str(u->arena, mc_id.ptr ? mc_id : STR(""));
 	if (!make_room(u, (void **)&u->items, u->n, &u->room, sizeof *u->items))
 		return;
 	u->n_read++;
-	u->items[u->n++] = (struct users_user){ .mc_id = copy, .line = line, .first = u->n_ids };
+	u->items[u->n++] = (struct users_user){ .mc_id = mc_id.ptr ? mc_id : STR(""), .line = line, .first = u->n_ids };
 }
 
 void users_end(struct users *u)
@@ -63,13 +62,30 @@ void users_clear(struct users *u)
 	arena_reset(u->arena);
 }
 
+static void take_users(struct users *to, const struct users *from)
+{
+	to->arena = from->arena;
+	to->items = from->items;
+	to->n = from->n;
+	to->room = from->room;
+	to->ids = from->ids;
+	to->n_ids = from->n_ids;
+	to->room_ids = from->room_ids;
+}
+
+void users_swap(struct users *a, struct users *b)
+{
+	struct users kept = *a;
+	take_users(a, b);
+	take_users(b, &kept);
+}
+
 void users_add_id(struct users *u, unsigned line, int service, struct str mc_service_id)
 {
-	struct str copy = arena_str(u->arena, mc_service_id);
 	if (u->n == 0 || !make_room(u, (void **)&u->ids, u->n_ids, &u->room_ids, sizeof *u->ids))
 		return;
 	struct users_user *user = &u->items[u->n - 1];
-	u->ids[u->n_ids++] = (struct users_id){ { user->mc_id, service, copy }, line };
+	u->ids[u->n_ids++] = (struct users_id){ { user->mc_id, service, mc_service_id }, line };
 	user->n++;
 }
 

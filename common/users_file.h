@@ -23,7 +23,7 @@ struct users_user {
 };
 
 struct users {
-	struct arena *arena;    /* that texts live in */
+	struct arena *arena;    /* that texts live in, if they were read */
 	const char *name;       /* of the file, for mistakes */
 	FILE *mistakes;
 	uint64_t now_ms;        /* that relative times count from */
@@ -36,7 +36,7 @@ struct users {
 	} *ids;
 	size_t n_ids, room_ids;
 	size_t n_read;          /* all that were added */
-	/* NULL, or called after each user of a file, so that it can be taken away (users_clear). */
+	/* NULL, or called after each user of a file, so that it can be taken away (users_clear, users_swap). */
 	void (*each)(void *context, struct users *u);
 	void *context;
 };
@@ -46,7 +46,7 @@ void users_init(struct users *u, struct arena *arena, const char *name, FILE *mi
 void users_free(struct users *u);
 
 void users_read(struct users *u, FILE *in, enum users_format format);
-/* "MC_ID[,mcptt=URI][,mcvideo=URI][,mcdata=URI]..." */
+/* "MC_ID[,mcptt=URI][,mcvideo=URI][,mcdata=URI]...", which is borrowed. */
 void users_add_argument(struct users *u, const char *argument, unsigned position);
 /* All three below; call it once, at the end. True: there was no mistake at all. */
 bool users_check(struct users *u);
@@ -57,8 +57,10 @@ void users_check_service_ids(struct users *u);
 void users_check_unique(struct users *u);
 /* Takes all users away, and all texts from their arena. */
 void users_clear(struct users *u);
+/* Exchanges the users of both, and the arenas with their texts; all else stays. */
+void users_swap(struct users *a, struct users *b);
 
-/* For the readers of the formats. */
+/* For the readers of the formats. Texts are borrowed: they are in the arena, or stay as long as the users. */
 void users_end(struct users *u); /* of a user, or of one that could not be read */
 void users_add(struct users *u, unsigned line, struct str mc_id);
 void users_add_id(struct users *u, unsigned line, int service, struct str mc_service_id);

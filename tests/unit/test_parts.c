@@ -38,9 +38,10 @@ static void begin(struct fixture *f, size_t n, size_t ids, size_t size)
 		char number[24];
 		size_t digits = (size_t)snprintf(number, sizeof number, "%09zu", i);
 		memcpy(text, number, digits);
-		users_add(&f->users, 1, (struct str){ text, size });
+		struct str id = arena_str(f->arena, (struct str){ text, size });
+		users_add(&f->users, 1, id);
 		for (size_t j = 0; j < ids; j++)
-			users_add_id(&f->users, 1, 1 + (int)(j % 3), (struct str){ text, size });
+			users_add_id(&f->users, 1, 1 + (int)(j % 3), id);
 	}
 	f->parts = (struct parts){ .arena = f->arena, .users = &f->stock, .targets = targets,
 				   .n_targets = 2, .home_acmc_id = STR("sip:control-room@police.example") };

@@ -442,6 +442,37 @@ static void wrong_arguments(void **state)
 
 /* --- size --- */
 
+/* Lines lie across what is read at a time, and one is longer: an MC service ID may be there many times. */
+static void csv_lines_of_any_length(void **state)
+{
+	enum { ROWS = 3000, TIMES = 20000 };
+	struct fixture f;
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+	(void)state;
+	fputs("mc_id,mcptt\n", out);
+	for (int i = 0; i < ROWS; i++)
+		fprintf(out, "user%0*d,tel:+%d\r\n", i % 100 + 1, i, 1000000 + i);
+	fputs("last,", out);
+	for (int i = 0; i < TIMES; i++)
+		fprintf(out, "tel:+%d ", 2000000 + i);
+	fclose(out);
+	begin(&f);
+	load(&f, text, size, USERS_CSV);
+	assert_true(users_check(&f.users));
+	assert_int_equal(f.users.n, ROWS + 1);
+	for (size_t i = 0; i < ROWS; i++) {
+		char expected[120];
+		snprintf(expected, sizeof expected, "user%0*zu", (int)(i % 100 + 1), i);
+		assert_true(str_eq(f.users.items[i].mc_id, str_of(expected)));
+		assert_int_equal(f.users.items[i].line, i + 2);
+	}
+	assert_int_equal(f.users.items[ROWS].n, TIMES);
+	end(&f);
+	free(text);
+}
+
 static void many_users(void **state)
 {
 	enum { MANY = 20000 };
@@ -486,6 +517,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_list_of_users),
 		cmocka_unit_test(arguments),
 		cmocka_unit_test(wrong_arguments),
+		cmocka_unit_test(csv_lines_of_any_length),
 		cmocka_unit_test(many_users),
 	};
 	return cmocka_run_group_tests_name("users_file", tests, NULL, NULL);
