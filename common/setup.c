@@ -23,7 +23,7 @@ bool validity_covers(struct validity v, uint64_t now_ms)
 bool setup_request_needs_version_2(const struct setup_request *r)
 {
 	return r->operation != OPERATION_SETUP || r->n_revisions > 0 || r->has_validity ||
-	       r->expires_ms || r->dry_run || r->best_effort || r->part || r->parts;
+	       r->expires_ms || r->dry_run || r->best_effort || r->part || r->parts || r->grouped;
 }
 
 /*
@@ -552,7 +552,8 @@ bool setup_to_request(struct arena *a, const struct setup *setup, struct str tar
 				       .validity = setup->validity,
 				       .expires_ms = setup->expires_ms,
 				       .dry_run = setup->dry_run,
-				       .best_effort = setup->best_effort };
+				       .best_effort = setup->best_effort,
+				       .grouped = true };
 	out->mc_system_ids = arena_alloc(a, sizeof *out->mc_system_ids);
 	if (!out->mc_system_ids)
 		return false;
