@@ -23,10 +23,18 @@ static bool is(char c, int class)
 	return classes[(uint8_t)c] & class;
 }
 
-/* How many bytes from the start are of the class. */
+static bool are_four(const char *p, int class)
+{
+	const uint8_t *b = (const uint8_t *)p;
+	return class & classes[b[0]] & classes[b[1]] & classes[b[2]] & classes[b[3]];
+}
+
+/* How many bytes from the start are of the class, of which there is one. */
 static size_t span(struct str s, int class)
 {
 	size_t n = 0;
+	while (n + 4 <= s.len && are_four(s.ptr + n, class))
+		n += 4;
 	while (n < s.len && is(s.ptr[n], class))
 		n++;
 	return n;
@@ -185,11 +193,7 @@ static bool canonical_tel(struct str rest, char *out, size_t *n, const char **re
 	return true;
 }
 
-/*
- * Whether a SIP URI is canonical as it stands, with nothing escaped: so nearly all come, and it takes one pass without
- * a copy. False says nothing yet.
- */
-static bool is_plain_sip(struct str id)
+bool mc_service_id_is_plain(struct str id, struct str *domain)
 {
 	if (id.len < 5 || id.len > MC_SERVICE_ID_MAX)
 		return false;
@@ -198,8 +202,13 @@ static bool is_plain_sip(struct str id)
 		return false;
 	struct str rest = behind(id, prefix);
 	size_t user = span(rest, USER);
-	return user > 0 && user < rest.len && rest.ptr[user] == '@' &&
-	       mc_system_id_valid(behind(rest, user + 1));
+	if (user == 0 || user == rest.len || rest.ptr[user] != '@')
+		return false;
+	struct str host = behind(rest, user + 1);
+	if (host.len == 0 || (!str_eq(host, *domain) && !mc_system_id_valid(host)))
+		return false;
+	*domain = host;
+	return true;
 }
 
 bool mc_service_id_canonical(struct arena *a, struct str id, struct str *out, const char **reason)
@@ -207,7 +216,7 @@ bool mc_service_id_canonical(struct arena *a, struct str id, struct str *out, co
 	static const char *const schemes[] = { "sips:", "sip:", "tel:" };
 	char canonical[MC_SERVICE_ID_MAX];
 	size_t n = 0, s = 0;
-	if (is_plain_sip(id)) {
+	if (mc_service_id_is_plain(id, &(struct str){ NULL, 0 })) {
 		*out = id;
 		return true;
 	}

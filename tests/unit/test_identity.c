@@ -155,6 +155,24 @@ static void request_ids(void **state)
 	assert_false(request_id_parse(STR("g1234567-89ab-7fff-bfff-fffffffffffe"), &back));
 }
 
+static void plain_ones_and_their_domain(void **state)
+{
+	(void)state;
+	struct str domain = STR_NONE;
+	assert_false(mc_service_id_is_plain(STR("sip:a@"), &domain));
+	assert_true(mc_service_id_is_plain(STR("sip:a@b.c"), &domain));
+	assert_str(domain, "b.c");
+	assert_true(mc_service_id_is_plain(STR("sips:another.user_1@b.c"), &domain));
+	static const char *const not_plain[] = { "", "sip:", "sip:@b.c", "sip:a@", "sip:a@b.", "sip:a@b.C", "sip:a@b.c.",
+						 "sip:%61@b.c", "sip:a b@b.c", "tel:+1", "SIP:a@b.c", "sip:ab\x80@b.c" };
+	for (size_t i = 0; i < sizeof not_plain / sizeof *not_plain; i++) {
+		assert_false(mc_service_id_is_plain(str_of(not_plain[i]), &domain));
+		assert_str(domain, "b.c"); /* still the last good one */
+	}
+	assert_true(mc_service_id_is_plain(STR("sip:a@b.cd"), &domain));
+	assert_str(domain, "b.cd");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +181,7 @@ int main(void)
 		cmocka_unit_test(canonical_forms),
 		cmocka_unit_test(what_is_no_mc_service_id),
 		cmocka_unit_test(what_is_canonical_already_is_judged_like_any),
+		cmocka_unit_test(plain_ones_and_their_domain),
 		cmocka_unit_test(domains_and_services),
 		cmocka_unit_test(request_ids),
 	};
