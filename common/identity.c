@@ -23,18 +23,10 @@ static bool is(char c, int class)
 	return classes[(uint8_t)c] & class;
 }
 
-static bool are_four(const char *p, int class)
-{
-	const uint8_t *b = (const uint8_t *)p;
-	return class & classes[b[0]] & classes[b[1]] & classes[b[2]] & classes[b[3]];
-}
-
-/* How many bytes from the start are of the class, of which there is one. */
+/* How many bytes from the start are of the class. */
 static size_t span(struct str s, int class)
 {
 	size_t n = 0;
-	while (n + 4 <= s.len && are_four(s.ptr + n, class))
-		n += 4;
 	while (n < s.len && is(s.ptr[n], class))
 		n++;
 	return n;
@@ -193,6 +185,33 @@ static bool canonical_tel(struct str rest, char *out, size_t *n, const char **re
 	return true;
 }
 
+/* Sixteen bytes at once, with whatever the processor has for that. */
+typedef uint8_t block __attribute__((vector_size(16)));
+
+/* Letters, digits and what stands around them in ASCII, & to /, and the underscore: of these a user mostly is. */
+static bool are_usual(const char *p)
+{
+	block b;
+	uint64_t halves[2];
+	memcpy(&b, p, sizeof b);
+	block usual = (block)(((b | 0x20) - 'a') <= 'z' - 'a') | (block)((b - '&') <= '9' - '&') | (block)(b == '_');
+	memcpy(halves, &usual, sizeof usual);
+	return (halves[0] & halves[1]) == UINT64_MAX;
+}
+
+/* The last sixteen by themselves: some of them are looked at once more. */
+static bool is_user_part(struct str s)
+{
+	size_t i = 0;
+	if (s.len >= sizeof(block) && are_usual(s.ptr + s.len - sizeof(block))) {
+		while (i + sizeof(block) <= s.len && are_usual(s.ptr + i))
+			i += sizeof(block);
+		if (i + sizeof(block) > s.len)
+			return true;
+	}
+	return i + span(behind(s, i), USER) == s.len;
+}
+
 bool mc_service_id_is_plain(struct str id, struct str *domain)
 {
 	if (id.len < 5 || id.len > MC_SERVICE_ID_MAX)
@@ -201,8 +220,9 @@ bool mc_service_id_is_plain(struct str id, struct str *domain)
 	if (prefix == 0)
 		return false;
 	struct str rest = behind(id, prefix);
-	size_t user = span(rest, USER);
-	if (user == 0 || user == rest.len || rest.ptr[user] != '@')
+	const char *at = memchr(rest.ptr, '@', rest.len);
+	size_t user = at ? (size_t)(at - rest.ptr) : 0;
+	if (user == 0 || !is_user_part((struct str){ rest.ptr, user }))
 		return false;
 	struct str host = behind(rest, user + 1);
 	if (host.len == 0 || (!str_eq(host, *domain) && !mc_system_id_valid(host)))
