@@ -162,7 +162,8 @@ bool parts_request(const struct parts *p, size_t i, struct arena *a, struct setu
 				       .operation = p->operation,
 				       .expires_ms = p->expires_ms,
 				       .dry_run = p->dry_run,
-				       .best_effort = p->best_effort };
+				       .best_effort = p->best_effort,
+				       .grouped = p->version >= 2 };
 	if (p->operation != OPERATION_REMOVE && is_bounded(part->validity)) {
 		out->has_validity = true;
 		out->validity = part->validity;

@@ -64,12 +64,13 @@ static void unsendable(struct delivery *d, enum cause cause)
 	outbox_event(d, DELIVERY_EV_UNSENDABLE, NULL);
 }
 
-/* In version 1 there is no expires; what else it does not know cannot be left out. */
+/* In version 1 there are no expires and no groups; what else it does not know cannot be left out. */
 static bool for_version(uint32_t version, struct setup_request *request)
 {
 	if (version >= 2)
 		return true;
 	request->expires_ms = 0;
+	request->grouped = false;
 	return !setup_request_needs_version_2(request);
 }
 

@@ -76,10 +76,10 @@ static int compare_ids(const struct user_service_id *a, const struct user_servic
 	return str_cmp(a->mc_service_id, b->mc_service_id);
 }
 
-/* Memory for a list that was announced, NULL if there is none or the record is bad. */
+/* Memory for a list that was announced, not zeroed; NULL if there is none or the record is bad. */
 static void *list_of(struct cbor_reader *r, struct arena *a, size_t n, size_t size)
 {
-	void *list = r->bad ? NULL : arena_array(a, n, size);
+	void *list = r->bad ? NULL : arena_array_raw(a, n, size);
 	if (!list)
 		cbor_fail(r, "out of memory");
 	return list;

@@ -29,7 +29,7 @@ static void advance(struct cbor_writer *w, size_t n)
 enum major { MAJOR_UINT, MAJOR_NEGATIVE, MAJOR_BYTES, MAJOR_TEXT, MAJOR_ARRAY, MAJOR_MAP, MAJOR_TAG };
 
 /* A head of one byte or two, as nearly all are: libcbor takes three calls for it. False: it is longer, or has no room. */
-static bool put_short_head(struct cbor_writer *w, enum major major, uint64_t value)
+static inline bool put_short_head(struct cbor_writer *w, enum major major, uint64_t value)
 {
 	uint8_t type = (uint8_t)(major << 5);
 	if (value > UINT8_MAX || w->left < 2)
@@ -74,13 +74,18 @@ void cbor_put_array(struct cbor_writer *w, size_t items)
 		advance(w, cbor_encode_array_start(items, w->at, w->left));
 }
 
+/* A string is written behind its head. */
 static void put_raw(struct cbor_writer *w, const void *bytes, size_t n)
 {
 	if (n == 0)
 		return;
-	if (n <= w->left)
-		memcpy(w->at, bytes, n);
-	advance(w, n <= w->left ? n : 0);
+	if (n > w->left) {
+		advance(w, 0);
+		return;
+	}
+	memcpy(w->at, bytes, n);
+	w->at += n;
+	w->left -= n;
 }
 
 void cbor_put_bytes(struct cbor_writer *w, const void *bytes, size_t n)
@@ -177,37 +182,41 @@ static const struct cbor_callbacks callbacks = {
 	.indef_break = cbor_null_indef_break_callback,
 };
 
-static enum token_kind kind_of(uint8_t major)
-{
-	static const enum token_kind kinds[] = {
-		[MAJOR_UINT] = TOKEN_UINT, [MAJOR_NEGATIVE] = TOKEN_NEGATIVE, [MAJOR_BYTES] = TOKEN_BYTES,
-		[MAJOR_TEXT] = TOKEN_TEXT, [MAJOR_ARRAY] = TOKEN_ARRAY,	[MAJOR_MAP] = TOKEN_MAP,
-	};
-	return major <= MAJOR_MAP ? kinds[major] : TOKEN_NONE;
-}
-
 /*
- * Reads an item of the kind whose head is one byte or two, as nearly all are, and in its shortest form. False: it is
- * longer, another, or bad, which libcbor finds out.
+ * Reads a head of one byte or two, as nearly all are, and in its shortest form. False: it is longer, another, or bad,
+ * which libcbor finds out; nothing is read.
  */
-static bool read_short(struct cbor_reader *r, enum token_kind kind, struct token *t)
+static inline bool get_short_head(struct cbor_reader *r, enum major major, uint64_t *value)
 {
-	if (r->bad || r->left == 0 || kind_of(*r->at >> 5) != kind)
+	if (r->bad || r->left == 0 || *r->at >> 5 != major)
 		return false;
-	uint8_t value = *r->at & 31, head = 1;
-	if (value >= 24) {
-		if (value > 24 || r->left < 2 || r->at[1] < 24)
+	size_t head = 1;
+	*value = *r->at & 31;
+	if (*value >= 24) {
+		if (*value > 24 || r->left < 2 || r->at[1] < 24)
 			return false;
-		value = r->at[1];
+		*value = r->at[1];
 		head = 2;
 	}
-	bool string = kind == TOKEN_BYTES || kind == TOKEN_TEXT;
-	size_t all = head + (string ? value : 0u);
-	if (r->left < all)
+	r->at += head;
+	r->left -= head;
+	return true;
+}
+
+/* Likewise a string with its head. */
+static inline bool get_short_string(struct cbor_reader *r, enum major major, struct str *out)
+{
+	struct cbor_reader before = *r;
+	uint64_t length;
+	if (!get_short_head(r, major, &length))
 		return false;
-	*t = (struct token){ kind, value, string ? r->at + head : NULL };
-	r->at += all;
-	r->left -= all;
+	if (length > r->left) {
+		*r = before;
+		return false;
+	}
+	*out = (struct str){ (const char *)r->at, (size_t)length };
+	r->at += length;
+	r->left -= length;
 	return true;
 }
 
@@ -215,8 +224,6 @@ static bool read_short(struct cbor_reader *r, enum token_kind kind, struct token
 static struct token next(struct cbor_reader *r, enum token_kind a, enum token_kind b)
 {
 	struct token t = { TOKEN_NONE, 0, NULL };
-	if (read_short(r, a, &t))
-		return t;
 	if (r->bad)
 		return t;
 	struct cbor_decoder_result result = cbor_stream_decode(r->at, r->left, &callbacks, &t);
@@ -235,6 +242,9 @@ static struct token next(struct cbor_reader *r, enum token_kind a, enum token_ki
 
 uint64_t cbor_get_uint(struct cbor_reader *r)
 {
+	uint64_t value;
+	if (get_short_head(r, MAJOR_UINT, &value))
+		return value;
 	return next(r, TOKEN_UINT, TOKEN_UINT).value;
 }
 
@@ -267,21 +277,32 @@ void cbor_get_null(struct cbor_reader *r)
 	next(r, TOKEN_NULL, TOKEN_NULL);
 }
 
+static struct str checked(struct cbor_reader *r, struct str s)
+{
+	if (text_valid(s))
+		return s;
+	cbor_fail(r, "a text is not UTF-8");
+	return STR_NONE;
+}
+
 static struct str text_of(struct cbor_reader *r, struct token t)
 {
-	struct str s = { (const char *)t.bytes, (size_t)t.value };
-	if (!r->bad && !text_valid(s))
-		cbor_fail(r, "a text is not UTF-8");
-	return r->bad ? STR_NONE : s;
+	return r->bad ? STR_NONE : checked(r, (struct str){ (const char *)t.bytes, (size_t)t.value });
 }
 
 struct str cbor_get_text(struct cbor_reader *r)
 {
+	struct str s;
+	if (get_short_string(r, MAJOR_TEXT, &s))
+		return checked(r, s);
 	return text_of(r, next(r, TOKEN_TEXT, TOKEN_TEXT));
 }
 
 struct str cbor_get_bytes(struct cbor_reader *r)
 {
+	struct str s;
+	if (get_short_string(r, MAJOR_BYTES, &s))
+		return s;
 	struct token t = next(r, TOKEN_BYTES, TOKEN_BYTES);
 	return r->bad ? STR_NONE : (struct str){ (const char *)t.bytes, (size_t)t.value };
 }
@@ -304,7 +325,9 @@ struct str cbor_get_id(struct cbor_reader *r, size_t max)
 /* An array's count; each item takes a byte at least, so a count beyond what is left is a lie. */
 size_t cbor_get_array(struct cbor_reader *r)
 {
-	uint64_t n = next(r, TOKEN_ARRAY, TOKEN_ARRAY).value;
+	uint64_t n;
+	if (!get_short_head(r, MAJOR_ARRAY, &n))
+		n = next(r, TOKEN_ARRAY, TOKEN_ARRAY).value;
 	if (n > r->left)
 		cbor_fail(r, "an array is longer than the record");
 	return r->bad ? 0 : (size_t)n;
@@ -318,6 +341,9 @@ void cbor_expect_array(struct cbor_reader *r, size_t n)
 
 uint64_t cbor_get_map(struct cbor_reader *r)
 {
+	uint64_t pairs;
+	if (get_short_head(r, MAJOR_MAP, &pairs))
+		return pairs;
 	return next(r, TOKEN_MAP, TOKEN_MAP).value;
 }
 

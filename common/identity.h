@@ -31,6 +31,12 @@ bool mc_id_valid(struct str id);
  * or the arena is spent, and out->ptr is NULL.
  */
 bool mc_service_id_canonical(struct arena *a, struct str id, struct str *out, const char **reason);
+/*
+ * Whether an MC service ID is a sip: or sips: URI that is canonical as it stands, with nothing escaped: so nearly all
+ * come, and it takes one pass. False says nothing yet. *domain: that of the last one found plain, which is not checked
+ * again, since many have the same one after the other; STR_NONE to begin with, and borrowed from the IDs then.
+ */
+bool mc_service_id_is_plain(struct str id, struct str *domain);
 /* The host of a canonical sip: or sips: URI; STR_NONE for tel:. */
 struct str mc_service_id_domain(struct str canonical);
 

@@ -77,17 +77,27 @@ bool read_optional_id(struct reader *r, const ProtobufCBinaryData *data,
 	return data->len > 0;
 }
 
-void *read_list(struct reader *r, size_t n, size_t size, const char *what)
+static void *taken(struct reader *r, void *list, const char *what)
 {
-	void *list = arena_array(r->arena, n, size);
 	if (!list)
 		read_wrong(r, what, "takes too much memory");
 	return list;
 }
 
+void *read_list(struct reader *r, size_t n, size_t size, const char *what)
+{
+	return taken(r, arena_array(r->arena, n, size), what);
+}
+
+/* Not zeroed. */
+static void *read_list_raw(struct reader *r, size_t n, size_t size, const char *what)
+{
+	return taken(r, arena_array_raw(r->arena, n, size), what);
+}
+
 struct str *read_texts(struct reader *r, char **texts, size_t n, const char *what)
 {
-	struct str *list = read_list(r, n, sizeof *list, what);
+	struct str *list = read_list_raw(r, n, sizeof *list, what);
 	for (size_t i = 0; list && i < n; i++)
 		list[i] = read_text(r, texts[i], what);
 	return list;
@@ -102,7 +112,7 @@ int read_enum(struct reader *r, int value)
 static struct service_id_entry *read_entries(struct reader *r, Acx__McServiceIdEntry **entries,
 					     size_t n, bool *unknown)
 {
-	struct service_id_entry *list = read_list(r, n, sizeof *list, "mc_service_id_list");
+	struct service_id_entry *list = read_list_raw(r, n, sizeof *list, "mc_service_id_list");
 	for (size_t i = 0; list && i < n; i++) {
 		list[i].mc_id = read_text(r, entries[i]->mc_id, "mc_id");
 		list[i].service = read_enum(r, (int)entries[i]->service);
@@ -112,10 +122,38 @@ static struct service_id_entry *read_entries(struct reader *r, Acx__McServiceIdE
 	return list;
 }
 
+static bool is_grouped(const Acx__McServiceUserSetupRequest *m)
+{
+	return m->n_mc_service_id > 0 || m->n_mc_service > 0 || m->n_mc_service_ids_per_mc_id > 0;
+}
+
+/* Each MC service ID with its MC ID again, which the groups spare. What is wrong stays unfinished. */
+static void read_groups(struct reader *r, const Acx__McServiceUserSetupRequest *m,
+			struct setup_request *out)
+{
+	size_t n = m->n_mc_service_id, at = 0;
+	struct service_id_entry *list = read_list_raw(r, n, sizeof *list, "mc_service_id");
+	bool fit = m->n_mc_service_id_list == 0 && m->n_mc_service == n &&
+		   m->n_mc_service_ids_per_mc_id == m->n_mc_id_list;
+	for (size_t i = 0; list && out->mc_ids && fit && i < m->n_mc_id_list; i++) {
+		uint32_t more = m->mc_service_ids_per_mc_id[i];
+		fit = more <= n - at;
+		for (; fit && more > 0; more--, at++)
+			list[at] = (struct service_id_entry){
+				out->mc_ids[i], read_enum(r, (int)m->mc_service[at]),
+				read_text(r, m->mc_service_id[at], "mc_service_id") };
+	}
+	if (!fit || at != n)
+		read_wrong(r, "mc_service_id", "does not fit the MC IDs and services beside it");
+	out->service_ids = list;
+	out->n_service_ids = n;
+	out->grouped = true;
+}
+
 static struct user_revision *read_revisions(struct reader *r, Acx__UserRevision **revisions,
 					    size_t n, bool *unknown)
 {
-	struct user_revision *list = read_list(r, n, sizeof *list, "revision");
+	struct user_revision *list = read_list_raw(r, n, sizeof *list, "revision");
 	for (size_t i = 0; list && i < n; i++) {
 		list[i].mc_id = read_text(r, revisions[i]->mc_id, "mc_id");
 		list[i].revision = revisions[i]->revision;
@@ -173,8 +211,11 @@ void read_request(struct reader *r, const Acx__McServiceUserSetupRequest *m,
 		out->home_acmc_id = read_text(r, m->home_acmc_id, "home_acmc_id");
 	out->mc_system_ids = read_texts(r, m->mc_system_id, m->n_mc_system_id, "mc_system_id");
 	out->mc_ids = read_texts(r, m->mc_id_list, m->n_mc_id_list, "mc_id_list");
-	out->service_ids = read_entries(r, m->mc_service_id_list, m->n_mc_service_id_list,
-					&out->has_unknown_fields);
+	if (is_grouped(m))
+		read_groups(r, m, out);
+	else
+		out->service_ids = read_entries(r, m->mc_service_id_list, m->n_mc_service_id_list,
+						&out->has_unknown_fields);
 	out->revisions = read_revisions(r, m->expected_revision, m->n_expected_revision,
 					&out->has_unknown_fields);
 	out->validity = read_validity(m->validity, &out->has_unknown_fields);

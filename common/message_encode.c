@@ -120,6 +120,42 @@ static void write_hello(struct writer *w, const struct hello *m, Acx__Hello *out
 	limits->idle_timeout_seconds = m->limits.idle_timeout_seconds;
 }
 
+/* How many entries, one after the other, are the MC ID's. They mostly share its bytes. */
+static size_t count_group(const struct service_id_entry *entries, size_t n, struct str mc_id)
+{
+	size_t i = 0;
+	while (i < n && entries[i].mc_id.len == mc_id.len &&
+	       (entries[i].mc_id.ptr == mc_id.ptr || str_eq(entries[i].mc_id, mc_id)))
+		i++;
+	return i;
+}
+
+/* False, and nothing is written: the entries are not in the order of the MC IDs. */
+static bool write_groups(struct writer *w, const struct setup_request *m,
+			 Acx__McServiceUserSetupRequest *out)
+{
+	size_t n = m->n_service_ids, at = 0;
+	uint32_t *counts = write_list(w, m->n_mc_ids, sizeof *counts);
+	Acx__McService *services = write_list(w, n, sizeof *services);
+	char **ids = write_list(w, n, sizeof *ids);
+	for (size_t i = 0; counts && i < m->n_mc_ids; i++) {
+		counts[i] = (uint32_t)count_group(m->service_ids + at, n - at, m->mc_ids[i]);
+		at += counts[i];
+	}
+	if (at != n)
+		return false;
+	for (size_t i = 0; services && ids && i < n; i++) {
+		services[i] = (Acx__McService)m->service_ids[i].service;
+		ids[i] = write_text(w, m->service_ids[i].mc_service_id);
+	}
+	out->n_mc_service_ids_per_mc_id = n ? m->n_mc_ids : 0;
+	out->mc_service_ids_per_mc_id = counts;
+	out->n_mc_service = out->n_mc_service_id = n;
+	out->mc_service = services;
+	out->mc_service_id = ids;
+	return true;
+}
+
 static void write_request(struct writer *w, const struct setup_request *m,
 			  Acx__McServiceUserSetupRequest *out)
 {
@@ -134,8 +170,10 @@ static void write_request(struct writer *w, const struct setup_request *m,
 	out->mc_system_id = write_texts(w, m->mc_system_ids, m->n_mc_system_ids);
 	out->n_mc_id_list = m->n_mc_ids;
 	out->mc_id_list = write_texts(w, m->mc_ids, m->n_mc_ids);
-	out->n_mc_service_id_list = m->n_service_ids;
-	out->mc_service_id_list = write_entries(w, m->service_ids, m->n_service_ids);
+	if (!m->grouped || !write_groups(w, m, out)) {
+		out->n_mc_service_id_list = m->n_service_ids;
+		out->mc_service_id_list = write_entries(w, m->service_ids, m->n_service_ids);
+	}
 	out->operation = (Acx__Operation)m->operation;
 	out->n_expected_revision = m->n_revisions;
 	out->expected_revision = write_revisions(w, m->revisions, m->n_revisions);

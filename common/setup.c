@@ -23,7 +23,7 @@ bool validity_covers(struct validity v, uint64_t now_ms)
 bool setup_request_needs_version_2(const struct setup_request *r)
 {
 	return r->operation != OPERATION_SETUP || r->n_revisions > 0 || r->has_validity ||
-	       r->expires_ms || r->dry_run || r->best_effort || r->part || r->parts;
+	       r->expires_ms || r->dry_run || r->best_effort || r->part || r->parts || r->grouped;
 }
 
 /*
@@ -43,6 +43,7 @@ struct check {
 	const struct limits *limits;
 	struct identity_cause *noted;
 	size_t n_noted;
+	struct str domain; /* of the MC service ID before */
 	bool spent;
 };
 
@@ -162,16 +163,34 @@ static bool check_users(struct check *c, struct setup *out)
 	return true;
 }
 
+static bool is_user(const struct setup *s, size_t i, struct str mc_id)
+{
+	if (i >= s->n_users)
+		return false;
+	struct str own = s->users[i].mc_id;
+	return own.len == mc_id.len && (own.ptr == mc_id.ptr || str_eq(own, mc_id));
+}
+
 size_t setup_find_user(const struct setup *s, struct str mc_id, size_t hint)
 {
-	if (hint < s->n_users && str_eq(s->users[hint].mc_id, mc_id))
+	if (is_user(s, hint, mc_id))
 		return hint;
-	if (hint + 1 < s->n_users && str_eq(s->users[hint + 1].mc_id, mc_id))
+	if (is_user(s, hint + 1, mc_id))
 		return hint + 1;
 	struct setup_user key = { .mc_id = mc_id };
 	const struct setup_user *found =
 		bsearch(&key, s->users, s->n_users, sizeof key, compare_users);
 	return found ? (size_t)(found - s->users) : s->n_users;
+}
+
+static bool canonical_id(struct check *c, struct str id, struct str *out)
+{
+	const char *reason = NULL;
+	*out = id;
+	if (mc_service_id_is_plain(id, &c->domain) || mc_service_id_canonical(c->arena, id, out, &reason))
+		return true;
+	c->spent |= !out->ptr;
+	return false;
 }
 
 /* Pairs the entries that are in order; notes the others. */
@@ -182,12 +201,9 @@ static size_t pair_entries(struct check *c, const struct setup *s, struct paired
 	for (size_t i = 0; i < r->n_service_ids; i++) {
 		const struct service_id_entry *e = &r->service_ids[i];
 		struct paired *p = &pairs[n];
-		const char *reason = NULL;
 		p->user = setup_find_user(s, e->mc_id, hint);
 		p->id.service = (enum mc_service)e->service;
-		p->id.mc_service_id = e->mc_service_id;
-		if (!mc_service_id_canonical(c->arena, e->mc_service_id, &p->id.mc_service_id, &reason)) {
-			c->spent |= !p->id.mc_service_id.ptr;
+		if (!canonical_id(c, e->mc_service_id, &p->id.mc_service_id)) {
 			note(c, e->mc_id, e->mc_service_id, CAUSE_INVALID_MC_SERVICE_ID);
 		} else if (!mc_service_name(e->service)) {
 			note(c, e->mc_id, e->mc_service_id, CAUSE_UNKNOWN_MC_SERVICE);
@@ -552,7 +568,8 @@ bool setup_to_request(struct arena *a, const struct setup *setup, struct str tar
 				       .validity = setup->validity,
 				       .expires_ms = setup->expires_ms,
 				       .dry_run = setup->dry_run,
-				       .best_effort = setup->best_effort };
+				       .best_effort = setup->best_effort,
+				       .grouped = true };
 	out->mc_system_ids = arena_alloc(a, sizeof *out->mc_system_ids);
 	if (!out->mc_system_ids)
 		return false;

@@ -53,6 +53,7 @@ struct setup_request {
 	uint64_t expires_ms;             /* Unix; 0: left out */
 	bool dry_run, best_effort;
 	uint32_t part, parts;
+	bool grouped; /* service_ids go over the wire grouped by MC ID, as they must be in the order of mc_ids then */
 };
 /* Whether it has an element that version 1 of the protocol does not have. */
 bool setup_request_needs_version_2(const struct setup_request *request);
@@ -182,7 +183,7 @@ bool setup_copy(struct arena *a, const struct setup *setup, struct setup *out);
 
 /*
  * The request that a home ACMS sends to one partner: without part and parts; for a partner of version 1 expires_ms is
- * to be set to 0. Lists from the arena. False: arena spent.
+ * to be set to 0, and grouped to false. Lists from the arena. False: arena spent.
  */
 bool setup_to_request(struct arena *a, const struct setup *setup, struct str target,
 		      struct setup_request *out);

@@ -16,17 +16,36 @@ static uint64_t unlike_plain(const char *p)
 	return (w | (w + ones) | ~((w | high) - 0x20 * ones)) & high;
 }
 
+/* Sixteen bytes at once, with whatever the processor has for that. */
+typedef signed char block __attribute__((vector_size(16)));
+
+/* Of each byte: not 0 unless it is printable ASCII. Those from 0x80 on are negative. */
+static block unlike_plain_each(const char *p)
+{
+	block b;
+	memcpy(&b, p, sizeof b);
+	return (b < 0x20) | (b == 0x7F);
+}
+
+static bool none_is_set(block b)
+{
+	uint64_t halves[2];
+	memcpy(halves, &b, sizeof b);
+	return (halves[0] | halves[1]) == 0;
+}
+
+/* The last eight, or sixteen, by themselves: some of them are looked at once more, and none is left over. */
 bool text_is_plain(struct str s)
 {
 	size_t i = 0;
-	for (; i + 8 <= s.len; i += 8) {
-		if (unlike_plain(s.ptr + i))
-			return false;
+	if (s.len >= sizeof(block)) {
+		block unlike = unlike_plain_each(s.ptr + s.len - sizeof(block));
+		for (; i + sizeof(block) <= s.len; i += sizeof(block))
+			unlike |= unlike_plain_each(s.ptr + i);
+		return none_is_set(unlike);
 	}
-	if (i == s.len)
-		return true;
-	if (s.len >= 8) /* the last eight: some of them once more */
-		return !unlike_plain(s.ptr + s.len - 8);
+	if (s.len >= 8)
+		return !(unlike_plain(s.ptr) | unlike_plain(s.ptr + s.len - 8));
 	for (; i < s.len; i++) {
 		if (s.ptr[i] < 0x20 || s.ptr[i] > 0x7E)
 			return false;

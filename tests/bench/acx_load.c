@@ -107,7 +107,8 @@ static void make_request(struct setup_request *r, uint32_t slot)
 				     .mc_ids = mc_ids,
 				     .n_mc_ids = o.users,
 				     .service_ids = entries,
-				     .n_service_ids = BENCH_SERVICES * o.users };
+				     .n_service_ids = BENCH_SERVICES * o.users,
+				     .grouped = true };
 }
 
 static void send_message(struct client *c, const struct message *m)

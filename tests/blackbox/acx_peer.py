@@ -80,6 +80,30 @@ def request(targets, users: dict[str, list[tuple[int, str]]], request_id: bytes 
     return pb.Message(mc_service_user_setup_request=body)
 
 
+def one_by_one(body: "pb.McServiceUserSetupRequest") -> None:
+    """Puts an MC service ID list that came grouped by MC ID into the form of version 1."""
+    assert not (body.mc_service_id and body.mc_service_id_list)
+    counts = body.mc_service_ids_per_mc_id if body.mc_service_id else []
+    owners = [mc_id for mc_id, n in zip(body.mc_id_list, counts, strict=bool(counts)) for _ in range(n)]
+    for mc_id, service, uri in zip(owners, body.mc_service, body.mc_service_id, strict=True):
+        body.mc_service_id_list.add(mc_id=mc_id, service=service, mc_service_id=uri)
+    for field in "mc_service_id", "mc_service", "mc_service_ids_per_mc_id":
+        body.ClearField(field)
+
+
+def grouped(message: "pb.Message") -> "pb.Message":
+    """A request with its MC service IDs grouped by MC ID."""
+    result = pb.Message.FromString(message.SerializeToString())
+    body = result.mc_service_user_setup_request
+    for mc_id in body.mc_id_list:
+        entries = [e for e in body.mc_service_id_list if e.mc_id == mc_id]
+        body.mc_service_ids_per_mc_id.append(len(entries))
+        body.mc_service.extend(e.service for e in entries)
+        body.mc_service_id.extend(e.mc_service_id for e in entries)
+    body.ClearField("mc_service_id_list")
+    return result
+
+
 class Ended(Exception):
     """The connection ended."""
 
@@ -114,7 +138,12 @@ class Link:
     def receive(self) -> "pb.Message":
         length, = struct.unpack(">I", self.read_exactly(4))
         message = pb.Message()
-        message.ParseFromString(self.read_exactly(length))
+        self.payload = self.read_exactly(length)
+        message.ParseFromString(self.payload)
+        if message.HasField("mc_service_user_setup_request"):
+            one_by_one(message.mc_service_user_setup_request)
+        for entry in message.pending_page.entries:
+            one_by_one(entry.request)
         return message
 
     def receive_close(self) -> "pb.Close":

@@ -283,6 +283,19 @@ def test_a_partner_that_drips_its_answer(world):
     assert "FRAME_TIMEOUT" in home.log() and len(fake.requests) == 2
 
 
+@pytest.mark.parametrize("version", [1, 2])
+def test_mc_service_ids_go_in_groups_to_who_knows_them(world, version):
+    """8: 'A sender uses only what the negotiated version has.'"""
+    sent = []
+
+    def script(link, asked) -> None:
+        sent.append(pb.Message.FromString(link.payload).mc_service_user_setup_request)
+        agree(link, asked)
+    home, _ = home_and_fake(world, script, hello(FAKE, version_max=version))
+    assert home.client(home.admin).setup([FAKE], USER).result
+    assert len(sent[0].mc_service_id_list) == (1 if version == 1 else 0) and len(sent[0].mc_service_id) == version - 1
+
+
 def test_a_request_is_sent_in_canonical_form_and_the_claim_may_go_along(world):
     """5.2: 'The canonical form is what is compared, stored and echoed'; 5: the request_id is 'kept on every hop'"""
     home, fake = home_and_fake(world)

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from acx_peer import Ended, agree, hello, in_turn, new_id, now_ms, pb, request, silent
+from acx_peer import Ended, agree, grouped, hello, in_turn, new_id, now_ms, pb, request, silent
 from idm_store_reader import IdmStore
 from systems import wait_for
 from test_durable import answered, kill, one
@@ -25,6 +25,12 @@ def needs(element: dict) -> "pb.Message":
 
 
 # --- an ACMC ---
+
+
+def test_groups_are_of_version_2(world):
+    """4: 'an element of version 2 in a request on such a connection is UNSUPPORTED_ELEMENT'"""
+    home, _ = home_and_fake(world)
+    assert old(home).ask(grouped(request([FAKE], USER))).cause == pb.UNSUPPORTED_ELEMENT
 
 
 def test_an_acmc_gets_answers_and_nothing_else(world):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from acx_peer import Ended, frame, hello, limits, new_id, now_ms, pb, request
+from acx_peer import Ended, frame, grouped, hello, limits, new_id, now_ms, pb, request
 from systems import acmc
 
 GOOD = {"w@police.example": [(1, "sip:w@police.example")]}
@@ -185,6 +185,30 @@ def test_unpaired_and_repeated(client):
 def test_one_uri_for_two_services_of_one_user_is_fine(client):
     assert client.setup(["fire.example"], {"two@police.example": [(1, "sip:two@police.example"),
                                                                  (2, "sip:two@police.example")]}).result
+
+
+def test_grouped_mc_service_ids_mean_the_same(federation, client):
+    """5: 'A receiver takes either form, and what it means is the same.'"""
+    users = {"gr2@police.example": [(3, "SIP:gr2@POLICE.example"), (1, "sip:gr2@police.example")], "gr0@police.example": [],
+             "gr1@police.example": [(2, "tel:+49-30-71")]}
+    message = request(["fire.example"], users)
+    answers = [client.ask(grouped(message)), client.ask(message)]  # the same content, and so the same request
+    for answer in answers:
+        assert answer.result and set(answer.mc_id_list) == set(users)
+    stored = federation.fire.users()
+    assert {mc_id: [(i["service"], i["mc_service_id"]) for i in stored["police.example", mc_id]["mc_service_ids"]]
+            for mc_id in users} == {
+        "gr2@police.example": [("mcptt", "sip:gr2@police.example"), ("mcdata", "sip:gr2@police.example")],
+        "gr0@police.example": [], "gr1@police.example": [("mcvideo", "tel:+493071")]}
+    body_ = grouped(request(["fire.example"], {"gr3@police.example": [(1, "sip:a b"), (9, "sip:c@police.example")]}))
+    assert {c.cause for c in client.ask(body_).identity_causes} == {pb.INVALID_MC_SERVICE_ID, pb.UNKNOWN_MC_SERVICE}
+
+
+def test_groups_that_do_not_fit(client):
+    message = grouped(request(["fire.example"], {"a": [(1, "sip:a@police.example")], "b": []}))
+    message.mc_service_user_setup_request.mc_service_ids_per_mc_id[1] = 1
+    client.send(message)
+    assert client.receive_close().cause == pb.MALFORMED_MESSAGE
 
 
 def test_bad_home_acmc_id(client):

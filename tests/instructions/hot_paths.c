@@ -222,7 +222,8 @@ static void make_requests(void)
 		x->request = (struct setup_request){ .request_id = request_id_make(NOW_MS, random),
 						     .mc_system_ids = (struct str *)&target, .n_mc_system_ids = 1,
 						     .mc_ids = mc_ids, .n_mc_ids = users, .service_ids = ids,
-						     .n_service_ids = BENCH_SERVICES * users, .expires_ms = EXPIRES_MS };
+						     .n_service_ids = BENCH_SERVICES * users, .expires_ms = EXPIRES_MS,
+						     .grouped = true };
 	}
 }
 

@@ -120,6 +120,28 @@ static void what_is_canonical_already_is_judged_like_any(void **state)
 	arena_free(a);
 }
 
+/* Wherever a character is in a user part, long or short, it is judged as by itself. */
+static void every_character_everywhere(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	for (size_t length = 1; length < 40; length++) {
+		for (size_t i = 0; i < length * 255; i++) {
+			char uri[64] = "sip:", one[] = "SIP:x@b.c";
+			struct str out, fast = { uri, 4 + length + 4 };
+			one[4] = (char)(i % 255 + 1);
+			memset(uri + 4, 'a', length);
+			memcpy(uri + 4 + length, "@b.c", 4);
+			uri[4 + i / 255] = one[4];
+			if (one[4] != '%')
+				assert_int_equal(mc_service_id_canonical(a, fast, &out, NULL),
+						 mc_service_id_canonical(a, str_of(one), &out, NULL));
+		}
+		arena_reset(a);
+	}
+	arena_free(a);
+}
+
 static void domains_and_services(void **state)
 {
 	(void)state;
@@ -155,6 +177,24 @@ static void request_ids(void **state)
 	assert_false(request_id_parse(STR("g1234567-89ab-7fff-bfff-fffffffffffe"), &back));
 }
 
+static void plain_ones_and_their_domain(void **state)
+{
+	(void)state;
+	struct str domain = STR_NONE;
+	assert_false(mc_service_id_is_plain(STR("sip:a@"), &domain));
+	assert_true(mc_service_id_is_plain(STR("sip:a@b.c"), &domain));
+	assert_str(domain, "b.c");
+	assert_true(mc_service_id_is_plain(STR("sips:another.user_1@b.c"), &domain));
+	static const char *const not_plain[] = { "", "sip:", "sip:@b.c", "sip:a@", "sip:a@b.", "sip:a@b.C", "sip:a@b.c.",
+						 "sip:%61@b.c", "sip:a b@b.c", "tel:+1", "SIP:a@b.c", "sip:ab\x80@b.c" };
+	for (size_t i = 0; i < sizeof not_plain / sizeof *not_plain; i++) {
+		assert_false(mc_service_id_is_plain(str_of(not_plain[i]), &domain));
+		assert_str(domain, "b.c"); /* still the last good one */
+	}
+	assert_true(mc_service_id_is_plain(STR("sip:a@b.cd"), &domain));
+	assert_str(domain, "b.cd");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +203,8 @@ int main(void)
 		cmocka_unit_test(canonical_forms),
 		cmocka_unit_test(what_is_no_mc_service_id),
 		cmocka_unit_test(what_is_canonical_already_is_judged_like_any),
+		cmocka_unit_test(every_character_everywhere),
+		cmocka_unit_test(plain_ones_and_their_domain),
 		cmocka_unit_test(domains_and_services),
 		cmocka_unit_test(request_ids),
 	};

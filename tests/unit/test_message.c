@@ -187,7 +187,7 @@ static void unknown_fields(void **state)
 		bool noticed;
 	} cases[] = {
 		{ BYTES("\x12\x12" ID), false },
-		{ BYTES("\x12\x14" ID "\x78\x01"), true },                   /* in the request */
+		{ BYTES("\x12\x15" ID "\x88\x01\x01"), true },               /* in the request */
 		{ BYTES("\x12\x16" ID "\x2a\x02\x78\x01"), true },           /* in an entry */
 		{ BYTES("\x12\x12" ID "\xfa\x01\x00"), true },               /* beside it */
 		{ BYTES("\x1a\x16" ID "\x28\x00\x78\x01"), false },          /* in a response */

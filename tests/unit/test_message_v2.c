@@ -25,6 +25,7 @@ static const struct {
 	{ "decision", MESSAGE_DECISION, true },
 	{ "decision_result", MESSAGE_DECISION_RESULT, false },
 	{ "mc_service_user_setup_request", MESSAGE_SETUP_REQUEST, false },
+	{ "grouped_request", MESSAGE_SETUP_REQUEST, false },
 	{ "mc_service_user_setup_response", MESSAGE_SETUP_RESPONSE, false },
 	{ "hello", MESSAGE_HELLO, false },
 	{ "close", MESSAGE_CLOSE, false },
@@ -246,6 +247,62 @@ static void what_is_malformed(void **state)
 	}
 }
 
+/* Made from a good one by make-wire-corpus, each with one thing changed. */
+static void groups_that_do_not_fit(void **state)
+{
+	(void)state;
+	static const char *const names[] = { "service-missing", "service-too-many", "id-missing", "count-missing",
+					     "counted-twice", "counted-over", "not-counted", "both", "too-few-counts" };
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		uint8_t bytes[FILE_MAX];
+		size_t n = load("grouped", names[i], bytes);
+		struct arena *a = arena_new(message_budget(n));
+		struct message m;
+		if (decode(a, bytes, n, &m) == OK)
+			fail_msg("%s is accepted", names[i]);
+		arena_free(a);
+	}
+}
+
+/* A request with these entries, said in groups, comes back with the same ones. True: it was grouped on the wire. */
+static bool is_said_in_groups(struct service_id_entry *entries, size_t n)
+{
+	struct str mc_ids[] = { STR("none"), STR("one"), STR("two") };
+	struct message m = { .kind = MESSAGE_SETUP_REQUEST,
+			     .request = { .mc_ids = mc_ids, .n_mc_ids = 3, .service_ids = entries, .n_service_ids = n,
+					  .grouped = true } }, out;
+	uint8_t *frame;
+	size_t length;
+	struct arena *a = arena_new(0);
+	assert_int_equal(message_encode(&m, &frame, &length), OK);
+	assert_int_equal(decode(a, frame + FRAME_HEADER_SIZE, length - FRAME_HEADER_SIZE, &out), OK);
+	assert_int_equal(out.request.n_service_ids, n);
+	for (size_t i = 0; i < n; i++) {
+		assert_true(str_eq(out.request.service_ids[i].mc_id, entries[i].mc_id));
+		assert_int_equal(out.request.service_ids[i].service, entries[i].service);
+		assert_true(str_eq(out.request.service_ids[i].mc_service_id, entries[i].mc_service_id));
+	}
+	bool grouped = out.request.grouped;
+	free(frame);
+	arena_free(a);
+	return grouped;
+}
+
+static void groups_come_back_as_they_were(void **state)
+{
+	(void)state;
+	struct service_id_entry entries[] = { { STR("one"), 1, STR("sip:1@a.b") }, { STR("two"), -7, STR("") },
+					      { STR("two"), 3, STR("sip:3@a.b") } };
+	assert_true(is_said_in_groups(entries, 3));
+	assert_true(is_said_in_groups(entries, 1));
+	assert_false(is_said_in_groups(entries, 0)); /* there is nothing to say */
+	entries[0].mc_id = STR("two");
+	entries[1].mc_id = STR("one");
+	assert_false(is_said_in_groups(entries, 3)); /* not in order: said one by one */
+	entries[1].mc_id = STR("unpaired");
+	assert_false(is_said_in_groups(entries, 3));
+}
+
 static enum status back(const struct message *m)
 {
 	uint8_t *frame;
@@ -356,7 +413,7 @@ static void versions(void **state)
 	const struct setup_request with[] = {
 		{ .operation = OPERATION_REMOVE }, { .revisions = &revision, .n_revisions = 1 },
 		{ .has_validity = true }, { .expires_ms = 1 }, { .dry_run = true }, { .best_effort = true },
-		{ .part = 1 }, { .parts = 1 },
+		{ .part = 1 }, { .parts = 1 }, { .grouped = true },
 	};
 	for (size_t i = 0; i < sizeof with / sizeof *with; i++) {
 		m.request = with[i];
@@ -379,6 +436,8 @@ int main(void)
 		cmocka_unit_test(flags_are_not_mixed_up),
 		cmocka_unit_test(unknown_fields),
 		cmocka_unit_test(what_is_malformed),
+		cmocka_unit_test(groups_that_do_not_fit),
+		cmocka_unit_test(groups_come_back_as_they_were),
 		cmocka_unit_test(lists_keep_order_and_bounds),
 		cmocka_unit_test(large_messages_fit_the_budget),
 		cmocka_unit_test(long_reasons_are_cut_and_refused),

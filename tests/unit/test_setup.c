@@ -74,6 +74,19 @@ static void one_uri_is_one_users(void **state)
 	arena_free(a);
 }
 
+static void users_are_found_wherever_they_are(void **state)
+{
+	(void)state;
+	struct setup_user users[] = { { .mc_id = STR("a") }, { .mc_id = STR("b") }, { .mc_id = STR("c") } };
+	struct setup s = { .users = users, .n_users = 3 };
+	for (size_t hint = 0; hint <= 4; hint++) {
+		for (size_t i = 0; i < 3; i++)
+			assert_int_equal(setup_find_user(&s, users[i].mc_id, hint), i);
+		assert_int_equal(setup_find_user(&s, STR("bb"), hint), 3);
+		assert_int_equal(setup_find_user(&s, STR(""), hint), 3);
+	}
+}
+
 static void bounds_and_missing_elements(void **state)
 {
 	(void)state;
@@ -247,6 +260,7 @@ int main(void)
 		cmocka_unit_test(sorted_paired_and_canonical),
 		cmocka_unit_test(all_identities_in_the_way_are_named),
 		cmocka_unit_test(one_uri_is_one_users),
+		cmocka_unit_test(users_are_found_wherever_they_are),
 		cmocka_unit_test(bounds_and_missing_elements),
 		cmocka_unit_test(a_spent_arena_refuses),
 		cmocka_unit_test(content_is_the_same_whatever_order_and_spelling),
