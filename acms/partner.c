@@ -15,6 +15,8 @@ struct partner_job {
 	bool refused; /* before the store is asked: only an audit entry */
 	struct commit_refusal refusal;
 	struct commit_setup setup;
+	struct str own;   /* MC system ID */
+	uint32_t version; /* of the connection that it came by */
 	struct commit_answer answer;
 	struct partner_telling telling;
 	struct arena *kept; /* the work arena, which the answer lives in, until it is told */
@@ -43,14 +45,13 @@ bool partner_response(struct server *s, struct arena *a, const struct setup *set
 }
 
 /* What stands for the claims. Their bytes are of no use here: home makes them by itself. */
-static bool make_leaf(struct server *s, const struct setup *setup, struct str home,
+static bool make_leaf(struct arena *work, const struct setup *setup, struct str own, struct str home,
 		      const struct commit_answer *answer, struct merkle_hash *leaf)
 {
-	struct arena *a = arena_new(0);
 	struct error e = { ERR_MEMORY, "out of memory" };
 	struct receipt receipt;
 	struct receipt_outcome outcome = {
-		.partner = s->live->config->mc_system_id,
+		.partner = own,
 		.home = home,
 		.done_ms = answer->answered_ms,
 		.cause = answer->verdict.cause,
@@ -60,13 +61,21 @@ static bool make_leaf(struct server *s, const struct setup *setup, struct str ho
 		.n_revisions = answer->n_revisions,
 		.decided_by = answer->decided_by.acmc,
 	};
-	bool made = a && receipt_from_setup(a, setup, &outcome, &receipt, &e) == OK;
-	struct str claims = made ? receipt_encode(a, &receipt) : STR_NONE;
+	bool made = receipt_from_setup(work, setup, &outcome, &receipt, &e) == OK;
+	struct str claims = made ? receipt_encode(work, &receipt) : STR_NONE;
 	bool good = claims.ptr && merkle_leaf(claims, leaf) == OK;
 	if (!good)
 		log_error("no receipt can be made for what was done: %s", e.text);
-	arena_free(a);
 	return good;
+}
+
+void partner_note(struct notary *n, struct arena *work, struct partner_telling *t, const struct setup *setup,
+		  struct str own, struct str home, const struct commit_answer *answer, uint32_t version)
+{
+	t->certifies = is_certified(setup, answer, version);
+	t->noted = t->certifies && make_leaf(work, setup, own, home, answer, &t->item.leaf);
+	if (t->noted)
+		notary_note(n, &t->item.leaf);
 }
 
 static void certified(struct notary_item *item, struct str proof, const struct merkle_hash *root)
@@ -78,19 +87,18 @@ static void certified(struct notary_item *item, struct str proof, const struct m
 }
 
 void partner_tell(struct server *s, struct arena *a, struct partner_telling *t, const struct setup *setup,
-		  struct str home, const struct commit_answer *answer, uint32_t version)
+		  const struct commit_answer *answer, uint32_t version)
 {
 	bool good = partner_response(s, a, setup, answer, version, &t->response);
-	if (!good || !is_certified(setup, answer, version)) {
-		t->tell(t, good ? &t->response : NULL);
-		return;
-	}
-	t->response.done_ms = answer->answered_ms;
-	t->item.certified = certified;
-	if (make_leaf(s, setup, home, answer, &t->item.leaf))
-		notary_add(&s->notary, &t->item);
-	else
+	if (!good || t->certifies != t->noted) {
 		t->tell(t, NULL);
+	} else if (!t->certifies) {
+		t->tell(t, &t->response);
+	} else {
+		t->response.done_ms = answer->answered_ms;
+		t->item.certified = certified;
+		notary_add(s->notary, &t->item);
+	}
 }
 
 void partner_push(struct server *s, const struct setup_response *response, struct str home)
@@ -140,10 +148,9 @@ static void answered(struct partner_telling *t, const struct setup_response *res
 static void answer(struct partner_job *j)
 {
 	struct request *r = j->request;
-	uint32_t version = r->peer ? peer_version(r->peer) : 1; /* nobody there: no receipt is needed */
 	j->kept = committer_keep_work(r->server->committer);
 	j->telling.tell = answered;
-	partner_tell(r->server, j->kept, &j->telling, &r->setup, j->setup.home, &j->answer, version);
+	partner_tell(r->server, j->kept, &j->telling, &r->setup, &j->answer, j->version);
 }
 
 /* Not an answer yet. The home system may ask again, and its connection is free for other requests. */
@@ -182,6 +189,9 @@ static void run(struct job *job, struct store_txn *t, struct arena *work, uint64
 		commit_refusal(t, work, &j->refusal, now_ms);
 	else
 		commit_setup(t, work, &j->setup, now_ms, &j->answer);
+	if (!j->refused && !j->answer.pending && store_status(t) == OK)
+		partner_note(j->request->server->notary, work, &j->telling, &j->setup.setup, j->own, j->setup.home,
+			     &j->answer, j->version);
 	fail_point("partner-written");
 }
 
@@ -305,12 +315,14 @@ void partner_setup(struct request *r, const struct partner_rule *home)
 		return;
 	}
 	j->request = r;
+	j->version = version;
 	struct verdict v = check(r, version);
 	if (v.cause != CAUSE_NO_CAUSE) {
 		refuse(j, home, certificate, &v, false);
 		return;
 	}
-	if (!partner_judge(r->arena, home, own, &r->setup, &j->setup)) {
+	j->own = arena_str(r->arena, own); /* the configuration may go meanwhile */
+	if (!j->own.ptr || !partner_judge(r->arena, home, own, &r->setup, &j->setup)) {
 		unavailable(r, "out of memory", true);
 		return;
 	}

@@ -164,11 +164,18 @@ static size_t queued(const struct conn *c)
 	return evbuffer_get_length(c->out);
 }
 
+/*
+ * What we ask others goes out before what we tell those who asked us: they wait for the others' answers, too. And whom we
+ * have woken up may take the processor from us.
+ */
 static void flush_this_turn(struct conn *c)
 {
 	if (c->is_unsent)
 		return;
-	TAILQ_INSERT_TAIL(&c->loop->unsent, c, in_unsent);
+	if (c->accepted)
+		TAILQ_INSERT_TAIL(&c->loop->unsent, c, in_unsent);
+	else
+		TAILQ_INSERT_HEAD(&c->loop->unsent, c, in_unsent);
 	c->is_unsent = true;
 	event_active(c->loop->flush, 0, 0);
 }
