@@ -1,5 +1,6 @@
 #include "acms/commit_internal.h"
 
+#include "common/content.h"
 #include "common/crypto.h"
 #include "common/sort.h"
 

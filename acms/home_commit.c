@@ -1,5 +1,6 @@
 #include "acms/home_commit.h"
 
+#include "common/content.h"
 #include "common/crypto.h"
 #include "common/receipt.h"
 
