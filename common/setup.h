@@ -99,7 +99,7 @@ struct setup_response {
 	/* Version 2. */
 	struct user_revision *revisions; /* of the users that the request left in the store */
 	size_t n_revisions;
-	struct str receipt;              /* of a partner: the proof; in a page: with claims (PROTOCOL.md 11); STR_NONE: none */
+	struct str receipt;              /* of a partner: the proof; in a page: the whole (PROTOCOL.md 11); STR_NONE: none */
 	struct str receipt_root;         /* of a partner, with the proof: what it leads to, 32 bytes; else STR_NONE */
 	uint64_t done_ms;                /* by the partner's clock; 0: nothing is certified */
 	struct decided_by decided_by;
@@ -167,13 +167,6 @@ struct verdict setup_check(struct arena *a, const struct setup_request *request,
 #define EXPIRES_AHEAD_MAX_MS (31 * 86400000ull)
 enum cause setup_times_check(const struct setup *setup, uint64_t now_ms, bool from_system,
 			     char *detail, size_t size);
-
-/*
- * The same content in one byte string, whatever its order and spelling were: what decides whether a
- * repeated request ID is a repetition (PROTOCOL.md 5.5). Targets, expires, part and parts are no content. From the
- * arena; ptr == NULL: it is spent. Digests of it are stored: the bytes of a content once possible never change.
- */
-struct str setup_content(struct arena *a, const struct setup *setup);
 
 /* Its place in users, n_users if it is not there. hint: where it probably is, or right behind; may be n_users. */
 size_t setup_find_user(const struct setup *s, struct str mc_id, size_t hint);

@@ -3,7 +3,7 @@
 
 #include "common/setup.h"
 
-/* What setup.c and setup_fault.c share. */
+/* What setup.c, setup_fault.c and content.c share. */
 
 /* An entry of an MC service ID list, paired. */
 struct paired {

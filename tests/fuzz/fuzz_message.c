@@ -1,11 +1,12 @@
 // needs: common/message.c common/message_v2.c common/message_encode.c common/message_kind.c common/frame.c
-// needs: common/setup.c common/sort.c common/setup_fault.c common/session.c common/identity.c common/text.c
+// needs: common/setup.c common/content.c common/sort.c common/setup_fault.c common/session.c common/identity.c common/text.c
 // needs: common/arena.c common/error.c proto/acx.pb-c.c
 /*
  * A payload: refused with a reason, or every text of it is valid, it survives encoding and decoding, and what was
  * accepted passes through the checks of requests and Hellos without harm.
  */
 #include <stdlib.h>
+#include "common/content.h"
 #include "common/frame.h"
 #include "common/message.h"
 #include "common/session.h"
@@ -40,7 +41,7 @@ static void check_prose(struct str s)
 	require(text_valid(s) && s.len <= 512);
 }
 
-/* What is well-formed is canonical, and has the same content once it went to a partner. */
+/* What is well-formed is canonical, has the same content once it went to a partner, and can be read from it again. */
 static void check_well_formed(struct arena *a, const struct setup *setup, const struct limits *limits)
 {
 	struct setup_request onward;
@@ -52,7 +53,9 @@ static void check_well_formed(struct arena *a, const struct setup *setup, const 
 		require(str_cmp(setup->users[i - 1].mc_id, setup->users[i].mc_id) < 0);
 	require(setup_to_request(a, setup, STR("fire.example"), &onward));
 	require(setup_check(a, &onward, limits, &same).cause == CAUSE_NO_CAUSE);
-	require(str_eq(setup_content(a, setup), setup_content(a, &same)));
+	struct str content = setup_content(a, setup);
+	require(str_eq(content, setup_content(a, &same)));
+	require(setup_from_content(a, content, &same, NULL) == OK && str_eq(content, setup_content(a, &same)));
 	require(setup_to_response(a, setup, STR("fire.example"), ORIGIN_PARTNER_ACMS, &done,
 				  &response));
 	require(setup_response_fault(setup, STR("fire.example"), 1, &response) == NULL);

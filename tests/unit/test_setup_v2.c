@@ -1,6 +1,6 @@
-// needs: common/setup.c common/sort.c common/setup_fault.c common/identity.c common/text.c common/arena.c
+// needs: common/setup.c common/content.c common/sort.c common/setup_fault.c common/identity.c common/text.c common/arena.c common/error.c
 /* The elements of version 2: operations, expected revisions, validity, times; and the answers to them. */
-#include "common/setup.h"
+#include "common/content.h"
 #include "unit.h"
 
 static struct str target = { "fire.example", 12 };
@@ -134,61 +134,6 @@ static void times(void **state)
 		if (cases[i].detail)
 			assert_string_equal(detail, cases[i].detail);
 	}
-}
-
-static struct str content(struct arena *a, const struct setup_request *r)
-{
-	struct setup s;
-	assert_int_equal(check(a, r, &s).cause, CAUSE_NO_CAUSE);
-	return setup_content(a, &s);
-}
-
-/* Digests of it are in stores. */
-static void content_of_version_1_stays(void **state)
-{
-	(void)state;
-	static const char expected[] = "\1\0\0\0\0\0\0\0\3"
-				       "\0\0\0\1" "a\0\0\0\1\1\0\0\0\x0f" "sip:a@x.example"
-				       "\0\0\0\1" "b\0\0\0\0" "\0\0\0\1" "c\0\0\0\0";
-	struct arena *a = arena_new(0);
-	struct setup_request r = make(OPERATION_SETUP);
-	r.service_ids = ids, r.n_service_ids = 1;
-	for (int i = 0; i < 2; i++) {
-		struct str c = content(a, &r);
-		assert_int_equal(c.len, sizeof expected - 1);
-		assert_memory_equal(c.ptr, expected, c.len);
-		r.expires_ms = 1, r.part = 2, r.parts = 3; /* no content */
-	}
-	arena_free(a);
-}
-
-static void content_has_what_is_asked_for(void **state)
-{
-	(void)state;
-	enum { N = 13 };
-	struct arena *a = arena_new(0);
-	struct setup_request r[N];
-	struct user_revision one[] = { { STR("a"), 1 }, { STR("b"), 2 }, { STR("c"), 3 } };
-	struct user_revision two[] = { { STR("a"), 1 }, { STR("b"), 2 }, { STR("c"), 1ull << 40 } };
-	struct str contents[N];
-	for (size_t i = 0; i < N; i++)
-		r[i] = make(i < 6 ? OPERATION_SETUP : i < 9 ? OPERATION_UPDATE : OPERATION_REMOVE);
-	r[1].has_validity = true;
-	r[2].has_validity = true, r[2].validity.not_before_ms = 1;
-	r[3].has_validity = true, r[3].validity.not_after_ms = 1;
-	r[4].dry_run = true;
-	r[5].best_effort = true;
-	for (size_t i = 6; i < 9; i++)
-		r[i].revisions = i == 8 ? two : one, r[i].n_revisions = 3;
-	r[7].has_validity = true;
-	for (size_t i = 10; i < 13; i++)
-		r[i].revisions = i == 12 ? two : one, r[i].n_revisions = i == 10 ? 1 : 3;
-	for (size_t i = 0; i < N; i++) {
-		contents[i] = content(a, &r[i]);
-		for (size_t j = 0; j < i; j++)
-			assert_false(str_eq(contents[i], contents[j]));
-	}
-	arena_free(a);
 }
 
 static void onward_to_a_partner(void **state)
@@ -367,8 +312,6 @@ int main(void)
 		cmocka_unit_test(expected_revisions),
 		cmocka_unit_test(windows),
 		cmocka_unit_test(times),
-		cmocka_unit_test(content_of_version_1_stays),
-		cmocka_unit_test(content_has_what_is_asked_for),
 		cmocka_unit_test(onward_to_a_partner),
 		cmocka_unit_test(answers),
 		cmocka_unit_test(elements_that_version_1_has_not),
