@@ -21,13 +21,12 @@ struct asking {
 /* Our own answer for a target. */
 static void respond(struct request *r, struct str target, const struct verdict *v, bool well_formed)
 {
-	struct arena *a = arena_new(0);
 	struct setup_response response;
-	if (!well_formed || !a ||
-	    !setup_to_response(a, &r->setup, target, ORIGIN_HOME_ACMS, v, &response))
+	if (well_formed)
+		setup_to_response(&r->setup, target, ORIGIN_HOME_ACMS, v, &response);
+	else
 		setup_refuse(&r->received, target, ORIGIN_HOME_ACMS, v, &response);
 	request_respond(r, &response);
-	arena_free(a);
 	request_answered(r);
 }
 
@@ -81,11 +80,9 @@ static void tell_accepted(struct peer *p, const struct asking *g)
 
 static void tell_known(struct request *r, const struct asking *g, const struct home_answered *known)
 {
-	struct arena *a = arena_new(0);
 	struct setup_response response;
-	if (a && home_response(a, &g->what.setup, known->target, &known->answer, &response))
-		request_respond(r, &response);
-	arena_free(a);
+	home_response(&g->what.setup, known->target, &known->answer, &response);
+	request_respond(r, &response);
 	request_answered(r);
 }
 

@@ -202,7 +202,7 @@ static void believe_all_removed(struct store_txn *t, struct arena *work, const s
 }
 
 static void update_believed(struct store_txn *t, struct arena *work, const struct home_answer *a,
-			    const struct setup *s, uint64_t now_ms)
+			    const struct setup *s, const struct answer_record *answer, uint64_t now_ms)
 {
 	const struct setup_response *r = a->response;
 	if (!r || (r->cause != CAUSE_NO_CAUSE && r->cause != CAUSE_PARTLY_DONE))
@@ -214,11 +214,9 @@ static void update_believed(struct store_txn *t, struct arena *work, const struc
 		for (size_t i = 0; i < s->n_users; i++)
 			believe(t, work, a, s, &s->users[i], 1, done_ms);
 	} else {
-		size_t at = 0;
-		for (size_t i = 0; i < r->n_revisions; i++) {
-			at = setup_find_user(s, r->revisions[i].mc_id, at);
-			if (at < s->n_users)
-				believe(t, work, a, s, &s->users[at], r->revisions[i].revision, done_ms);
+		for (size_t i = 0; i < answer->n_revisions; i++) {
+			if (answer->revisions[i])
+				believe(t, work, a, s, &s->users[i], answer->revisions[i], done_ms);
 		}
 	}
 }
@@ -238,8 +236,6 @@ static struct answer_record answer_of(const struct home_answer *a, uint64_t now_
 				       .detail = r->detail,
 				       .identities = r->identities,
 				       .n_identities = r->n_identities,
-				       .revisions = r->revisions,
-				       .n_revisions = r->n_revisions,
 				       .receipt = r->receipt,
 				       .done_ms = r->done_ms,
 				       .decided_by = r->decided_by };
@@ -326,13 +322,16 @@ static const char *receipt_fault(struct arena *work, const struct home_answer *a
 	return status == OK ? NULL : "a receipt that cannot be verified: out of memory";
 }
 
+/* NULL: it is an answer, and its revisions are in the record. */
 static const char *fault_of(struct arena *work, const struct home_answer *a, const struct setup *s,
-			    const struct answer_record *answer)
+			    struct answer_record *answer)
 {
 	const struct setup_response *r = a->response;
 	const char *fault = r ? setup_response_fault(s, a->partner, a->version, r) : NULL;
 	if (fault || !r || a->version < 2)
 		return fault;
+	if (!setup_revisions(work, s, r, &answer->revisions, &answer->n_revisions))
+		return "a response that there is not enough memory to record";
 	bool done = r->cause == CAUSE_NO_CAUSE || r->cause == CAUSE_PARTLY_DONE;
 	return done ? receipt_fault(work, a, s, answer) : NULL;
 }
@@ -351,24 +350,22 @@ void home_answer(struct store_txn *t, struct arena *work, const struct home_answ
 		return;
 	store_put_answer(t, work, a->request_id, a->partner, &out->answer);
 	store_delete_outbox(t, a->partner, a->request_id);
-	update_believed(t, work, a, &asked.setup, now_ms);
+	update_believed(t, work, a, &asked.setup, &out->answer, now_ms);
 	audit_answer(t, work, a, &asked, &out->answer);
 	out->recorded = true;
 }
 
-bool home_response(struct arena *a, const struct setup *setup, struct str target,
-		   const struct answer_record *answer, struct setup_response *out)
+void home_response(const struct setup *setup, struct str target, const struct answer_record *answer,
+		   struct setup_response *out)
 {
 	struct verdict v = { answer->cause, (struct identity_cause *)answer->identities,
 			     answer->n_identities, NULL };
-	if (!setup_to_response(a, setup, target, answer->origin, &v, out))
-		return false;
+	setup_to_response(setup, target, answer->origin, &v, out);
 	out->detail = answer->detail;
-	out->revisions = (struct user_revision *)answer->revisions;
-	out->n_revisions = answer->n_revisions;
+	out->revision_of_each = answer->revisions;
+	out->n_of_each = answer->n_revisions;
 	out->done_ms = answer->done_ms;
 	out->decided_by = answer->decided_by;
-	return true;
 }
 
 bool home_receipt(struct arena *a, const struct setup *setup, struct str target, struct str own,

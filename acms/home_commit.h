@@ -68,9 +68,9 @@ struct home_recorded {
 void home_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,
 		 uint64_t now_ms, struct home_recorded *out);
 
-/* The response to tell an ACMC of a recorded answer, without its receipt. Lists from the arena. False: it is spent. */
-bool home_response(struct arena *a, const struct setup *setup, struct str target,
-		   const struct answer_record *answer, struct setup_response *out);
+/* The response to tell an ACMC of a recorded answer, as requested, without its receipt. Borrowed. */
+void home_response(const struct setup *setup, struct str target, const struct answer_record *answer,
+		   struct setup_response *out);
 
 /*
  * The receipt of a recorded answer, from the arena, complete with the claims, which are made anew of what was asked and

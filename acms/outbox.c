@@ -96,22 +96,37 @@ static void delivery_free(struct delivery *d)
 
 /* --- who wants to hear of it --- */
 
-bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
+/* NULL: out of memory. */
+static struct watch *watch(struct asked *a, struct peer *p, struct request *request)
 {
 	struct watch *w;
 	LIST_FOREACH(w, &a->watchers, in_asked) {
 		if (w->peer == p && !request && !w->request)
-			return true;
+			return w;
 	}
 	w = calloc(1, sizeof *w);
 	if (!w)
-		return false;
+		return NULL;
 	w->asked = a;
 	w->peer = p;
 	w->request = request;
+	w->spells_out = true;
 	LIST_INSERT_HEAD(&a->watchers, w, in_asked);
 	LIST_INSERT_HEAD(peer_watches(p), w, in_peer);
-	return true;
+	return w;
+}
+
+bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
+{
+	struct watch *w = watch(a, p, request);
+	if (w)
+		w->spells_out = false;
+	return w;
+}
+
+bool outbox_follow(struct asked *a, struct peer *p)
+{
+	return watch(a, p, NULL);
 }
 
 void outbox_peer_gone(struct peer *p)
@@ -139,14 +154,27 @@ static void tell(struct asked *a, struct str target, enum process_state state, u
 	}
 }
 
-/* Everybody hears the answer; a request of version 1 is then no longer in flight. */
-void outbox_tell_response(struct asked *a, const struct setup_response *response)
+/* Without memory it is not told, and asks again. */
+static void tell_spelled_out(struct peer *p, const struct setup *setup, const struct setup_response *response)
+{
+	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
+	struct arena *a = arena_new(0);
+	if (a && setup_spell_out(a, setup, &m.response))
+		peer_send(p, &m);
+	arena_free(a);
+}
+
+void outbox_tell_response(struct asked *a, const struct setup *setup, const struct setup_response *response)
 {
 	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
 	struct watch *w, *next;
 	for (w = LIST_FIRST(&a->watchers); w; w = next) {
 		struct request *r = w->request;
 		next = LIST_NEXT(w, in_asked);
+		if (w->spells_out) {
+			tell_spelled_out(w->peer, setup, response);
+			continue;
+		}
 		if (!r) {
 			peer_send(w->peer, &m);
 			continue;

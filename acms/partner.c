@@ -28,18 +28,13 @@ static bool is_certified(const struct setup *setup, const struct commit_answer *
 	return version >= 2 && !setup->dry_run && (cause == CAUSE_NO_CAUSE || cause == CAUSE_PARTLY_DONE);
 }
 
-bool partner_response(struct server *s, struct arena *a, const struct setup *setup,
-		      const struct commit_answer *answer, uint32_t version, struct setup_response *out)
+void partner_response(struct server *s, const struct setup *setup, const struct commit_answer *answer,
+		      struct setup_response *out)
 {
-	if (!setup_to_response(a, setup, s->live->config->mc_system_id, ORIGIN_PARTNER_ACMS,
-			       &answer->verdict, out))
-		return false;
-	if (version < 2)
-		return true;
-	out->revisions = answer->revisions;
-	out->n_revisions = answer->n_revisions;
+	setup_to_response(setup, s->live->config->mc_system_id, ORIGIN_PARTNER_ACMS, &answer->verdict, out);
+	out->revision_of_each = answer->revisions;
+	out->n_of_each = answer->n_revisions;
 	out->decided_by = answer->decided_by;
-	return true;
 }
 
 /* What stands for the claims. Their bytes are of no use here: home makes them by itself. */
@@ -77,12 +72,12 @@ static void certified(struct notary_item *item, struct str proof, const struct m
 	t->tell(t, proof.ptr ? &t->response : NULL);
 }
 
-void partner_tell(struct server *s, struct arena *a, struct partner_telling *t, const struct setup *setup,
-		  struct str home, const struct commit_answer *answer, uint32_t version)
+void partner_tell(struct server *s, struct partner_telling *t, const struct setup *setup, struct str home,
+		  const struct commit_answer *answer, uint32_t version)
 {
-	bool good = partner_response(s, a, setup, answer, version, &t->response);
-	if (!good || !is_certified(setup, answer, version)) {
-		t->tell(t, good ? &t->response : NULL);
+	partner_response(s, setup, answer, &t->response);
+	if (!is_certified(setup, answer, version)) {
+		t->tell(t, &t->response);
 		return;
 	}
 	t->response.done_ms = answer->answered_ms;
@@ -107,13 +102,12 @@ void partner_push(struct server *s, const struct setup_response *response, struc
 static void respond(struct request *r, const struct verdict *v, bool well_formed)
 {
 	struct str own = r->server->live->config->mc_system_id;
-	struct arena *a = arena_new(0);
 	struct setup_response response;
-	if (!well_formed || !a ||
-	    !setup_to_response(a, &r->setup, own, ORIGIN_PARTNER_ACMS, v, &response))
+	if (well_formed)
+		setup_to_response(&r->setup, own, ORIGIN_PARTNER_ACMS, v, &response);
+	else
 		setup_refuse(&r->received, own, ORIGIN_PARTNER_ACMS, v, &response);
 	request_respond(r, &response);
-	arena_free(a);
 	request_answered(r);
 }
 
@@ -143,7 +137,7 @@ static void answer(struct partner_job *j)
 	uint32_t version = r->peer ? peer_version(r->peer) : 1; /* nobody there: no receipt is needed */
 	j->kept = committer_keep_work(r->server->committer);
 	j->telling.tell = answered;
-	partner_tell(r->server, j->kept, &j->telling, &r->setup, j->setup.home, &j->answer, version);
+	partner_tell(r->server, &j->telling, &r->setup, j->setup.home, &j->answer, version);
 }
 
 /* Not an answer yet. The home system may ask again, and its connection is free for other requests. */

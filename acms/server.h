@@ -120,7 +120,7 @@ const struct acmc_rule *peer_acmc(const struct peer *p);
 struct str peer_certificate(const struct peer *p, struct arena *a);
 struct watch_list *peer_watches(struct peer *p);
 
-/* Sends a response to whoever asked, if still there. */
+/* Sends a response to whoever asked, if still there; one that is as requested is the response to request->setup. */
 void request_respond(struct request *r, const struct setup_response *response);
 /* One more answer is given; frees the request with the last. */
 void request_answered(struct request *r);
@@ -171,6 +171,7 @@ struct watch {
 	struct asked *asked;
 	struct peer *peer;
 	struct request *request;     /* version 1: counts as in flight until all is answered; else NULL */
+	bool spells_out;             /* may not have the request: is told what is in it */
 };
 
 /* Reads what was left unfinished; before the committer is started. */
@@ -186,6 +187,8 @@ void outbox_send(struct asked *a);
 void outbox_forget(struct asked *a);
 /* False: out of memory. */
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request);
+/* For somebody who asks about a request, and did not ask for it here. As above. */
+bool outbox_follow(struct asked *a, struct peer *p);
 void outbox_peer_gone(struct peer *p);
 /* The partner's response; the message's arena is taken, and has the receipt as it was found signed (NULL: there is none). */
 void outbox_response(struct server *s, struct str partner, struct arena *arena,

@@ -35,9 +35,8 @@ static struct fate *find_fates(struct arena *a, const struct setup *setup,
 		return NULL;
 	for (size_t i = 0; i < outcome->n_identities && outcome->cause == CAUSE_PARTLY_DONE; i++)
 		fates[find_user(setup, outcome->identities[i].mc_id)].left_out = true;
-	for (size_t i = 0; i < outcome->n_revisions; i++)
-		fates[find_user(setup, outcome->revisions[i].mc_id)].revision =
-			outcome->revisions[i].revision;
+	for (size_t i = 0; i < outcome->n_revisions && i < setup->n_users; i++)
+		fates[i].revision = outcome->revisions[i];
 	return fates;
 }
 

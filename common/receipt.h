@@ -46,7 +46,7 @@ struct receipt_outcome {
 	enum cause cause;         /* NO_CAUSE: all users were done; PARTLY_DONE: those that identities do not name */
 	const struct identity_cause *identities;
 	size_t n_identities;
-	const struct user_revision *revisions; /* of all users done, in any order; of removed ones none, or 0 */
+	const uint64_t *revisions; /* of each user, in order: of those done; of removed ones 0, or n_revisions is 0 */
 	size_t n_revisions;
 	struct str decided_by;
 };

@@ -128,13 +128,12 @@ STAGE stage_response_encode(void)
 {
 	EACH(x) {
 		struct message m = { .kind = MESSAGE_SETUP_RESPONSE };
-		if (!setup_to_response(x->work, &x->setup, partner_name, ORIGIN_PARTNER_ACMS, &x->committed.verdict, &m.response))
-			die("response", NULL);
+		setup_to_response(&x->setup, partner_name, ORIGIN_PARTNER_ACMS, &x->committed.verdict, &m.response);
 		m.response.receipt = x->response.receipt;
 		m.response.receipt_root = x->response.receipt_root;
 		m.response.done_ms = x->response.done_ms;
-		m.response.revisions = x->committed.revisions;
-		m.response.n_revisions = x->committed.n_revisions;
+		m.response.revision_of_each = x->committed.revisions;
+		m.response.n_of_each = x->committed.n_revisions;
 		if (message_encode(&m, &x->response_frame, &x->response_length) != OK)
 			die("encode", NULL);
 	}

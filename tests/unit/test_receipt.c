@@ -33,7 +33,7 @@ static struct setup a_setup(enum operation operation)
 	return s;
 }
 
-static struct user_revision revisions[] = { { { "c", 1 }, 1 }, { { "a", 1 }, 7 }, { { "b", 1 }, 300 } };
+static const uint64_t revisions[] = { 7, 300, 1 };
 
 static struct receipt_outcome an_outcome(void)
 {
