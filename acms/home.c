@@ -86,6 +86,17 @@ static void tell_known(struct request *r, const struct asking *g, const struct h
 	request_answered(r);
 }
 
+/* The arena is taken. */
+static struct asked *add_kept(struct server *s, struct asking *g)
+{
+	struct asked *a = outbox_add(s, &g->what.setup.request_id, g->out.deadline_ms, true, g->arena, &g->what.setup);
+	if (a) {
+		a->acmc = g->what.acmc;
+		a->certificate = g->what.certificate;
+	}
+	return a;
+}
+
 /* The request proper, or what is there of it already. */
 static struct asked *asked_of(struct server *s, struct asking *g)
 {
@@ -96,8 +107,7 @@ static struct asked *asked_of(struct server *s, struct asking *g)
 		if (g->out.targets[i].answered)
 			continue;
 		if (!a)
-			a = outbox_add(s, &g->what.setup.request_id, g->out.deadline_ms, true,
-				       g->arena, &g->what.setup);
+			a = add_kept(s, g);
 		if (!a || !outbox_add_target(a, g->out.targets[i].target)) {
 			log_error("out of memory: a request is delivered after the next start");
 			break;

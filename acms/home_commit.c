@@ -339,19 +339,20 @@ static const char *fault_of(struct arena *work, const struct home_answer *a, con
 void home_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,
 		 uint64_t now_ms, struct home_recorded *out)
 {
-	struct asked_record asked;
+	struct asked_record read;
+	const struct asked_record *asked = a->asked ? a->asked : &read;
 	*out = (struct home_recorded){ .recorded = false };
-	if (!is_wanted(t, work, a) || !store_get_asked(t, work, a->request_id, &asked))
+	if (!is_wanted(t, work, a) || (!a->asked && !store_get_asked(t, work, a->request_id, &read)))
 		return;
-	out->setup = asked.setup;
+	out->setup = asked->setup;
 	out->answer = answer_of(a, now_ms);
-	out->fault = fault_of(work, a, &asked.setup, &out->answer);
+	out->fault = fault_of(work, a, &out->setup, &out->answer);
 	if (out->fault)
 		return;
 	store_put_answer(t, work, a->request_id, a->partner, &out->answer);
 	store_delete_outbox(t, a->partner, a->request_id);
-	update_believed(t, work, a, &asked.setup, &out->answer, now_ms);
-	audit_answer(t, work, a, &asked, &out->answer);
+	update_believed(t, work, a, &out->setup, &out->answer, now_ms);
+	audit_answer(t, work, a, asked, &out->answer);
 	out->recorded = true;
 }
 

@@ -83,6 +83,26 @@ void outbox_forget(struct asked *a)
 	free(a);
 }
 
+/* The answer is held against the request, so it stays at hand for as long as one is near; links bound how many. */
+static bool is_near_answer(enum delivery_phase phase)
+{
+	return phase == DELIVERY_PHASE_SENT || phase == DELIVERY_PHASE_ANSWERING;
+}
+
+/* What waits for longer is read from the store again. */
+static void let_go(struct asked *a)
+{
+	const struct delivery *d;
+	TAILQ_FOREACH(d, &a->deliveries, in_asked) {
+		if (!a->kept || is_near_answer(d->phase))
+			return;
+	}
+	arena_free(a->arena);
+	a->arena = NULL;
+	a->setup = (struct setup){ .n_users = 0 };
+	a->acmc = a->certificate = STR_NONE;
+}
+
 static void delivery_free(struct delivery *d)
 {
 	struct asked *a = d->asked;
@@ -92,6 +112,8 @@ static void delivery_free(struct delivery *d)
 	free(d);
 	if (TAILQ_EMPTY(&a->deliveries))
 		outbox_forget(a);
+	else
+		let_go(a);
 }
 
 /* --- who wants to hear of it --- */
@@ -231,6 +253,7 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 		snprintf(d->detail, sizeof d->detail, "%s", LOG_STR(str_of(detail)));
 	if (step.next == d->phase && step.action == DELIVERY_DO_NOTHING)
 		return;
+	bool was_near = is_near_answer(d->phase);
 	d->outlook = delivery_outlook(d->outlook, event);
 	if (d->link)
 		partner_link_drop(d->link, d); /* it comes back where the next phase belongs */
@@ -241,6 +264,8 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 		d->phase = DELIVERY_PHASE_ANSWERING;
 		step.action = DELIVERY_DO_ANSWER;
 	}
+	if (was_near && !is_near_answer(d->phase))
+		let_go(d->asked);
 	switch (step.action) {
 	case DELIVERY_DO_NOTHING:
 		if (d->link && d->phase != DELIVERY_PHASE_ANSWERING)
@@ -295,11 +320,8 @@ void outbox_send(struct asked *a)
 			break;
 	}
 	a = outbox_find(s, &id); /* the last answer frees it */
-	if (!a || !a->kept)
-		return;
-	arena_free(a->arena);
-	a->arena = NULL;
-	a->setup = (struct setup){ .n_users = 0 };
+	if (a)
+		let_go(a);
 }
 
 void outbox_relink(struct server *s)

@@ -11,6 +11,8 @@ struct answer_job {
 	struct job job;
 	struct server *server;
 	struct arena *arena;         /* that the response lives in */
+	struct arena *shared;        /* of what was asked, if it is at hand; or NULL */
+	struct asked_record asked;
 	struct setup_response response;
 	char detail[200];
 	struct home_answer what;
@@ -76,6 +78,7 @@ static void answered(struct job *job, enum status status)
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be written");
 	j->server->requests--;
 	server_check_stopped(j->server);
+	arena_free(j->shared);
 	arena_free(j->arena);
 	free(j);
 }
@@ -105,6 +108,14 @@ static struct answer_job *answer_job_new(struct arena *arena, const struct reque
 	j->what.request_id = *id;
 	j->what.partner = arena_str(arena, partner);
 	return j;
+}
+
+/* Saves reading it from the store. The delivery may go meanwhile. */
+static void borrow_asked(struct answer_job *j, const struct asked *a)
+{
+	j->shared = arena_share(a->arena);
+	j->asked = (struct asked_record){ .acmc = a->acmc, .certificate = a->certificate, .setup = a->setup };
+	j->what.asked = j->shared ? &j->asked : NULL;
 }
 
 /* Nothing of it is on disk: only those who wait are told. */
@@ -195,5 +206,7 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 	j->what.version = version;
 	j->what.receipt = receipt;
 	j->what.memo = &s->memo;
+	if (d)
+		borrow_asked(j, d->asked);
 	submit_answer(j, s, users);
 }

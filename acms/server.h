@@ -143,8 +143,9 @@ struct asked {
 	bool kept;                   /* on disk; a dry run is not */
 	struct delivery_list deliveries; /* unfinished */
 	struct watch_list watchers;
-	struct arena *arena;         /* of setup; NULL when it is to be loaded from the store */
+	struct arena *arena;         /* of what follows; NULL when it is to be loaded from the store */
 	struct setup setup;
+	struct str acmc, certificate; /* who asked; not of a dry run */
 };
 
 /* One target's share. */
@@ -182,7 +183,7 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 			 struct arena *arena, const struct setup *setup);
 /* False: out of memory (what is on disk is delivered after a restart). */
 bool outbox_add_target(struct asked *a, struct str target);
-/* Hands all of it to the links, then lets go of what can be loaded again. */
+/* Hands all of it to the links, then lets go of what no partner has now: it can be loaded again. */
 void outbox_send(struct asked *a);
 void outbox_forget(struct asked *a);
 /* False: out of memory. */

@@ -186,7 +186,8 @@ STAGE stage_home_answer(void)
 	if (store_begin_write(home_store, &t, &e) != OK)
 		die("store", &e);
 	EACH(x) {
-		struct home_answer what = { .request_id = x->setup.request_id, .partner = partner_name, .own = home_name,
+		struct asked_record asked = { .acmc = STR("control-room"), .certificate = certificate, .setup = x->setup };
+		struct home_answer what = { .asked = &asked, .request_id = x->setup.request_id, .partner = partner_name, .own = home_name,
 					    .response = &x->answer.response, .version = 2, .receipt = &x->proof,
 					    .memo = &memo };
 		struct home_recorded out;
