@@ -231,6 +231,7 @@ void read_response(struct reader *r, const Acx__McServiceUserSetupResponse *m,
 		.receipt_root = read_bytes(&m->receipt_root),
 		.done_ms = m->done,
 	};
+	r->has_packed_one |= m->n_revision_of_each == 1;
 	if (out->receipt_root.ptr && out->receipt_root.len != RECEIPT_ROOT_SIZE)
 		read_wrong(r, "receipt_root", "has not 32 bytes");
 	if (m->result_ie_case != ACX__MC_SERVICE_USER_SETUP_RESPONSE__RESULT_IE_RESULT)
@@ -329,33 +330,23 @@ static bool wire_field(struct str *s, uint64_t *key, struct str *value)
 	return true;
 }
 
-static bool wire_has(struct str message, uint64_t wanted)
+/*
+ * protobuf-c also reads a number of a packed field that stands there by itself, which takes a byte less than packed: that
+ * could make up for a NUL. Several take more. So who reads a packed list of one has this looked for.
+ */
+static bool is_packed(const ProtobufCMessageDescriptor *type, struct str message)
 {
 	struct str value;
 	uint64_t key;
 	while (wire_field(&message, &key, &value)) {
-		if (key == wanted)
-			return true;
+		const ProtobufCFieldDescriptor *f =
+			protobuf_c_message_descriptor_get_field(type, (unsigned)(key >> WIRE_TYPE_BITS));
+		if (f && f->flags & PROTOBUF_C_FIELD_FLAG_PACKED && (key & WIRE_TYPES) != WIRE_BYTES)
+			return false;
+		if (f && f->type == PROTOBUF_C_TYPE_MESSAGE && !is_packed(f->descriptor, value))
+			return false;
 	}
-	return false;
-}
-
-/*
- * protobuf-c also reads a number of a packed field that stands there by itself, which takes a byte less than packed: that
- * could make up for a NUL. Several take more.
- */
-static bool has_one_unpacked(const struct message *m, const uint8_t *payload, size_t length)
-{
-	enum { BODY = 3 << WIRE_TYPE_BITS | WIRE_BYTES, UNPACKED = 16 << WIRE_TYPE_BITS | WIRE_VARINT };
-	struct str left = { (const char *)payload, length }, body;
-	uint64_t key;
-	if (m->kind != MESSAGE_SETUP_RESPONSE || m->response.n_of_each != 1)
-		return false;
-	while (wire_field(&left, &key, &body)) {
-		if (key == BODY && wire_has(body, UNPACKED))
-			return true;
-	}
-	return false;
+	return true;
 }
 
 enum status message_decode(struct arena *a, const uint8_t *payload, size_t length,
@@ -379,7 +370,7 @@ enum status message_decode(struct arena *a, const uint8_t *payload, size_t lengt
 	}
 	if (r.has_negative_enum && !packs_to(a, m, payload, length))
 		read_wrong(&r, "a negative enum", "is not encoded minimally");
-	if (has_one_unpacked(out, payload, length))
-		read_wrong(&r, "revision_of_each", "is not packed");
+	if (r.has_packed_one && !is_packed(&acx__message__descriptor, (struct str){ (const char *)payload, length }))
+		read_wrong(&r, "a list of one number", "is not packed");
 	return r.bad ? ERR_INPUT : OK;
 }
