@@ -139,20 +139,24 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 static void believe(struct store_txn *t, struct arena *work, const struct home_answer *a,
 		    const struct setup *s, const struct setup_user *u, uint64_t revision, uint64_t done_ms)
 {
-	struct user_record had;
+	struct user_record had, has = { .revision = revision,
+					.service_ids = u->service_ids,
+					.n_service_ids = u->n_service_ids,
+					.created_ms = done_ms,
+					.changed_ms = done_ms,
+					.by = s->request_id,
+					.validity = s->validity };
+	/* Who is new there is mostly new here, and need not be looked for first. */
+	if (revision == 1 && store_add_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, &has))
+		return;
 	bool known = store_get_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, &had);
 	if (known && (done_ms < had.changed_ms ||
 		      (done_ms == had.changed_ms && revision < had.revision)))
 		return;
 	bool ended = known && had.validity.not_after_ms && had.validity.not_after_ms <= done_ms;
 	bool there = known && !ended; /* one that had ended was set up anew */
-	struct user_record has = { .revision = revision,
-				   .service_ids = u->service_ids,
-				   .n_service_ids = u->n_service_ids,
-				   .created_ms = there ? had.created_ms : done_ms,
-				   .changed_ms = done_ms,
-				   .by = s->request_id,
-				   .validity = s->validity };
+	if (there)
+		has.created_ms = had.created_ms;
 	if (s->operation == OPERATION_SETUP && u->n_service_ids == 0 && there) {
 		has.service_ids = had.service_ids;
 		has.n_service_ids = had.n_service_ids;
