@@ -57,6 +57,7 @@ static void put_text(struct spool *to, struct str s)
 	spool_put(to, s.ptr, s.len);
 }
 
+/* Where the command's users are known, they are not packed again. */
 static void put_said(struct spool *to, const struct setup_response *r, bool users_known)
 {
 	size_t n_mc_ids = users_known ? 0 : r->n_mc_ids;
@@ -71,6 +72,8 @@ static void put_said(struct spool *to, const struct setup_response *r, bool user
 		put_text(to, r->revisions[i].mc_id);
 		put_number(to, r->revisions[i].revision);
 	}
+	put_number(to, r->n_of_each);
+	spool_put(to, r->revision_of_each, r->n_of_each * sizeof *r->revision_of_each);
 	put_number(to, n_mc_ids);
 	for (size_t i = 0; i < n_mc_ids; i++)
 		put_text(to, r->mc_ids[i]);
@@ -118,6 +121,26 @@ static bool unpack_revisions(const uint8_t **at, struct arena *arena, struct sai
 	return out->revisions;
 }
 
+/* Those given for each user of the part, by its place; their MC IDs are in the stock. */
+static bool unpack_of_each(const struct answers *a, size_t part, const uint8_t **at, struct arena *arena, struct said *out)
+{
+	struct setup setup;
+	size_t n = number(at);
+	const uint8_t *each = *at;
+	*at += n * sizeof(uint64_t);
+	if (n == 0)
+		return true;
+	if (!parts_setup(a->parts, part, arena, &setup))
+		return false;
+	out->revisions = arena_array(arena, n, sizeof *out->revisions);
+	for (size_t i = 0; out->revisions && i < n; i++) {
+		uint64_t revision = number(&each);
+		if (revision)
+			out->revisions[out->n_revisions++] = (struct user_revision){ setup.users[i].mc_id, revision };
+	}
+	return out->revisions;
+}
+
 static bool unpack_mc_ids(const uint8_t **at, struct arena *arena, struct said *out)
 {
 	out->n_mc_ids = number(at);
@@ -133,8 +156,9 @@ bool answers_said(const struct answers *a, const struct answer *x, struct arena 
 	if (!x->said_bytes)
 		return true;
 	const uint8_t *at = spool_at(a->said, x->said_at, x->said_bytes);
+	size_t part = (size_t)(x - a->items) / a->parts->n_targets;
 	if (!at || !unpack_identities(&at, arena, out) || !unpack_revisions(&at, arena, out) ||
-	    !unpack_mc_ids(&at, arena, out)) {
+	    !unpack_of_each(a, part, &at, arena, out) || !unpack_mc_ids(&at, arena, out)) {
 		*out = (struct said){ .receipt = STR_NONE };
 		return false;
 	}
@@ -191,11 +215,22 @@ bool answers_take(struct answers *a, const struct setup_response *r, size_t *par
 	return taken;
 }
 
+/* All of it but the users: enough for a response that names none. */
+static struct setup outline(const struct parts *p, size_t part)
+{
+	return (struct setup){ .request_id = p->items[part].id, .n_users = p->items[part].n_users,
+			       .operation = p->operation, .dry_run = p->dry_run, .best_effort = p->best_effort };
+}
+
 static const char *fault_in(const struct answers *a, const struct addressed *to,
 			    const struct setup_response *r)
 {
+	struct setup setup = outline(a->parts, to->part);
+	if (r->as_requested && a->parts->version < 2)
+		return "a response with elements of another version";
+	if (r->as_requested && r->n_identities == 0)
+		return setup_home_response_fault(&setup, to->whole, r);
 	struct arena *work = arena_new(0);
-	struct setup setup;
 	const char *fault = "a response that there is not enough memory to check";
 	if (work && parts_setup(a->parts, to->part, work, &setup))
 		fault = setup_home_response_fault(&setup, to->whole, r);
@@ -212,6 +247,8 @@ static const char *fault_of_form(const struct setup_response *r)
 		return "a response whose result does not fit its cause";
 	if (r->origin == ORIGIN_HOME_ACMS && r->result)
 		return "a response with TRUE that no partner made";
+	if (r->as_requested || r->n_of_each > 0)
+		return "a response that leaves out what was not asked for here";
 	return NULL;
 }
 

@@ -80,7 +80,10 @@ bool answers_indicate(struct answers *a, const struct process_indication *indica
 		      bool *news);
 /* NULL: what was said could be kept so far; otherwise why not (static). */
 const char *answers_failed(const struct answers *a);
-/* Lists from the arena, texts until the next call. False: out of memory, or it could not be kept. */
+/*
+ * Lists from the arena, texts until the next call, or until the stock is asked for users of another part. False: out of
+ * memory, or it could not be kept.
+ */
 bool answers_said(const struct answers *a, const struct answer *x, struct arena *arena, struct said *out);
 void answers_accept(struct answers *a, size_t part, uint64_t deadline_ms);
 

@@ -339,6 +339,8 @@ static void tell_decided(struct partner_telling *t, const struct setup_response 
 		partner_push(j->query->server, response, j->what.what.home);
 		m.decision_result.response = *response;
 		m.decision_result.response.receipt = m.decision_result.response.receipt_root = STR_NONE; /* is home's */
+		m.decision_result.has_response =
+			setup_spell_out(a, &j->what.what.setup, &m.decision_result.response);
 	}
 	if (j->query->peer && !peer_takes(j->query->peer, &m)) /* that it is decided can be told */
 		m.decision_result.has_response = false;
@@ -362,7 +364,7 @@ static void done_decide(struct job *job, enum status status)
 	}
 	j->kept = committer_keep_work(s->committer);
 	j->telling.tell = tell_decided;
-	partner_tell(s, j->kept, &j->telling, &j->what.what.setup, &j->decided.answer, 2);
+	partner_tell(s, &j->telling, &j->what.what.setup, &j->decided.answer);
 }
 
 /* By the rules of now. */

@@ -296,7 +296,7 @@ void work_answer_recorded(struct work *w, const struct request_record *r)
 			     .detail = r->detail.ptr },
 		.repeated = true,
 		.answered_ms = r->answered_ms,
-		.revisions = (struct user_revision *)r->revisions,
+		.revisions = r->revisions,
 		.n_revisions = r->n_revisions,
 		.decided_by = r->decided_by,
 	};
@@ -310,12 +310,12 @@ static void complete_revisions(struct work *w)
 	struct commit_answer *out = w->out;
 	bool lacks = out->verdict.cause == CAUSE_NO_CAUSE && out->n_revisions == 0 &&
 		     s->operation != OPERATION_REMOVE;
-	struct user_revision *all = lacks ? arena_array(w->arena, s->n_users, sizeof *all) : NULL;
+	uint64_t *all = lacks ? arena_array(w->arena, s->n_users, sizeof *all) : NULL;
 	for (size_t i = 0; all && i < s->n_users; i++) {
 		struct user_record r;
 		bool there = store_get_user(w->txn, w->arena, STORE_USERS, w->what->home,
 					    s->users[i].mc_id, &r);
-		all[i] = (struct user_revision){ s->users[i].mc_id, there ? r.revision : 1 };
+		all[i] = there ? r.revision : 1;
 	}
 	if (all) {
 		out->revisions = all;

@@ -37,7 +37,7 @@ struct commit_answer {
 	bool pending;              /* waits for a decision, until decide_until_ms */
 	uint64_t decide_until_ms;
 	uint64_t answered_ms;      /* when it was done: the receipt's time */
-	struct user_revision *revisions; /* sorted by MC ID */
+	const uint64_t *revisions; /* of each user, in order, 0: none; or n_revisions is 0 */
 	size_t n_revisions;
 	struct decided_by decided_by;
 };

@@ -21,13 +21,12 @@ struct asking {
 /* Our own answer for a target. */
 static void respond(struct request *r, struct str target, const struct verdict *v, bool well_formed)
 {
-	struct arena *a = arena_new(0);
 	struct setup_response response;
-	if (!well_formed || !a ||
-	    !setup_to_response(a, &r->setup, target, ORIGIN_HOME_ACMS, v, &response))
+	if (well_formed)
+		setup_to_response(&r->setup, target, ORIGIN_HOME_ACMS, v, &response);
+	else
 		setup_refuse(&r->received, target, ORIGIN_HOME_ACMS, v, &response);
 	request_respond(r, &response);
-	arena_free(a);
 	request_answered(r);
 }
 
@@ -81,12 +80,22 @@ static void tell_accepted(struct peer *p, const struct asking *g)
 
 static void tell_known(struct request *r, const struct asking *g, const struct home_answered *known)
 {
-	struct arena *a = arena_new(0);
 	struct setup_response response;
-	if (a && home_response(a, &g->what.setup, known->target, &known->answer, &response))
-		request_respond(r, &response);
-	arena_free(a);
+	home_response(&g->what.setup, known->target, &known->answer, &response);
+	request_respond(r, &response);
 	request_answered(r);
+}
+
+/* The arena is taken. */
+static struct asked *add_kept(struct server *s, struct asking *g)
+{
+	struct asked *a = outbox_add(s, &g->what.setup.request_id, g->out.deadline_ms, true, g->arena, &g->what.setup);
+	if (a) {
+		a->acmc = g->what.acmc;
+		a->certificate = g->what.certificate;
+		memcpy(a->content, g->out.content, DIGEST_SIZE);
+	}
+	return a;
 }
 
 /* The request proper, or what is there of it already. */
@@ -99,8 +108,7 @@ static struct asked *asked_of(struct server *s, struct asking *g)
 		if (g->out.targets[i].answered)
 			continue;
 		if (!a)
-			a = outbox_add(s, &g->what.setup.request_id, g->out.deadline_ms, true,
-				       g->arena, &g->what.setup);
+			a = add_kept(s, g);
 		if (!a || !outbox_add_target(a, g->out.targets[i].target)) {
 			log_error("out of memory: a request is delivered after the next start");
 			break;

@@ -107,6 +107,7 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 		store_fail_memory(t);
 		return;
 	}
+	memcpy(out->content, asked.content, DIGEST_SIZE);
 	if (store_get_asked(t, work, r->setup.request_id, &before)) {
 		out->repeated = str_eq(before.acmc, r->acmc) && same_targets(&before, r) &&
 				memcmp(before.content, asked.content, DIGEST_SIZE) == 0;
@@ -140,20 +141,24 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 static void believe(struct store_txn *t, struct arena *work, const struct home_answer *a,
 		    const struct setup *s, const struct setup_user *u, uint64_t revision, uint64_t done_ms)
 {
-	struct user_record had;
+	struct user_record had, has = { .revision = revision,
+					.service_ids = u->service_ids,
+					.n_service_ids = u->n_service_ids,
+					.created_ms = done_ms,
+					.changed_ms = done_ms,
+					.by = s->request_id,
+					.validity = s->validity };
+	/* Who is new there is mostly new here, and need not be looked for first. */
+	if (revision == 1 && store_add_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, &has))
+		return;
 	bool known = store_get_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, &had);
 	if (known && (done_ms < had.changed_ms ||
 		      (done_ms == had.changed_ms && revision < had.revision)))
 		return;
 	bool ended = known && had.validity.not_after_ms && had.validity.not_after_ms <= done_ms;
 	bool there = known && !ended; /* one that had ended was set up anew */
-	struct user_record has = { .revision = revision,
-				   .service_ids = u->service_ids,
-				   .n_service_ids = u->n_service_ids,
-				   .created_ms = there ? had.created_ms : done_ms,
-				   .changed_ms = done_ms,
-				   .by = s->request_id,
-				   .validity = s->validity };
+	if (there)
+		has.created_ms = had.created_ms;
 	if (s->operation == OPERATION_SETUP && u->n_service_ids == 0 && there) {
 		has.service_ids = had.service_ids;
 		has.n_service_ids = had.n_service_ids;
@@ -203,7 +208,7 @@ static void believe_all_removed(struct store_txn *t, struct arena *work, const s
 }
 
 static void update_believed(struct store_txn *t, struct arena *work, const struct home_answer *a,
-			    const struct setup *s, uint64_t now_ms)
+			    const struct setup *s, const struct answer_record *answer, uint64_t now_ms)
 {
 	const struct setup_response *r = a->response;
 	if (!r || (r->cause != CAUSE_NO_CAUSE && r->cause != CAUSE_PARTLY_DONE))
@@ -215,11 +220,9 @@ static void update_believed(struct store_txn *t, struct arena *work, const struc
 		for (size_t i = 0; i < s->n_users; i++)
 			believe(t, work, a, s, &s->users[i], 1, done_ms);
 	} else {
-		size_t at = 0;
-		for (size_t i = 0; i < r->n_revisions; i++) {
-			at = setup_find_user(s, r->revisions[i].mc_id, at);
-			if (at < s->n_users)
-				believe(t, work, a, s, &s->users[at], r->revisions[i].revision, done_ms);
+		for (size_t i = 0; i < answer->n_revisions; i++) {
+			if (answer->revisions[i])
+				believe(t, work, a, s, &s->users[i], answer->revisions[i], done_ms);
 		}
 	}
 }
@@ -239,8 +242,6 @@ static struct answer_record answer_of(const struct home_answer *a, uint64_t now_
 				       .detail = r->detail,
 				       .identities = r->identities,
 				       .n_identities = r->n_identities,
-				       .revisions = r->revisions,
-				       .n_revisions = r->n_revisions,
 				       .receipt = r->receipt,
 				       .done_ms = r->done_ms,
 				       .decided_by = r->decided_by };
@@ -304,12 +305,11 @@ static enum status make_claims(struct arena *a, const struct asked_record *asked
 					   .cause = answer->cause,
 					   .identities = answer->identities,
 					   .n_identities = answer->n_identities,
-					   .revisions = receipt_revisions(a, s, answer->revisions,
-									  answer->n_revisions),
-					   .n_revisions = s->n_users,
+					   .revisions = answer->revisions,
+					   .n_revisions = answer->n_revisions,
 					   .decided_by = answer->decided_by.acmc };
 	struct receipt_claims claims;
-	enum status status = outcome.revisions ? receipt_from_setup(a, s, &outcome, &claims, NULL) : ERR_MEMORY;
+	enum status status = receipt_from_setup(a, s, &outcome, &claims, NULL);
 	*out = status == OK ? receipt_encode(a, &claims) : STR_NONE;
 	return status == OK && !out->ptr ? ERR_MEMORY : status;
 }
@@ -330,13 +330,16 @@ static const char *receipt_fault(struct arena *work, const struct home_answer *a
 	return status == OK ? NULL : "a receipt that cannot be verified: out of memory";
 }
 
+/* NULL: it is an answer, and its revisions are in the record. */
 static const char *fault_of(struct arena *work, const struct home_answer *a, const struct asked_record *asked,
-			    const struct answer_record *answer)
+			    struct answer_record *answer)
 {
 	const struct setup_response *r = a->response;
 	const char *fault = r ? setup_response_fault(&asked->setup, a->partner, a->version, r) : NULL;
 	if (fault || !r || a->version < 2)
 		return fault;
+	if (!setup_revisions(work, &asked->setup, r, &answer->revisions, &answer->n_revisions))
+		return "a response that there is not enough memory to record";
 	bool done = r->cause == CAUSE_NO_CAUSE || r->cause == CAUSE_PARTLY_DONE;
 	return done ? receipt_fault(work, a, asked, answer) : NULL;
 }
@@ -344,35 +347,34 @@ static const char *fault_of(struct arena *work, const struct home_answer *a, con
 void home_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,
 		 uint64_t now_ms, struct home_recorded *out)
 {
-	struct asked_record asked;
+	struct asked_record read;
+	const struct asked_record *asked = a->asked ? a->asked : &read;
 	*out = (struct home_recorded){ .recorded = false };
-	if (!is_wanted(t, work, a) || !store_get_asked(t, work, a->request_id, &asked))
+	if (!is_wanted(t, work, a) || (!a->asked && !store_get_asked(t, work, a->request_id, &read)))
 		return;
-	out->setup = asked.setup;
+	out->setup = asked->setup;
 	out->answer = answer_of(a, now_ms);
-	out->fault = fault_of(work, a, &asked, &out->answer);
+	out->fault = fault_of(work, a, asked, &out->answer);
 	if (out->fault)
 		return;
 	store_put_answer(t, work, a->request_id, a->partner, &out->answer);
 	store_delete_outbox(t, a->partner, a->request_id);
-	update_believed(t, work, a, &asked.setup, now_ms);
-	audit_answer(t, work, a, &asked, &out->answer);
+	update_believed(t, work, a, &out->setup, &out->answer, now_ms);
+	audit_answer(t, work, a, asked, &out->answer);
 	out->recorded = true;
 }
 
-bool home_response(struct arena *a, const struct setup *setup, struct str target,
-		   const struct answer_record *answer, struct setup_response *out)
+void home_response(const struct setup *setup, struct str target, const struct answer_record *answer,
+		   struct setup_response *out)
 {
 	struct verdict v = { answer->cause, (struct identity_cause *)answer->identities,
 			     answer->n_identities, NULL };
-	if (!setup_to_response(a, setup, target, answer->origin, &v, out))
-		return false;
+	setup_to_response(setup, target, answer->origin, &v, out);
 	out->detail = answer->detail;
-	out->revisions = (struct user_revision *)answer->revisions;
-	out->n_revisions = answer->n_revisions;
+	out->revision_of_each = answer->revisions;
+	out->n_of_each = answer->n_revisions;
 	out->done_ms = answer->done_ms;
 	out->decided_by = answer->decided_by;
-	return true;
 }
 
 bool home_receipt(struct arena *a, const struct asked_record *asked, struct str target, struct str own,

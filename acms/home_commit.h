@@ -34,6 +34,7 @@ struct home_accepted {
 	bool late;                 /* refused, as said; that is in the audit log */
 	bool repeated;             /* came before: what follows is what is known of it */
 	uint64_t deadline_ms;
+	uint8_t content[DIGEST_SIZE]; /* of the request */
 	struct home_answered *targets; /* one for each route, in their order */
 };
 
@@ -49,6 +50,7 @@ void home_refuse(struct store_txn *t, struct arena *work, const struct home_requ
 struct home_answer {
 	struct request_id request_id;
 	struct str partner, own;
+	const struct asked_record *asked; /* the request, less its times, if it is at hand; NULL: it is read */
 	const struct setup_response *response; /* as it came, or NULL: our own, cause and detail */
 	uint32_t version;          /* of the connection that it came by */
 	const struct receipt_proof *receipt; /* signed by the partner, whatever it is for; NULL: none came */
@@ -68,9 +70,9 @@ struct home_recorded {
 void home_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,
 		 uint64_t now_ms, struct home_recorded *out);
 
-/* The response to tell an ACMC of a recorded answer, without its receipt. Lists from the arena. False: it is spent. */
-bool home_response(struct arena *a, const struct setup *setup, struct str target,
-		   const struct answer_record *answer, struct setup_response *out);
+/* The response to tell an ACMC of a recorded answer, as requested, without its receipt. Borrowed. */
+void home_response(const struct setup *setup, struct str target, const struct answer_record *answer,
+		   struct setup_response *out);
 
 /*
  * The receipt of a recorded answer, from the arena, complete with what was asked and the claims, which are made anew;

@@ -83,6 +83,26 @@ void outbox_forget(struct asked *a)
 	free(a);
 }
 
+/* The answer is held against the request, so it stays at hand for as long as one is near; links bound how many. */
+static bool is_near_answer(enum delivery_phase phase)
+{
+	return phase == DELIVERY_PHASE_SENT || phase == DELIVERY_PHASE_ANSWERING;
+}
+
+/* What waits for longer is read from the store again. */
+static void let_go(struct asked *a)
+{
+	const struct delivery *d;
+	TAILQ_FOREACH(d, &a->deliveries, in_asked) {
+		if (!a->kept || is_near_answer(d->phase))
+			return;
+	}
+	arena_free(a->arena);
+	a->arena = NULL;
+	a->setup = (struct setup){ .n_users = 0 };
+	a->acmc = a->certificate = STR_NONE;
+}
+
 static void delivery_free(struct delivery *d)
 {
 	struct asked *a = d->asked;
@@ -92,26 +112,43 @@ static void delivery_free(struct delivery *d)
 	free(d);
 	if (TAILQ_EMPTY(&a->deliveries))
 		outbox_forget(a);
+	else
+		let_go(a);
 }
 
 /* --- who wants to hear of it --- */
 
-bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
+/* NULL: out of memory. */
+static struct watch *watch(struct asked *a, struct peer *p, struct request *request)
 {
 	struct watch *w;
 	LIST_FOREACH(w, &a->watchers, in_asked) {
 		if (w->peer == p && !request && !w->request)
-			return true;
+			return w;
 	}
 	w = calloc(1, sizeof *w);
 	if (!w)
-		return false;
+		return NULL;
 	w->asked = a;
 	w->peer = p;
 	w->request = request;
+	w->spells_out = true;
 	LIST_INSERT_HEAD(&a->watchers, w, in_asked);
 	LIST_INSERT_HEAD(peer_watches(p), w, in_peer);
-	return true;
+	return w;
+}
+
+bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
+{
+	struct watch *w = watch(a, p, request);
+	if (w)
+		w->spells_out = false;
+	return w;
+}
+
+bool outbox_follow(struct asked *a, struct peer *p)
+{
+	return watch(a, p, NULL);
 }
 
 void outbox_peer_gone(struct peer *p)
@@ -139,14 +176,27 @@ static void tell(struct asked *a, struct str target, enum process_state state, u
 	}
 }
 
-/* Everybody hears the answer; a request of version 1 is then no longer in flight. */
-void outbox_tell_response(struct asked *a, const struct setup_response *response)
+/* Without memory it is not told, and asks again. */
+static void tell_spelled_out(struct peer *p, const struct setup *setup, const struct setup_response *response)
+{
+	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
+	struct arena *a = arena_new(0);
+	if (a && setup_spell_out(a, setup, &m.response))
+		peer_send(p, &m);
+	arena_free(a);
+}
+
+void outbox_tell_response(struct asked *a, const struct setup *setup, const struct setup_response *response)
 {
 	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
 	struct watch *w, *next;
 	for (w = LIST_FIRST(&a->watchers); w; w = next) {
 		struct request *r = w->request;
 		next = LIST_NEXT(w, in_asked);
+		if (w->spells_out) {
+			tell_spelled_out(w->peer, setup, response);
+			continue;
+		}
 		if (!r) {
 			peer_send(w->peer, &m);
 			continue;
@@ -203,6 +253,7 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 		snprintf(d->detail, sizeof d->detail, "%s", LOG_STR(str_of(detail)));
 	if (step.next == d->phase && step.action == DELIVERY_DO_NOTHING)
 		return;
+	bool was_near = is_near_answer(d->phase);
 	d->outlook = delivery_outlook(d->outlook, event);
 	if (d->link)
 		partner_link_drop(d->link, d); /* it comes back where the next phase belongs */
@@ -213,6 +264,8 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 		d->phase = DELIVERY_PHASE_ANSWERING;
 		step.action = DELIVERY_DO_ANSWER;
 	}
+	if (was_near && !is_near_answer(d->phase))
+		let_go(d->asked);
 	switch (step.action) {
 	case DELIVERY_DO_NOTHING:
 		if (d->link && d->phase != DELIVERY_PHASE_ANSWERING)
@@ -267,11 +320,8 @@ void outbox_send(struct asked *a)
 			break;
 	}
 	a = outbox_find(s, &id); /* the last answer frees it */
-	if (!a || !a->kept)
-		return;
-	arena_free(a->arena);
-	a->arena = NULL;
-	a->setup = (struct setup){ .n_users = 0 };
+	if (a)
+		let_go(a);
 }
 
 void outbox_relink(struct server *s)

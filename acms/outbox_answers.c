@@ -11,6 +11,8 @@ struct answer_job {
 	struct job job;
 	struct server *server;
 	struct arena *arena;         /* that the response lives in */
+	struct arena *shared;        /* of what was asked, if it is at hand; or NULL */
+	struct asked_record asked;
 	struct setup_response response;
 	char detail[200];
 	struct home_answer what;
@@ -28,13 +30,10 @@ static void log_answer(const struct request_id *id, const struct setup_response 
 
 static void publish(struct delivery *d, const struct setup *setup, const struct answer_record *answer)
 {
-	struct arena *a = arena_new(0);
 	struct setup_response response;
-	if (a && home_response(a, setup, d->target, answer, &response)) {
-		log_answer(&d->asked->id, &response);
-		outbox_tell_response(d->asked, &response);
-	}
-	arena_free(a);
+	home_response(setup, d->target, answer, &response);
+	log_answer(&d->asked->id, &response);
+	outbox_tell_response(d->asked, setup, &response);
 }
 
 static void run_answer(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
@@ -79,16 +78,18 @@ static void answered(struct job *job, enum status status)
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be written");
 	j->server->requests--;
 	server_check_stopped(j->server);
+	arena_free(j->shared);
 	arena_free(j->arena);
 	free(j);
 }
 
-static void submit_answer(struct answer_job *j, struct server *s)
+/* users: of the request, about. */
+static void submit_answer(struct answer_job *j, struct server *s, size_t users)
 {
 	j->server = s;
 	j->job.run = run_answer;
 	j->job.done = answered;
-	j->job.weight = j->response.n_mc_ids + 1;
+	j->job.weight = users + 1;
 	j->what.own = arena_str(j->arena, s->live->config->mc_system_id);
 	s->requests++;
 	committer_submit(s->committer, &j->job);
@@ -107,6 +108,15 @@ static struct answer_job *answer_job_new(struct arena *arena, const struct reque
 	j->what.request_id = *id;
 	j->what.partner = arena_str(arena, partner);
 	return j;
+}
+
+/* Saves reading it from the store. The delivery may go meanwhile. */
+static void borrow_asked(struct answer_job *j, const struct asked *a)
+{
+	j->shared = arena_share(a->arena);
+	j->asked = (struct asked_record){ .acmc = a->acmc, .certificate = a->certificate, .setup = a->setup };
+	memcpy(j->asked.content, a->content, DIGEST_SIZE);
+	j->what.asked = j->shared ? &j->asked : NULL;
 }
 
 /* Nothing of it is on disk: only those who wait are told. */
@@ -134,10 +144,10 @@ void outbox_answer_ourselves(struct delivery *d, enum cause cause)
 	snprintf(j->detail, sizeof j->detail, "%s", d->detail);
 	j->what.cause = cause;
 	j->what.detail = j->detail;
-	submit_answer(j, a->server);
+	submit_answer(j, a->server, 0);
 }
 
-static void take_unkept(struct delivery *d, const struct setup_response *r, uint32_t version)
+static void take_unkept(struct delivery *d, struct arena *a, const struct setup_response *r, uint32_t version)
 {
 	const char *fault = setup_response_fault(&d->asked->setup, d->target, version, r);
 	if (fault) {
@@ -147,9 +157,11 @@ static void take_unkept(struct delivery *d, const struct setup_response *r, uint
 		return;
 	}
 	struct answer_record answer = { .origin = r->origin, .cause = r->cause, .detail = r->detail,
-					.identities = r->identities, .n_identities = r->n_identities,
-					.revisions = r->revisions, .n_revisions = r->n_revisions };
-	answer_unkept(d, &answer);
+					.identities = r->identities, .n_identities = r->n_identities };
+	if (setup_revisions(a, &d->asked->setup, r, &answer.revisions, &answer.n_revisions))
+		answer_unkept(d, &answer);
+	else
+		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
 }
 
 static bool is_transient(const struct setup_response *r)
@@ -162,6 +174,7 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		     const struct receipt_proof *receipt)
 {
 	struct delivery *d = outbox_find_delivery(s, &response->request_id, partner);
+	size_t users = d ? d->users : 0;
 	if (d && d->phase == DELIVERY_PHASE_ANSWERING && !d->by_ourselves) { /* one is enough */
 		arena_free(arena);
 		return;
@@ -179,7 +192,7 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 	if (d)
 		outbox_event(d, DELIVERY_EV_RESPONSE, NULL);
 	if (d && !d->asked->kept) {
-		take_unkept(d, response, version);
+		take_unkept(d, arena, response, version);
 		arena_free(arena);
 		return;
 	}
@@ -194,5 +207,7 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 	j->what.version = version;
 	j->what.receipt = receipt;
 	j->what.memo = &s->memo;
-	submit_answer(j, s);
+	if (d)
+		borrow_asked(j, d->asked);
+	submit_answer(j, s, users);
 }

@@ -31,18 +31,13 @@ static bool is_certified(const struct setup *setup, const struct commit_answer *
 	return version >= 2 && !setup->dry_run && (cause == CAUSE_NO_CAUSE || cause == CAUSE_PARTLY_DONE);
 }
 
-bool partner_response(struct server *s, struct arena *a, const struct setup *setup,
-		      const struct commit_answer *answer, uint32_t version, struct setup_response *out)
+void partner_response(struct server *s, const struct setup *setup, const struct commit_answer *answer,
+		      struct setup_response *out)
 {
-	if (!setup_to_response(a, setup, s->live->config->mc_system_id, ORIGIN_PARTNER_ACMS,
-			       &answer->verdict, out))
-		return false;
-	if (version < 2)
-		return true;
-	out->revisions = answer->revisions;
-	out->n_revisions = answer->n_revisions;
+	setup_to_response(setup, s->live->config->mc_system_id, ORIGIN_PARTNER_ACMS, &answer->verdict, out);
+	out->revision_of_each = answer->revisions;
+	out->n_of_each = answer->n_revisions;
 	out->decided_by = answer->decided_by;
-	return true;
 }
 
 /* What stands for the claims. Their bytes are of no use here: home makes them by itself. */
@@ -59,11 +54,11 @@ static bool make_leaf(struct arena *work, const struct setup *setup, struct str 
 		.cause = answer->verdict.cause,
 		.identities = answer->verdict.identities,
 		.n_identities = answer->verdict.n_identities,
-		.revisions = receipt_revisions(work, setup, answer->revisions, answer->n_revisions),
-		.n_revisions = setup->n_users,
+		.revisions = answer->revisions,
+		.n_revisions = answer->n_revisions,
 		.decided_by = answer->decided_by.acmc,
 	};
-	bool makeable = outcome.revisions && receipt_from_setup(work, setup, &outcome, &made, &e) == OK;
+	bool makeable = receipt_from_setup(work, setup, &outcome, &made, &e) == OK;
 	struct str claims = makeable ? receipt_encode(work, &made) : STR_NONE;
 	bool good = claims.ptr && merkle_leaf(claims, leaf) == OK;
 	if (!good)
@@ -88,11 +83,11 @@ static void certified(struct notary_item *item, struct str proof, const struct m
 	t->tell(t, proof.ptr ? &t->response : NULL);
 }
 
-void partner_tell(struct server *s, struct arena *a, struct partner_telling *t, const struct setup *setup,
-		  const struct commit_answer *answer, uint32_t version)
+void partner_tell(struct server *s, struct partner_telling *t, const struct setup *setup,
+		  const struct commit_answer *answer)
 {
-	bool good = partner_response(s, a, setup, answer, version, &t->response);
-	if (!good || t->certifies != t->noted) {
+	partner_response(s, setup, answer, &t->response);
+	if (t->certifies != t->noted) {
 		t->tell(t, NULL);
 	} else if (!t->certifies) {
 		t->tell(t, &t->response);
@@ -117,13 +112,12 @@ void partner_push(struct server *s, const struct setup_response *response, struc
 static void respond(struct request *r, const struct verdict *v, bool well_formed)
 {
 	struct str own = r->server->live->config->mc_system_id;
-	struct arena *a = arena_new(0);
 	struct setup_response response;
-	if (!well_formed || !a ||
-	    !setup_to_response(a, &r->setup, own, ORIGIN_PARTNER_ACMS, v, &response))
+	if (well_formed)
+		setup_to_response(&r->setup, own, ORIGIN_PARTNER_ACMS, v, &response);
+	else
 		setup_refuse(&r->received, own, ORIGIN_PARTNER_ACMS, v, &response);
 	request_respond(r, &response);
-	arena_free(a);
 	request_answered(r);
 }
 
@@ -152,7 +146,7 @@ static void answer(struct partner_job *j)
 	struct request *r = j->request;
 	j->kept = committer_keep_work(r->server->committer);
 	j->telling.tell = answered;
-	partner_tell(r->server, j->kept, &j->telling, &r->setup, &j->answer, j->version);
+	partner_tell(r->server, &j->telling, &r->setup, &j->answer);
 }
 
 /* Not an answer yet. The home system may ask again, and its connection is free for other requests. */

@@ -14,9 +14,9 @@
 bool partner_judge(struct arena *a, const struct partner_rule *home, struct str own,
 		   const struct setup *setup, struct commit_setup *out);
 
-/* The response to tell a home system, but for its receipt; lists from the arena. False: it is spent. */
-bool partner_response(struct server *s, struct arena *a, const struct setup *setup,
-		      const struct commit_answer *answer, uint32_t version, struct setup_response *out);
+/* The response to tell a home system, as requested, but for its receipt. Borrowed. */
+void partner_response(struct server *s, const struct setup *setup, const struct commit_answer *answer,
+		      struct setup_response *out);
 
 /* A response on its way to a home system. Embedded; its owner has it again once tell() is called. */
 struct partner_telling {
@@ -37,11 +37,11 @@ void partner_note(struct notary *n, struct arena *work, struct partner_telling *
 
 /*
  * Has the response told with its receipt: at once if there is nothing to certify, otherwise once it is signed with what
- * else the committer hands back now. What is told was noted, and is on disk. The arena, with what the answer lives in, must
- * last until then; t->tell is to be set before.
+ * else the committer hands back now. What is told was noted, and is on disk. What setup and answer live in must last until
+ * then; t->tell is to be set before.
  */
-void partner_tell(struct server *s, struct arena *a, struct partner_telling *t, const struct setup *setup,
-		  const struct commit_answer *answer, uint32_t version);
+void partner_tell(struct server *s, struct partner_telling *t, const struct setup *setup,
+		  const struct commit_answer *answer);
 
 /* Sends the answer to a request that waited for a decision to whatever connections the home system has. */
 void partner_push(struct server *s, const struct setup_response *response, struct str home);

@@ -134,7 +134,7 @@ static void on_opened(struct conn *c, void *context)
 
 /* --- for others --- */
 
-/* What version 1 does not have stays behind. */
+/* What version 1 does not have stays behind; what it must have is there (request_respond). */
 void peer_send(struct peer *p, const struct message *m)
 {
 	struct message plain = *m;

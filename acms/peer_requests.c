@@ -22,6 +22,19 @@ static void resume_peers(struct server *s)
 	}
 }
 
+/* Version 1 says everything again. */
+static void respond_spelled_out(struct request *r, struct message *m)
+{
+	struct arena *a = arena_new(0);
+	struct setup_response *response = &m->response;
+	if (!a || !setup_spell_out(a, &r->setup, response))
+		setup_refuse(&r->received, response->mc_system_id, response->origin,
+			     &(struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory: ask again" },
+			     response);
+	peer_send(r->peer, m);
+	arena_free(a);
+}
+
 void request_respond(struct request *r, const struct setup_response *response)
 {
 	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
@@ -32,7 +45,9 @@ void request_respond(struct request *r, const struct setup_response *response)
 		 LOG_STR(response->mc_system_id), response->result ? "TRUE" : "FALSE",
 		 response->result ? "" : " ", response->result ? "" : cause_name(response->cause),
 		 r->received.n_mc_ids);
-	if (r->peer)
+	if (r->peer && r->peer->version < 2 && response->as_requested)
+		respond_spelled_out(r, &m);
+	else if (r->peer)
 		peer_send(r->peer, &m);
 }
 

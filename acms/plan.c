@@ -266,9 +266,9 @@ static bool present_revisions(struct planning *p)
 	out->revisions = arena_array(p->arena, p->setup->n_users, sizeof *out->revisions);
 	for (size_t i = 0; out->revisions && i < p->setup->n_users; i++) {
 		if (p->causes[i] == CAUSE_REVISION_MISMATCH)
-			out->revisions[out->n_revisions++] = (struct user_revision){
-				p->setup->users[i].mc_id, p->q->known[i].record.revision };
+			out->revisions[i] = p->q->known[i].record.revision;
 	}
+	out->n_revisions = p->setup->n_users;
 	return out->revisions != NULL;
 }
 
@@ -299,19 +299,17 @@ static void change_user(struct planning *p, size_t i)
 	p->out->replaced += k->found;
 }
 
-/* Of those done, in order. */
+/* Of those done. */
 static bool revisions_after(struct planning *p)
 {
 	struct plan *out = p->out;
+	if (p->setup->operation == OPERATION_REMOVE)
+		return true;
 	out->revisions = arena_array_raw(p->arena, p->setup->n_users, sizeof *out->revisions);
-	if (!out->revisions || p->setup->operation == OPERATION_REMOVE)
-		return out->revisions != NULL;
-	for (size_t i = 0; i < p->setup->n_users; i++) {
-		if (!p->refused[i])
-			out->revisions[out->n_revisions++] = (struct user_revision){
-				p->setup->users[i].mc_id, out->changes[i].record.revision };
-	}
-	return true;
+	for (size_t i = 0; out->revisions && i < p->setup->n_users; i++)
+		out->revisions[i] = p->refused[i] ? 0 : out->changes[i].record.revision;
+	out->n_revisions = p->setup->n_users;
+	return out->revisions != NULL;
 }
 
 /* MC service IDs that a user had, and does not have any more. Another one may take them: puts come after. */

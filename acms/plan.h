@@ -56,8 +56,11 @@ struct plan {
 	struct str *released;        /* MC service IDs that their users give up; another may take them */
 	size_t n_released;
 	uint64_t created, replaced, unchanged, removed;
-	/* As the response has them: of those done afterwards; with REVISION_MISMATCH the present ones that differ. */
-	struct user_revision *revisions;
+	/*
+	 * As the response has them, one for each user, in order, or none at all: of those done afterwards; with
+	 * REVISION_MISMATCH the present ones that differ; 0: of the others.
+	 */
+	uint64_t *revisions;
 	size_t n_revisions;
 };
 

@@ -147,33 +147,19 @@ const struct identity_cause *get_identities(struct cbor_reader *r, struct arena 
 	return causes;
 }
 
-size_t revisions_size(const struct user_revision *revisions, size_t n)
-{
-	size_t size = HEAD_MAX;
-	for (size_t i = 0; i < n; i++)
-		size += 3 * HEAD_MAX + revisions[i].mc_id.len;
-	return size;
-}
-
-void put_revisions(struct cbor_writer *w, const struct user_revision *revisions, size_t n)
+void put_revisions(struct cbor_writer *w, const uint64_t *revisions, size_t n)
 {
 	cbor_put_array(w, n);
-	for (size_t i = 0; i < n; i++) {
-		cbor_put_array(w, 2);
-		cbor_put_text(w, revisions[i].mc_id);
-		cbor_put_uint(w, revisions[i].revision);
-	}
+	for (size_t i = 0; i < n; i++)
+		cbor_put_uint(w, revisions[i]);
 }
 
-const struct user_revision *get_revisions(struct cbor_reader *r, struct arena *a, size_t *n)
+const uint64_t *get_revisions(struct cbor_reader *r, struct arena *a, size_t *n)
 {
 	*n = cbor_get_filled_array(r);
-	struct user_revision *revisions = list_of(r, a, *n, sizeof *revisions);
-	for (size_t i = 0; !r->bad && i < *n; i++) {
-		cbor_expect_array(r, 2);
-		revisions[i].mc_id = cbor_get_id(r, MC_ID_MAX);
-		revisions[i].revision = cbor_get_uint(r);
-	}
+	uint64_t *revisions = list_of(r, a, *n, sizeof *revisions);
+	for (size_t i = 0; !r->bad && i < *n; i++)
+		revisions[i] = cbor_get_uint(r);
 	return revisions;
 }
 

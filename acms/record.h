@@ -38,7 +38,7 @@ struct request_record {
 	size_t n_identities;
 	/* Since schema version 2. */
 	uint64_t keep_until_ms;          /* not pruned before; 0: as configured, from answered_ms */
-	const struct user_revision *revisions;
+	const uint64_t *revisions;       /* of each user of the request, in order, 0: none; or n_revisions is 0 */
 	size_t n_revisions;
 	struct decided_by decided_by;
 	struct str detail;               /* STR_NONE: none */
@@ -76,7 +76,7 @@ struct answer_record {
 	struct str detail; /* STR_NONE: none */
 	const struct identity_cause *identities;
 	size_t n_identities;
-	const struct user_revision *revisions;
+	const uint64_t *revisions;       /* of each user of the request, in order, 0: none; or n_revisions is 0 */
 	size_t n_revisions;
 	struct str receipt; /* as it came, without claims; STR_NONE: none */
 	struct decided_by decided_by;

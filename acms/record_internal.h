@@ -31,9 +31,8 @@ size_t identities_size(const struct identity_cause *causes, size_t n);
 void put_identities(struct cbor_writer *w, const struct identity_cause *causes, size_t n);
 const struct identity_cause *get_identities(struct cbor_reader *r, struct arena *a, size_t *n);
 
-size_t revisions_size(const struct user_revision *revisions, size_t n);
-void put_revisions(struct cbor_writer *w, const struct user_revision *revisions, size_t n);
-const struct user_revision *get_revisions(struct cbor_reader *r, struct arena *a, size_t *n);
+void put_revisions(struct cbor_writer *w, const uint64_t *revisions, size_t n);
+const uint64_t *get_revisions(struct cbor_reader *r, struct arena *a, size_t *n);
 
 size_t texts_size(const struct str *texts, size_t n);
 void put_texts(struct cbor_writer *w, const struct str *texts, size_t n);

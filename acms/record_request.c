@@ -193,7 +193,7 @@ struct str record_encode_request(struct arena *a, const struct request_record *r
 {
 	struct cbor_writer w = cbor_writer_new(
 		a, FIXED_MAX + DIGEST_SIZE + r->detail.len + identities_size(r->identities, r->n_identities) +
-		   revisions_size(r->revisions, r->n_revisions) + decided_by_size(&r->decided_by));
+		   HEAD_MAX * r->n_revisions + decided_by_size(&r->decided_by));
 	cbor_put_map(&w, request_pairs(r));
 	cbor_put_uint(&w, REQUEST_CONTENT);
 	cbor_put_bytes(&w, r->content, DIGEST_SIZE);
@@ -374,7 +374,7 @@ struct str record_encode_answer(struct arena *a, const struct answer_record *r)
 {
 	struct cbor_writer w = cbor_writer_new(
 		a, FIXED_MAX + r->detail.len + identities_size(r->identities, r->n_identities) +
-		   revisions_size(r->revisions, r->n_revisions) + r->receipt.len +
+		   HEAD_MAX * r->n_revisions + r->receipt.len +
 		   decided_by_size(&r->decided_by));
 	cbor_put_map(&w, answer_pairs(r));
 	cbor_put_uint(&w, ANSWER_ANSWERED);

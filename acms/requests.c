@@ -41,7 +41,9 @@ static bool fill_short_response(struct arena *a, struct str target,
 				       .decided_by = { .acmc = arena_str(a, answer->decided_by.acmc),
 						       .reason = arena_str(a, answer->decided_by.reason),
 						       .at_ms = answer->decided_by.at_ms } };
-	return home_response(a, &(struct setup){ .request_id = out->request_id }, target, &plain, out);
+	struct setup nobody = { .request_id = out->request_id };
+	home_response(&nobody, target, &plain, out);
+	return setup_spell_out(a, &nobody, out);
 }
 
 static bool fill_delivery(struct looking *k, struct arena *a, struct request_id id,
@@ -59,7 +61,8 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 	out->answered_ms = answer.answered_ms;
 	if (!q->has_request_id)
 		return fill_short_response(a, out->mc_system_id, &answer, &out->response);
-	return home_response(a, &r->setup, out->mc_system_id, &answer, &out->response) &&
+	home_response(&r->setup, out->mc_system_id, &answer, &out->response);
+	return setup_spell_out(a, &r->setup, &out->response) &&
 	       home_receipt(a, r, out->mc_system_id, k->listing->own, &answer, &out->response.receipt);
 }
 
@@ -224,7 +227,7 @@ static void follow(struct server *s, struct query *q)
 {
 	struct asked *a = outbox_find(s, &q->message.requests_query.request_id);
 	if (q->peer && a && a->kept)
-		outbox_watch(a, q->peer, NULL);
+		outbox_follow(a, q->peer);
 }
 
 static void listed(struct job *job, enum status status)

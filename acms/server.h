@@ -120,7 +120,7 @@ const struct acmc_rule *peer_acmc(const struct peer *p);
 struct str peer_certificate(const struct peer *p, struct arena *a);
 struct watch_list *peer_watches(struct peer *p);
 
-/* Sends a response to whoever asked, if still there. */
+/* Sends a response to whoever asked, if still there; one that is as requested is the response to request->setup. */
 void request_respond(struct request *r, const struct setup_response *response);
 /* One more answer is given; frees the request with the last. */
 void request_answered(struct request *r);
@@ -143,8 +143,10 @@ struct asked {
 	bool kept;                   /* on disk; a dry run is not */
 	struct delivery_list deliveries; /* unfinished */
 	struct watch_list watchers;
-	struct arena *arena;         /* of setup; NULL when it is to be loaded from the store */
+	struct arena *arena;         /* of what follows; NULL when it is to be loaded from the store */
 	struct setup setup;
+	struct str acmc, certificate; /* who asked; not of a dry run */
+	uint8_t content[DIGEST_SIZE]; /* of the request; not of a dry run */
 };
 
 /* One target's share. */
@@ -171,6 +173,7 @@ struct watch {
 	struct asked *asked;
 	struct peer *peer;
 	struct request *request;     /* version 1: counts as in flight until all is answered; else NULL */
+	bool spells_out;             /* may not have the request: is told what is in it */
 };
 
 /* Reads what was left unfinished; before the committer is started. */
@@ -181,11 +184,13 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 			 struct arena *arena, const struct setup *setup);
 /* False: out of memory (what is on disk is delivered after a restart). */
 bool outbox_add_target(struct asked *a, struct str target);
-/* Hands all of it to the links, then lets go of what can be loaded again. */
+/* Hands all of it to the links, then lets go of what no partner has now: it can be loaded again. */
 void outbox_send(struct asked *a);
 void outbox_forget(struct asked *a);
 /* False: out of memory. */
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request);
+/* For somebody who asks about a request, and did not ask for it here. As above. */
+bool outbox_follow(struct asked *a, struct peer *p);
 void outbox_peer_gone(struct peer *p);
 /* The partner's response; the message's arena is taken, and has the receipt as it was found signed (NULL: there is none). */
 void outbox_response(struct server *s, struct str partner, struct arena *arena,

@@ -39,6 +39,19 @@ bool store_get_user(struct store_txn *t, struct arena *a, enum store_users which
 	return value.ptr && txn_decoded(t, record_decode_user(a, value, out, &e), &e);
 }
 
+bool store_add_user(struct store_txn *t, struct arena *a, enum store_users which, struct str home,
+		    struct str mc_id, const struct user_record *r)
+{
+	char buffer[KEY_MAX];
+	if (!key_fits(t, home, mc_id))
+		return false;
+	MDB_val key = key_join(buffer, home, mc_id);
+	if (!txn_add(t, users_of(which), key, record_encode_user(a, r)))
+		return false;
+	change_expiry(t, which, key, r->validity.not_after_ms, ADD);
+	return true;
+}
+
 void store_put_user(struct store_txn *t, struct arena *a, enum store_users which, struct str home,
 		    struct str mc_id, const struct user_record *before, const struct user_record *r)
 {

@@ -87,6 +87,9 @@ bool store_get_pending(struct store_txn *t, struct arena *a, struct str home, st
 uint64_t store_count_pending(struct store_txn *t, struct str home, uint64_t most);
 
 /* Changes. The arena is for encoding. */
+/* A user who is not there. False: there is one, and all is as it was; or the transaction failed. */
+bool store_add_user(struct store_txn *t, struct arena *a, enum store_users which, struct str home,
+		    struct str mc_id, const struct user_record *r);
 /* before: the record that it takes the place of, NULL if none: its expiry entry goes. */
 void store_put_user(struct store_txn *t, struct arena *a, enum store_users which, struct str home,
 		    struct str mc_id, const struct user_record *before, const struct user_record *r);

@@ -80,6 +80,8 @@ uint64_t key_number(const MDB_val *key);
 struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_val key);
 /* value.ptr == NULL: there was no memory to encode it, and the transaction fails. */
 void txn_put(struct store_txn *t, enum database db, MDB_val key, struct str value, unsigned flags);
+/* The same, if nothing is there. False: something is, or the transaction failed. */
+bool txn_add(struct store_txn *t, enum database db, MDB_val key, struct str value);
 /* value: of several under one key, NULL: the one there is. Not there: fine. */
 void txn_delete(struct store_txn *t, enum database db, MDB_val key, MDB_val *value);
 

@@ -234,17 +234,29 @@ struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_v
 	return copy;
 }
 
-void txn_put(struct store_txn *t, enum database db, MDB_val key, struct str value, unsigned flags)
+/* False: it is not put; MDB_KEYEXIST is what is asked for with MDB_NOOVERWRITE, and no error. */
+static bool put(struct store_txn *t, enum database db, MDB_val key, struct str value, unsigned flags)
 {
 	MDB_val v = { value.len, (void *)value.ptr };
 	if (!value.ptr)
 		txn_fail_status(t, ERR_MEMORY, "out of memory");
-	if (!txn_good(t))
-		return;
-	MDB_cursor *cursor = cursor_of(t, db);
-	int rc = cursor ? mdb_cursor_put(cursor, &key, &v, flags) : 0;
-	if (rc != 0)
+	MDB_cursor *cursor = txn_good(t) ? cursor_of(t, db) : NULL;
+	if (!cursor)
+		return false;
+	int rc = mdb_cursor_put(cursor, &key, &v, flags);
+	if (rc != 0 && !(rc == MDB_KEYEXIST && flags & MDB_NOOVERWRITE))
 		txn_fail(t, rc, store_database_names[db]);
+	return rc == 0;
+}
+
+void txn_put(struct store_txn *t, enum database db, MDB_val key, struct str value, unsigned flags)
+{
+	put(t, db, key, value, flags);
+}
+
+bool txn_add(struct store_txn *t, enum database db, MDB_val key, struct str value)
+{
+	return put(t, db, key, value, MDB_NOOVERWRITE);
 }
 
 void txn_delete(struct store_txn *t, enum database db, MDB_val key, MDB_val *value)

@@ -28,11 +28,9 @@ struct sweeper {
 /* That nobody decided in time: nothing was done that could be certified. */
 static void tell(struct server *s, const struct swept *answered)
 {
-	struct arena *a = arena_new(0);
 	struct setup_response response;
-	if (a && partner_response(s, a, &answered->setup, &answered->answer, 2, &response))
-		partner_push(s, &response, answered->home);
-	arena_free(a);
+	partner_response(s, &answered->setup, &answered->answer, &response);
+	partner_push(s, &response, answered->home);
 }
 
 static void run(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)

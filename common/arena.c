@@ -16,6 +16,7 @@ struct block {
 struct arena {
 	struct block *newest;
 	size_t budget, taken;
+	size_t others; /* who share it */
 	struct arena *next; /* among the spares */
 	struct block first;
 };
@@ -69,10 +70,21 @@ static void free_blocks(struct block *b, const struct block *last)
 	}
 }
 
+struct arena *arena_share(struct arena *a)
+{
+	if (a)
+		a->others++;
+	return a;
+}
+
 void arena_free(struct arena *a)
 {
 	if (!a)
 		return;
+	if (a->others > 0) {
+		a->others--;
+		return;
+	}
 	free_blocks(a->newest, &a->first);
 	if (spares.n == spares.max) {
 		free(a);

@@ -12,6 +12,8 @@ struct arena;
 
 struct arena *arena_new(size_t budget);
 void arena_free(struct arena *a); /* NULL is fine */
+/* For somebody else who needs what is in it: it lives until each has freed it. Returns it; NULL is fine. */
+struct arena *arena_share(struct arena *a);
 /*
  * Whether this thread keeps some of the arenas that it frees (at most about 300 KB) for those that it makes next. For a
  * thread that makes many; before it ends, off.

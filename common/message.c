@@ -264,11 +264,15 @@ void read_response(struct reader *r, const Acx__McServiceUserSetupResponse *m,
 		.cause = (enum cause)read_enum(r, (int)m->cause),
 		.detail = read_detail(r, m->detail),
 		.n_revisions = m->n_revision,
+		.as_requested = m->as_requested,
+		.revision_of_each = m->revision_of_each,
+		.n_of_each = m->n_revision_of_each,
 		.decided_by = read_decided_by(r, m->decided_by),
 		.receipt = read_bytes(&m->receipt),
 		.receipt_root = read_bytes(&m->receipt_root),
 		.done_ms = m->done,
 	};
+	r->has_packed_one |= m->n_revision_of_each == 1;
 	if (out->receipt_root.ptr && out->receipt_root.len != RECEIPT_ROOT_SIZE)
 		read_wrong(r, "receipt_root", "has not 32 bytes");
 	if (m->result_ie_case != ACX__MC_SERVICE_USER_SETUP_RESPONSE__RESULT_IE_RESULT)
@@ -331,6 +335,61 @@ static bool packs_to(struct arena *a, const Acx__Message *m, const uint8_t *payl
 	       memcmp(again, payload, length) == 0;
 }
 
+/* --- as it is on the wire; protobuf-c has found it valid --- */
+
+enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5, WIRE_TYPE_BITS = 3, WIRE_TYPES = 7 };
+
+static uint64_t wire_number(struct str *s)
+{
+	uint64_t n = 0;
+	for (unsigned shift = 0; s->len > 0 && shift < 64; shift += 7) {
+		uint8_t byte = (uint8_t)*s->ptr++;
+		s->len--;
+		n |= (uint64_t)(byte & 0x7f) << shift;
+		if (byte < 0x80)
+			break;
+	}
+	return n;
+}
+
+/* Takes a field, if one is left. value: what it has in bytes, if that is its type. */
+static bool wire_field(struct str *s, uint64_t *key, struct str *value)
+{
+	*value = STR_NONE;
+	if (s->len == 0)
+		return false;
+	*key = wire_number(s);
+	uint64_t type = *key & WIRE_TYPES;
+	if (type == WIRE_VARINT) {
+		wire_number(s);
+		return true;
+	}
+	uint64_t n = type == WIRE_BYTES ? wire_number(s) : type == WIRE_64 ? 8 : 4;
+	*value = (struct str){ s->ptr, n < s->len ? n : s->len };
+	s->ptr += value->len;
+	s->len -= value->len;
+	return true;
+}
+
+/*
+ * protobuf-c also reads a number of a packed field that stands there by itself, which takes a byte less than packed: that
+ * could make up for a NUL. Several take more. So who reads a packed list of one has this looked for.
+ */
+static bool is_packed(const ProtobufCMessageDescriptor *type, struct str message)
+{
+	struct str value;
+	uint64_t key;
+	while (wire_field(&message, &key, &value)) {
+		const ProtobufCFieldDescriptor *f =
+			protobuf_c_message_descriptor_get_field(type, (unsigned)(key >> WIRE_TYPE_BITS));
+		if (f && f->flags & PROTOBUF_C_FIELD_FLAG_PACKED && (key & WIRE_TYPES) != WIRE_BYTES)
+			return false;
+		if (f && f->type == PROTOBUF_C_TYPE_MESSAGE && !is_packed(f->descriptor, value))
+			return false;
+	}
+	return true;
+}
+
 enum status message_decode(struct arena *a, const uint8_t *payload, size_t length,
 			   struct message *out, enum cause *why, struct error *e)
 {
@@ -352,5 +411,7 @@ enum status message_decode(struct arena *a, const uint8_t *payload, size_t lengt
 	}
 	if (r.has_negative_enum && !packs_to(a, m, payload, length))
 		read_wrong(&r, "a negative enum", "is not encoded minimally");
+	if (r.has_packed_one && !is_packed(&acx__message__descriptor, (struct str){ (const char *)payload, length }))
+		read_wrong(&r, "a list of one number", "is not packed");
 	return r.bad ? ERR_INPUT : OK;
 }

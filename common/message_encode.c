@@ -236,6 +236,9 @@ static void write_response(struct writer *w, const struct setup_response *m,
 	out->detail = write_prose(w, m->detail);
 	out->n_revision = m->n_revisions;
 	out->revision = write_revisions(w, m->revisions, m->n_revisions);
+	out->as_requested = m->as_requested;
+	out->n_revision_of_each = m->n_of_each;
+	out->revision_of_each = (uint64_t *)m->revision_of_each;
 	out->receipt = (ProtobufCBinaryData){ m->receipt.len, (uint8_t *)m->receipt.ptr };
 	out->receipt_root = (ProtobufCBinaryData){ m->receipt_root.len, (uint8_t *)m->receipt_root.ptr };
 	out->done = m->done_ms;

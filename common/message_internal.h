@@ -17,6 +17,7 @@ struct reader {
 	struct error *error;
 	bool bad;
 	bool has_negative_enum;
+	bool has_packed_one; /* a list of one number, of a packed field */
 };
 
 void read_wrong(struct reader *r, const char *what, const char *how);

@@ -151,6 +151,14 @@ static void read_indication(struct reader *r, const Acx__ProcessIndication *m,
 		read_wrong(r, "state", "is none that this version knows");
 }
 
+/* Who asks for it need not have the request. */
+static void read_inner_response(struct reader *r, const Acx__McServiceUserSetupResponse *m, struct setup_response *out)
+{
+	read_response(r, m, out);
+	if (out->as_requested || out->n_of_each > 0)
+		read_wrong(r, "as_requested", "is nothing that a page may say");
+}
+
 static void read_delivery(struct reader *r, const Acx__Delivery *m, struct delivery_entry *out)
 {
 	out->mc_system_id = read_text(r, m->mc_system_id, "mc_system_id");
@@ -161,7 +169,7 @@ static void read_delivery(struct reader *r, const Acx__Delivery *m, struct deliv
 	out->answered_ms = m->answered;
 	out->has_response = m->response != NULL;
 	if (m->response)
-		read_response(r, m->response, &out->response);
+		read_inner_response(r, m->response, &out->response);
 	if ((int)m->state < DELIVERY_QUEUED || (int)m->state > DELIVERY_ANSWERED)
 		read_wrong(r, "state", "is none that this version knows");
 }
@@ -283,7 +291,7 @@ static void read_decision_result(struct reader *r, const Acx__DecisionResult *m,
 	out->page = read_page(r, m->token, (int)m->cause, m->detail, false);
 	out->has_response = m->response != NULL;
 	if (m->response)
-		read_response(r, m->response, &out->response);
+		read_inner_response(r, m->response, &out->response);
 }
 
 bool read_answer(struct reader *r, const Acx__Message *m, struct message *out)

@@ -8,18 +8,6 @@ enum { DECIDED_BY_MAX = 512 };
 
 /* --- from what was done --- */
 
-const uint64_t *receipt_revisions(struct arena *a, const struct setup *setup, const struct user_revision *list, size_t n)
-{
-	uint64_t *revisions = arena_array(a, setup->n_users, sizeof *revisions);
-	size_t at = 0;
-	for (size_t i = 0; revisions && i < n; i++) {
-		at = setup_find_user(setup, list[i].mc_id, at);
-		if (at < setup->n_users)
-			revisions[at] = list[i].revision;
-	}
-	return revisions;
-}
-
 static bool fits(uint64_t revision, enum operation operation)
 {
 	return revision != RECEIPT_NOT_DONE && (revision == 0) == (operation == OPERATION_REMOVE);

@@ -55,9 +55,6 @@ struct receipt_outcome {
 	struct str decided_by;
 };
 
-/* Revisions by the users' places. n: of the list, in whatever order; strangers do not count. NULL: the arena is spent. */
-const uint64_t *receipt_revisions(struct arena *a, const struct setup *setup, const struct user_revision *list, size_t n);
-
 /*
  * The claims about a setup's outcome. The list from the arena, the rest borrowed. ERR_MEMORY; ERR_INPUT: there is nothing to
  * certify, since the cause is another, nobody was done, or a user who was done has no revision.

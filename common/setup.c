@@ -439,9 +439,8 @@ bool setup_copy(struct arena *a, const struct setup *setup, struct setup *out)
 
 /* --- messages --- */
 
-/* The lists of a well-formed setup, flat again. */
-static bool flatten(struct arena *a, const struct setup *s, bool with_service_ids,
-		    struct str **mc_ids, struct service_id_entry **entries)
+bool setup_flatten(struct arena *a, const struct setup *s, bool with_service_ids, struct str **mc_ids,
+		   struct service_id_entry **entries)
 {
 	*mc_ids = arena_array(a, s->n_users, sizeof **mc_ids);
 	*entries = arena_array(a, with_service_ids ? s->n_service_ids : 0, sizeof **entries);
@@ -491,36 +490,5 @@ bool setup_to_request(struct arena *a, const struct setup *setup, struct str tar
 		return false;
 	out->mc_system_ids[0] = target;
 	return list_revisions(a, setup, out) &&
-	       flatten(a, setup, true, &out->mc_ids, &out->service_ids);
-}
-
-static void fill_verdict(struct setup_response *out, const struct verdict *v)
-{
-	out->result = v->cause == CAUSE_NO_CAUSE;
-	out->cause = v->cause;
-	out->identities = v->identities;
-	out->n_identities = v->n_identities;
-	out->detail = str_of(v->detail);
-}
-
-bool setup_to_response(struct arena *a, const struct setup *setup, struct str mc_system_id,
-		       enum origin origin, const struct verdict *verdict,
-		       struct setup_response *out)
-{
-	*out = (struct setup_response){ .request_id = setup->request_id,
-					.mc_system_id = mc_system_id,
-					.origin = origin,
-					.n_mc_ids = setup->n_users };
-	fill_verdict(out, verdict);
-	out->n_service_ids = out->result ? setup->n_service_ids : 0;
-	return flatten(a, setup, out->result, &out->mc_ids, &out->service_ids);
-}
-
-void setup_refuse(const struct setup_request *request, struct str mc_system_id, enum origin origin,
-		  const struct verdict *verdict, struct setup_response *out)
-{
-	*out = (struct setup_response){ .request_id = request->request_id,
-					.mc_system_id = mc_system_id,
-					.origin = origin };
-	fill_verdict(out, verdict);
+	       setup_flatten(a, setup, true, &out->mc_ids, &out->service_ids);
 }

@@ -99,6 +99,9 @@ struct setup_response {
 	/* Version 2. */
 	struct user_revision *revisions; /* of the users that the request left in the store */
 	size_t n_revisions;
+	bool as_requested;               /* the lists are the request's, and left out; instead of revisions: */
+	const uint64_t *revision_of_each; /* for each of its users, sorted bytewise by MC ID; 0: none */
+	size_t n_of_each;                /* 0: nobody has one */
 	struct str receipt;              /* of a partner: the proof; in a page: the whole (PROTOCOL.md 11); STR_NONE: none */
 	struct str receipt_root;         /* of a partner, with the proof: what it leads to, 32 bytes; else STR_NONE */
 	uint64_t done_ms;                /* by the partner's clock; 0: nothing is certified */
@@ -181,13 +184,22 @@ bool setup_copy(struct arena *a, const struct setup *setup, struct setup *out);
 bool setup_to_request(struct arena *a, const struct setup *setup, struct str target,
 		      struct setup_request *out);
 
+/* The response to a setup, as requested: TRUE when verdict->cause is CAUSE_NO_CAUSE. Borrowed; no revisions yet. */
+void setup_to_response(const struct setup *setup, struct str mc_system_id, enum origin origin,
+		       const struct verdict *verdict, struct setup_response *out);
+
 /*
- * The response to a setup: TRUE when verdict->cause is CAUSE_NO_CAUSE. Lists from the arena, the rest
- * borrowed. False: arena spent.
+ * The same response for somebody who has not the request, or speaks version 1: with lists, from the arena, where it says
+ * as_requested. False: the arena is spent.
  */
-bool setup_to_response(struct arena *a, const struct setup *setup, struct str mc_system_id,
-		       enum origin origin, const struct verdict *verdict,
-		       struct setup_response *out);
+bool setup_spell_out(struct arena *a, const struct setup *setup, struct setup_response *response);
+
+/*
+ * What a good response (setup_response_fault) says of revisions, however it says it: *n is 0, or the number of users,
+ * and *out has that of each of them, 0: none. From the arena, or borrowed. False: the arena is spent.
+ */
+bool setup_revisions(struct arena *a, const struct setup *setup, const struct setup_response *response,
+		     const uint64_t **out, size_t *n);
 
 /* The response to a request that was not well-formed: echoes no lists. */
 void setup_refuse(const struct setup_request *request, struct str mc_system_id, enum origin origin,
@@ -195,7 +207,8 @@ void setup_refuse(const struct setup_request *request, struct str mc_system_id, 
 
 /*
  * Whether a partner's response can be an answer to this setup (PROTOCOL.md 6). version: the connection's. NULL: yes;
- * otherwise what is wrong (static). The receipt is judged elsewhere.
+ * otherwise what is wrong (static). The receipt is judged elsewhere. Of a response as requested that names nobody, the
+ * setup's users are only counted.
  */
 const char *setup_response_fault(const struct setup *setup, struct str partner, uint32_t version,
 				 const struct setup_response *response);

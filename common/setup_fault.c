@@ -111,10 +111,26 @@ static bool causes_fit(const struct setup *setup, const struct setup_response *r
 	return true;
 }
 
+/* One for each of the request's users, or none; and then somebody has one. */
+static bool each_revision_fits(const struct setup *setup, const struct setup_response *r, uint8_t *marks)
+{
+	bool any = false;
+	if (r->n_of_each != setup->n_users)
+		return r->n_of_each == 0;
+	for (size_t i = 0; i < r->n_of_each; i++) {
+		if (r->revision_of_each[i])
+			marks[i] |= REVISED;
+		any |= r->revision_of_each[i] > 0;
+	}
+	return any;
+}
+
 /* At most one for each of the request's users. */
 static bool revisions_fit(const struct setup *setup, const struct setup_response *r, uint8_t *marks)
 {
 	size_t hint = 0;
+	if (r->as_requested)
+		return each_revision_fits(setup, r, marks);
 	for (size_t i = 0; i < r->n_revisions; i++) {
 		hint = setup_find_user(setup, r->revisions[i].mc_id, hint);
 		if (hint == setup->n_users || marks[hint] & REVISED || r->revisions[i].revision == 0)
@@ -132,15 +148,23 @@ static size_t count_marked(const struct setup *setup, const uint8_t *marks, int 
 	return n;
 }
 
-/* Some users were done and the others are named; those done have a revision, unless they were removed. */
-static bool partly_done_fits(const struct setup *setup, const struct setup_response *r,
-			     const uint8_t *marks)
+/* How many users it gives a revision of, if it fits. */
+static size_t count_revisions(const struct setup_response *r)
 {
-	size_t named = count_marked(setup, marks, NAMED);
+	size_t n = r->n_revisions;
+	for (size_t i = 0; i < r->n_of_each; i++)
+		n += r->revision_of_each[i] > 0;
+	return n;
+}
+
+/* Some users were done and the others are named; those done have a revision, unless they were removed. */
+static bool partly_done_fits(const struct setup *setup, const uint8_t *marks)
+{
+	size_t named = count_marked(setup, marks, NAMED), revised = count_marked(setup, marks, REVISED);
 	if (!setup->best_effort || named == 0 || named == setup->n_users)
 		return false;
 	for (size_t i = 0; setup->operation != OPERATION_REMOVE && i < setup->n_users; i++) {
-		if (marks[i] == (NAMED | REVISED) || (r->n_revisions > 0 && marks[i] == 0))
+		if (marks[i] == (NAMED | REVISED) || (revised > 0 && marks[i] == 0))
 			return false;
 	}
 	return true;
@@ -152,9 +176,9 @@ static const char *marks_fault(const struct setup *setup, const struct setup_res
 	if (!causes_fit(setup, r, marks))
 		return "a response whose causes do not fit the request";
 	if (!revisions_fit(setup, r, marks) ||
-	    (r->result && setup->operation == OPERATION_REMOVE && r->n_revisions > 0))
+	    (r->result && setup->operation == OPERATION_REMOVE && count_revisions(r) > 0))
 		return "a response whose revisions do not fit the request";
-	if (r->cause == CAUSE_PARTLY_DONE && !partly_done_fits(setup, r, marks))
+	if (r->cause == CAUSE_PARTLY_DONE && !partly_done_fits(setup, marks))
 		return "a response PARTLY_DONE that does not fit the request";
 	return NULL;
 }
@@ -170,6 +194,22 @@ static const char *users_fault(const struct setup *setup, const struct setup_res
 	return fault;
 }
 
+/* The lists are the request's, or said to be. */
+static const char *lists_fault(const struct setup *setup, const struct setup_response *r, bool needs_mc_ids)
+{
+	if (r->as_requested && (r->n_mc_ids || r->n_service_ids || r->n_revisions))
+		return "a response with lists that it says to leave out";
+	if (r->as_requested)
+		return NULL;
+	if (r->n_of_each > 0)
+		return "a response with revisions and no telling whose they are";
+	if ((needs_mc_ids || r->n_mc_ids > 0) && !same_users(setup, r))
+		return "a response with other MC IDs than the request";
+	if (!same_service_ids(setup, r))
+		return "a response with other MC service IDs than the request";
+	return NULL;
+}
+
 /* What holds whoever made it. */
 static const char *content_fault(const struct setup *setup, const struct setup_response *r,
 				 int last_class, bool needs_mc_ids)
@@ -178,11 +218,8 @@ static const char *content_fault(const struct setup *setup, const struct setup_r
 		return "a response whose result does not fit its cause";
 	if (!r->result && !class_fits(r->cause, last_class))
 		return "a response with a cause that its maker does not use";
-	if ((needs_mc_ids || r->n_mc_ids > 0) && !same_users(setup, r))
-		return "a response with other MC IDs than the request";
-	if (!same_service_ids(setup, r))
-		return "a response with other MC service IDs than the request";
-	return users_fault(setup, r);
+	const char *fault = lists_fault(setup, r, needs_mc_ids);
+	return fault ? fault : users_fault(setup, r);
 }
 
 static bool not_well_formed(enum cause cause)
@@ -206,13 +243,13 @@ static const char *version_fault(const struct setup *setup, uint32_t version,
 				 const struct setup_response *r)
 {
 	if (version < 2)
-		return r->n_revisions || r->receipt.len || r->done_ms || r->decided_by.acmc.ptr ?
+		return r->as_requested || r->n_revisions || r->receipt.len || r->done_ms || r->decided_by.acmc.ptr ?
 			       "a response with elements of another version" : NULL;
 	if (!was_done(setup, r) && (r->receipt.len || r->done_ms))
 		return "a response with a receipt where nothing was done";
-	if (r->result && needs_revisions(setup, r) && r->n_revisions != setup->n_users)
+	if (r->result && needs_revisions(setup, r) && count_revisions(r) != setup->n_users)
 		return "a response that does not give each user's revision";
-	if (r->cause == CAUSE_PARTLY_DONE && needs_revisions(setup, r) && r->n_revisions == 0)
+	if (r->cause == CAUSE_PARTLY_DONE && needs_revisions(setup, r) && count_revisions(r) == 0)
 		return "a response that does not give the revisions of the users done";
 	return NULL;
 }

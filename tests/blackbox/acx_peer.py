@@ -13,6 +13,8 @@ import time
 import uuid
 from pathlib import Path
 
+from google.protobuf.message import DecodeError
+
 import receipts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -104,6 +106,37 @@ def grouped(message: "pb.Message") -> "pb.Message":
     return result
 
 
+def in_order(mc_ids) -> list[str]:
+    """As revision_of_each counts them."""
+    return sorted(mc_ids, key=str.encode)
+
+
+def spell_out(response, asked) -> None:
+    """6: a response as_requested, with the lists that it leaves out, and revision; nothing is left out twice."""
+    assert not response.mc_id_list and not response.mc_service_id_list and not response.revision, response
+    assert len(response.revision_of_each) in (0, len(asked.mc_id_list)), response
+    response.mc_id_list.extend(asked.mc_id_list)
+    if response.result:
+        response.mc_service_id_list.extend(asked.mc_service_id_list)
+    if response.revision_of_each:
+        assert any(response.revision_of_each), response
+        for mc_id, revision in zip(in_order(asked.mc_id_list), response.revision_of_each):
+            if revision:
+                response.revision.add(mc_id=mc_id, revision=revision)
+    response.ClearField("as_requested")
+    response.ClearField("revision_of_each")
+
+
+def leave_out(response, asked) -> None:
+    """The opposite, as a server of version 2 does."""
+    revisions = {r.mc_id: r.revision for r in response.revision}
+    for field in ("mc_id_list", "mc_service_id_list", "revision"):
+        response.ClearField(field)
+    response.as_requested = True
+    if any(revisions.values()):
+        response.revision_of_each.extend(revisions.get(mc_id, 0) for mc_id in in_order(asked.mc_id_list))
+
+
 class Ended(Exception):
     """The connection ended."""
 
@@ -175,6 +208,8 @@ def tls_context(server: bool, leaf, ca_file, alpn=("acx/1",)) -> ssl.SSLContext:
 class Client(Link):
     """An ACMC, or (system) a home ACMS. version: the highest that it offers."""
 
+    asked_by_any = {}  # a home system gets a response on its other connections, too
+
     def __init__(self, port: int, leaf, ca_file, context=None, say_hello=True, system=None, timeout=20, version=2):
         raw = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         try:
@@ -184,9 +219,13 @@ class Client(Link):
             raise
         self.system, self.version, self.tokens = system, version, 0
         self.kept = []  # what came while something else was waited for
+        self.spoken = version
+        self.asked, self.unframed = {}, b""  # requests by their IDs, for responses as requested; bytes sent since a frame
+        self.left_out = set()  # requests that there came a response to that is as requested
         if say_hello:
             Link.send(self, hello(system, version_max=version))
             self.hello = self.receive().hello
+            self.spoken = min(version, self.hello.version_max)
 
     def send(self, message) -> None:
         """Between ACMSs of version 2 a request must say when it expires: in an hour, if the test says nothing."""
@@ -198,6 +237,31 @@ class Client(Link):
             changed.mc_service_user_setup_request.expires = now_ms(3600)
             message = changed
         super().send(message)
+
+    def send_raw(self, data: bytes) -> None:
+        self.unframed += data
+        while len(self.unframed) >= 4 and len(self.unframed) >= (end := 4 + struct.unpack(">I", self.unframed[:4])[0]):
+            self.note(self.unframed[4:end])
+            self.unframed = self.unframed[end:]
+        super().send_raw(data)
+
+    def note(self, payload: bytes) -> None:
+        try:
+            body = pb.Message.FromString(payload).mc_service_user_setup_request
+        except DecodeError:
+            return
+        if body.request_id:
+            self.asked[body.request_id] = self.asked_by_any[body.request_id] = body
+
+    def receive(self) -> "pb.Message":
+        """A response that is as requested has its lists again."""
+        message = super().receive()
+        response = message.mc_service_user_setup_response
+        if response.as_requested:
+            assert self.spoken >= 2
+            self.left_out.add(response.request_id)
+            spell_out(response, self.asked.get(response.request_id) or self.asked_by_any[response.request_id])
+        return message
 
     def take(self, wanted) -> "pb.Message":
         """The first message that is wanted; others are kept for those who ask for them."""
@@ -390,16 +454,22 @@ def true_response(asked, system: str, link: PartnerLink | None = None) -> "pb.Me
 
 
 def agree(link: PartnerLink, asked) -> None:
-    """TRUE, with the MC service IDs of the request."""
+    """TRUE, with the MC service IDs of the request; in version 2 as requested."""
     message = true_response(asked, link.partner.system, link)
-    message.mc_service_user_setup_response.mc_service_id_list.extend(asked.mc_service_id_list)
+    response = message.mc_service_user_setup_response
+    if link.version >= 2:
+        leave_out(response, asked)
+    else:
+        response.mc_service_id_list.extend(asked.mc_service_id_list)
     link.send(message)
 
 
-def changed(change):
-    """TRUE, changed."""
+def changed(change, left_out: bool = False):
+    """TRUE, changed; left_out: as requested, otherwise with lists."""
     def script(link: PartnerLink, asked) -> None:
         message = true_response(asked, link.partner.system, link)
+        if left_out:
+            leave_out(message.mc_service_user_setup_response, asked)
         change(message.mc_service_user_setup_response)
         link.send(message)
     return script

@@ -4,8 +4,9 @@ import threading
 
 import pytest
 
-from acx_peer import (Ended, FakePartner, agree, certify, changed, frame, hang_up, hello, in_turn, limits, new_id, now_ms, pb,
-                      receipt_for, refusal, request, send_bytes, silent, true_response)
+from acx_peer import (Ended, FakePartner, agree, certify, changed, frame, hang_up, hello, in_turn, leave_out, limits, new_id,
+                      now_ms, pb, receipt_for, refusal, request, send_bytes, silent, true_response)
+from idm_store_reader import IdmStore
 from systems import System, acmc, soon, wait_for
 
 FAKE = "fake.example"
@@ -107,7 +108,72 @@ NONSENSE = {
     "done-and-refused": refusal(pb.MC_SERVICE_ID_IN_USE, done=1),
     "no-revision": clear_field("revision"),
     "other-revision": changed(lambda r: setattr(r.revision[0], "revision", 9)),
+    # 6: as_requested 'with none of the lists', revision_of_each 'one for each MC ID' or none
+    "left-out-and-listed": changed(lambda r: r.mc_id_list.append("li@police.example"), left_out=True),
+    "left-out-and-paired": changed(lambda r: r.mc_service_id_list.add(mc_id="li@police.example", service=1,
+                                                                      mc_service_id="sip:li@police.example"), left_out=True),
+    "left-out-and-revised": changed(lambda r: r.revision.add(mc_id="li@police.example", revision=1), left_out=True),
+    "left-out-no-revision": changed(lambda r: r.ClearField("revision_of_each"), left_out=True),
+    "left-out-one-more": changed(lambda r: r.revision_of_each.append(1), left_out=True),
+    "left-out-revision-zero": changed(lambda r: r.revision_of_each.__setitem__(0, 0), left_out=True),
+    "left-out-other-revision": changed(lambda r: r.revision_of_each.__setitem__(0, 9), left_out=True),
+    "revisions-of-nobody": changed(lambda r: r.revision_of_each.append(1)),
+    "neither-listed-nor-left-out": changed(lambda r: r.ClearField("as_requested"), left_out=True),
 }
+
+
+MANY = {f"{name}@police.example": [(1, f"sip:{i}@police.example")] for i, name in enumerate(("zoe", "\u00e9lie", "abe"))}
+
+
+def believed_revisions(home: System) -> dict[str, int]:
+    store = IdmStore(home.store)
+    try:
+        return {mc_id: user["revision"] for (_, mc_id), user in store.believed().items()}
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("script", [agree, changed(lambda r: None), changed(lambda r: r.mc_id_list.sort())])
+def test_lists_are_said_again_or_left_out(world, script):
+    """6: a response 'as_requested', or one with lists in any order, is the same to the home ACMS; it leaves them out to who
+    asked, and to nobody else"""
+    home, fake = home_and_fake(world, in_turn(silent, script), timeout="60 s")
+    asks, follows = home.client(home.admin), home.client(home.admin)
+    request_id = asks.submit([FAKE], MANY).request_id
+    assert follows.requests(request_id=request_id, follow=True).entries
+    wait_for(lambda: fake.requests, "the request at the partner")
+    fake.hang_up()
+    answers = asks.response(request_id), follows.response(request_id)
+    assert asks.left_out == {request_id} and not follows.left_out
+    answers += (follows.delivery(request_id, FAKE).response,)
+    for answer in answers:
+        assert answer.result and sorted(answer.mc_id_list) == sorted(MANY) and len(answer.mc_service_id_list) == 3
+        assert {r.mc_id: r.revision for r in answer.revision} == dict.fromkeys(MANY, 1)
+    assert believed_revisions(home) == dict.fromkeys(MANY, 1)
+
+
+def test_some_were_done_as_requested(world):
+    """6: revision_of_each 'in bytewise order of the MC IDs; 0: none'"""
+    done = {"abe@police.example": 3, "\u00e9lie@police.example": 1}
+
+    def script(link, asked) -> None:
+        message = true_response(asked, FAKE, link)
+        response = message.mc_service_user_setup_response
+        response.result, response.cause = False, pb.PARTLY_DONE
+        response.identity_causes.add(mc_id="zoe@police.example", cause=pb.OUTSIDE_NAMESPACE)
+        del response.revision[:]
+        for mc_id, revision in done.items():
+            response.revision.add(mc_id=mc_id, revision=revision)
+        leave_out(response, asked)
+        certify(response, receipt_for(asked, FAKE, link.hello.mc_system_id, done), link)
+        link.send(message)
+
+    home, _ = home_and_fake(world, script)
+    client = home.client(home.admin)
+    answer = client.setup([FAKE], MANY, best_effort=True)
+    assert answer.cause == pb.PARTLY_DONE and {r.mc_id: r.revision for r in answer.revision} == done
+    assert client.left_out and len(answer.identity_causes) == 1 and not answer.mc_service_id_list
+    assert believed_revisions(home) == done
 
 
 def test_nonsense_is_borne_five_times(world):
@@ -301,7 +367,9 @@ def test_a_request_is_sent_in_canonical_form_and_the_claim_may_go_along(world):
     home, fake = home_and_fake(world)
     request_id = new_id()
     users = {"b@police.example": [(3, "tel:+49(30)55-5.1")], "a@police.example": [(1, "SIP:%61b%2fc@POLICE.Example")]}
-    answer = home.client(home.admin).setup([FAKE], users, request_id=request_id)
+    client = home.client(home.admin)
+    assert client.setup([FAKE], users, request_id=request_id).result
+    answer = client.delivery(request_id, FAKE).response  # where the lists are said
     canonical = {("a@police.example", 1, "sip:ab%2Fc@police.example"), ("b@police.example", 3, "tel:+4930555" + "1")}
     assert answer.result and {(e.mc_id, e.service, e.mc_service_id) for e in answer.mc_service_id_list} == canonical
     assert {(e.mc_id, e.service, e.mc_service_id) for e in fake.requests[0].mc_service_id_list} == canonical

@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from acx_peer import Ended, agree, grouped, hello, in_turn, new_id, now_ms, pb, request, silent
+from acx_peer import Ended, agree, changed, grouped, hello, in_turn, new_id, now_ms, pb, request, silent
 from idm_store_reader import IdmStore
 from systems import wait_for
 from test_durable import answered, kill, one
@@ -43,6 +43,7 @@ def test_an_acmc_gets_answers_and_nothing_else(world):
     fake.hang_up()  # which an ACMC of version 2 would hear of
     answer = client.response()
     assert answer.result and not answer.receipt and not answer.revision and not client.kept
+    assert list(answer.mc_id_list) == list(USER) and len(answer.mc_service_id_list) == 1 and not client.left_out
     client.ping()
     # it was kept all the same, and an ACMC of version 2 finds the receipt
     assert home.client(home.admin).delivery(answer.request_id, FAKE).response.receipt
@@ -110,6 +111,17 @@ def test_a_partner_is_sent_what_it_knows(world):
     store.close()
 
 
+def test_a_partner_says_what_it_knows(world):
+    """8: 'A sender uses only what the negotiated version has.' A response that is as requested is nonsense there."""
+    def leaves_out(response) -> None:
+        response.as_requested = True
+        response.ClearField("mc_id_list")
+
+    home, fake = home_and_fake(world, changed(leaves_out), ONE)
+    answer = home.client(home.admin).setup([FAKE], USER)
+    assert answer.cause == pb.PARTNER_PROTOCOL_ERROR and len(fake.ids) == 5
+
+
 @pytest.mark.parametrize("element", NEEDS_2)
 def test_what_needs_version_2_is_not_sent_to_version_1(world, element):
     """606 'the request needs version 2, the partner speaks version 1': final, and by itself"""
@@ -134,6 +146,7 @@ def test_a_home_system_of_version_1(world):
     request_id = new_id()
     answer = client.setup(FIRE, one("a"), request_id=request_id)
     assert answer.result and not answer.receipt and not answer.revision
+    assert list(answer.mc_id_list) == list(one("a")) and not client.left_out
     newer = fire.client(home.leaf, system=home.name)
     again = newer.setup(FIRE, one("a"), request_id=request_id)
     assert again.result and again.receipt and again.revision[0].revision == 1

@@ -92,10 +92,10 @@ def check_final(game, home: Store, model: Partner) -> None:
         if not response:
             require(request_id not in model.verdicts, "done, and not known at home:", request_id.hex())
             continue
-        check_answer(request_id, response, home.answers[request_id, game.partner.name], model)
+        check_answer(game, request_id, response, home.answers[request_id, game.partner.name], model)
 
 
-def check_answer(request_id: bytes, response, stored: dict, model: Partner) -> None:
+def check_answer(game, request_id: bytes, response, stored: dict, model: Partner) -> None:
     verdict = model.verdicts.get(request_id)
     require(stored[3] == response.cause, "stored", stored, "and told", response)
     if response.origin == pb.PARTNER_ACMS:
@@ -104,7 +104,8 @@ def check_answer(request_id: bytes, response, stored: dict, model: Partner) -> N
     elif response.cause not in UNKNOWN:
         require(verdict not in DONE, "told that it is not done, and it is:", response)
     if response.origin == pb.PARTNER_ACMS and response.cause in DONE:
-        told = dict(stored.get(6, []))
+        names = sorted(game.asked[request_id].request.mc_id_list, key=str.encode)
+        told = {name: r for name, r in zip(names, stored.get(6, [0] * len(names)), strict=True) if r}
         require(stored[7] and stored[9], "done without a receipt:", response)
         require(told == model.revisions[request_id], "told revisions", told, "and not", model.revisions[request_id])
         require(response.result == (response.cause == pb.NO_CAUSE), response)

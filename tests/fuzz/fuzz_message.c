@@ -1,5 +1,5 @@
 // needs: common/message.c common/message_v2.c common/message_encode.c common/message_kind.c common/frame.c
-// needs: common/setup.c common/content.c common/sort.c common/setup_fault.c common/session.c common/identity.c common/text.c
+// needs: common/setup.c common/setup_response.c common/content.c common/sort.c common/setup_fault.c common/session.c common/identity.c common/text.c
 // needs: common/arena.c common/error.c proto/acx.pb-c.c
 /*
  * A payload: refused with a reason, or every text of it is valid, it survives encoding and decoding, and what was
@@ -56,8 +56,9 @@ static void check_well_formed(struct arena *a, const struct setup *setup, const 
 	struct str content = setup_content(a, setup);
 	require(str_eq(content, setup_content(a, &same)));
 	require(setup_from_content(a, content, &same, NULL) == OK && str_eq(content, setup_content(a, &same)));
-	require(setup_to_response(a, setup, STR("fire.example"), ORIGIN_PARTNER_ACMS, &done,
-				  &response));
+	setup_to_response(setup, STR("fire.example"), ORIGIN_PARTNER_ACMS, &done, &response);
+	require(setup_home_response_fault(setup, false, &response) == NULL);
+	require(setup_spell_out(a, setup, &response));
 	require(setup_response_fault(setup, STR("fire.example"), 1, &response) == NULL);
 }
 
@@ -92,6 +93,10 @@ static void check_response(const struct setup_response *r)
 	check_texts(r->mc_ids, r->n_mc_ids);
 	check_entries(r->service_ids, r->n_service_ids);
 	check_revisions(r->revisions, r->n_revisions);
+	uint64_t sum = 0;
+	for (size_t i = 0; i < r->n_of_each; i++)
+		sum |= r->revision_of_each[i];
+	require(r->n_of_each > 0 || sum == 0);
 	check_prose(r->detail);
 	check_prose(r->decided_by.reason);
 	require(text_valid(r->mc_system_id) && text_valid(r->decided_by.acmc));

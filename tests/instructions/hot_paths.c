@@ -108,9 +108,8 @@ STAGE stage_receipt_sign(void)
 	EACH(x) {
 		struct receipt_outcome outcome = { .partner = partner_name, .home = home_name, .done_ms = NOW_MS,
 						   .content = x->committed.content, .cause = CAUSE_NO_CAUSE,
-						   .revisions = receipt_revisions(x->work, &x->setup, x->committed.revisions,
-										  x->committed.n_revisions),
-						   .n_revisions = users };
+						   .revisions = x->committed.revisions,
+						   .n_revisions = x->committed.n_revisions };
 		struct receipt_claims r;
 		if (receipt_from_setup(x->work, &x->setup, &outcome, &r, &e) != OK ||
 		    merkle_leaf(receipt_encode(x->work, &r), &leaves[x - exchanges]) != OK)
@@ -130,13 +129,12 @@ STAGE stage_response_encode(void)
 {
 	EACH(x) {
 		struct message m = { .kind = MESSAGE_SETUP_RESPONSE };
-		if (!setup_to_response(x->work, &x->setup, partner_name, ORIGIN_PARTNER_ACMS, &x->committed.verdict, &m.response))
-			die("response", NULL);
+		setup_to_response(&x->setup, partner_name, ORIGIN_PARTNER_ACMS, &x->committed.verdict, &m.response);
 		m.response.receipt = x->response.receipt;
 		m.response.receipt_root = x->response.receipt_root;
 		m.response.done_ms = x->response.done_ms;
-		m.response.revisions = x->committed.revisions;
-		m.response.n_revisions = x->committed.n_revisions;
+		m.response.revision_of_each = x->committed.revisions;
+		m.response.n_of_each = x->committed.n_revisions;
 		if (message_encode(&m, &x->response_frame, &x->response_length) != OK)
 			die("encode", NULL);
 	}
@@ -189,7 +187,8 @@ STAGE stage_home_answer(void)
 	if (store_begin_write(home_store, &t, &e) != OK)
 		die("store", &e);
 	EACH(x) {
-		struct home_answer what = { .request_id = x->setup.request_id, .partner = partner_name, .own = home_name,
+		struct asked_record asked = { .acmc = STR("control-room"), .certificate = certificate, .setup = x->setup };
+		struct home_answer what = { .asked = &asked, .request_id = x->setup.request_id, .partner = partner_name, .own = home_name,
 					    .response = &x->answer.response, .version = 2, .receipt = &x->proof,
 					    .memo = &memo };
 		struct home_recorded out;

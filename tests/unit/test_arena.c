@@ -31,6 +31,20 @@ static void the_budget_holds(void **state)
 	arena_free(NULL);
 }
 
+static void shared_it_lives_until_all_have_freed_it(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct str s = arena_str(a, STR("shared"));
+	assert_ptr_equal(arena_share(a), a);
+	assert_ptr_equal(arena_share(a), a);
+	arena_free(a);
+	arena_free(a);
+	assert_string_equal(s.ptr, "shared"); /* or address sanitizer says otherwise */
+	arena_free(a);
+	assert_null(arena_share(NULL));
+}
+
 static void texts_are_copied_with_a_nul(void **state)
 {
 	(void)state;
@@ -128,6 +142,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(memory_is_zeroed_and_aligned),
 		cmocka_unit_test(the_budget_holds),
+		cmocka_unit_test(shared_it_lives_until_all_have_freed_it),
 		cmocka_unit_test(texts_are_copied_with_a_nul),
 		cmocka_unit_test(what_is_not_zeroed_is_memory_all_the_same),
 		cmocka_unit_test(spares_are_as_new),

@@ -129,6 +129,9 @@ static void fields_are_in_their_places(void **state)
 	assert_number(r.parts, 13);
 	struct setup_response answer = filled(a, "mc_service_user_setup_response").response;
 	assert_int_equal(answer.n_revisions, 2);
+	assert_int_equal(answer.n_of_each, 2);
+	assert_number(answer.revision_of_each[1], 16);
+	assert_true(answer.as_requested);
 	assert_int_equal(answer.receipt.len, 16);
 	assert_field(answer.decided_by.acmc, "acmc");
 	assert_field(answer.decided_by.reason, "reason");
@@ -164,6 +167,52 @@ static void fields_are_in_their_places(void **state)
 	assert_number(waits.until_ms, 3);
 	assert_number(waits.users, 5);
 	arena_free(a);
+}
+
+static struct message compact(struct arena *a, const char *name, enum status expected)
+{
+	uint8_t bytes[FILE_MAX];
+	size_t n = load("response", name, bytes);
+	struct message m = { .kind = MESSAGE_PING };
+	assert_int_equal(decode(a, bytes, n, &m), expected);
+	return m;
+}
+
+static void responses_as_requested(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct setup_response r = compact(a, "compact", OK).response;
+	assert_true(r.as_requested && r.n_mc_ids == 0 && r.n_revisions == 0);
+	assert_int_equal(r.n_of_each, 4);
+	assert_true(r.revision_of_each[0] == 1 && r.revision_of_each[1] == 0);
+	assert_true(r.revision_of_each[2] == 300 && r.revision_of_each[3] == UINT64_MAX);
+	assert_int_equal(compact(a, "compact-one", OK).response.revision_of_each[0], 1);
+	compact(a, "compact-unpacked", ERR_INPUT);
+	compact(a, "unpacked-and-nul", ERR_INPUT); /* though its size is right */
+	arena_free(a);
+}
+
+/* Who gets a page need not have the request. */
+static void nothing_is_left_out_in_pages(void **state)
+{
+	(void)state;
+	struct delivery_entry d = { .state = DELIVERY_ANSWERED, .has_response = true, .response = { .origin = ORIGIN_HOME_ACMS } };
+	struct request_entry entry = { .deliveries = &d, .n_deliveries = 1 };
+	const uint64_t one = 1;
+	for (int i = 0; i < 3; i++) {
+		struct message m = { .kind = MESSAGE_REQUESTS_PAGE, .requests_page = { .entries = &entry, .n_entries = 1 } };
+		struct arena *a = arena_new(0);
+		uint8_t *frame;
+		size_t length;
+		d.response.as_requested = i == 1;
+		d.response.revision_of_each = &one;
+		d.response.n_of_each = i == 2;
+		assert_int_equal(message_encode(&m, &frame, &length), OK);
+		assert_int_equal(decode(a, frame + FRAME_HEADER_SIZE, length - FRAME_HEADER_SIZE, &m), i == 0 ? OK : ERR_INPUT);
+		free(frame);
+		arena_free(a);
+	}
 }
 
 #define BYTES(literal) (literal), sizeof(literal) - 1
@@ -433,6 +482,8 @@ int main(void)
 		cmocka_unit_test(encoded_as_python_does),
 		cmocka_unit_test(every_text_is_checked),
 		cmocka_unit_test(fields_are_in_their_places),
+		cmocka_unit_test(responses_as_requested),
+		cmocka_unit_test(nothing_is_left_out_in_pages),
 		cmocka_unit_test(flags_are_not_mixed_up),
 		cmocka_unit_test(unknown_fields),
 		cmocka_unit_test(what_is_malformed),

@@ -1,4 +1,4 @@
-// needs: acms/notary.c common/receipt_sign.c common/receipt.c common/cose.c common/merkle.c common/crypto.c common/cbor.c common/tls.c common/tls_files.c
+// needs: acms/notary.c common/receipt_sign.c common/receipt.c common/content.c common/setup.c common/sort.c common/cose.c common/merkle.c common/crypto.c common/cbor.c common/tls.c common/tls_files.c
 // needs: common/tls_verify.c common/tls_sign.c common/identity.c common/text.c common/arena.c common/error.c common/log.c common/clock.c common/failpoint.c
 // needs: tests/unit/pki.c
 #include "unit.h"

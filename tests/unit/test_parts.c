@@ -530,6 +530,48 @@ static void answers_that_must_not_be_believed(void **state)
 	end(&f);
 }
 
+/* A response as requested says revisions by the bytewise order of the MC IDs, whatever the file's was. */
+static void answers_as_requested(void **state)
+{
+	const uint64_t each[] = { 5, 0, 7 };
+	struct identity_cause b = { STR("b"), STR_NONE, CAUSE_UNKNOWN_USER }, z = { STR("z"), STR_NONE, CAUSE_UNKNOWN_USER };
+	struct fixture f;
+	struct said said;
+	size_t part;
+	bool complete;
+	(void)state;
+	begin(&f, 3, 0, 20);
+	const struct str names[] = { STR("c"), STR("a"), STR("b") };
+	for (size_t i = 0; i < 3; i++)
+		f.users.items[i].mc_id = names[i];
+	split(&f, &LIMITS_DEFAULT);
+	f.parts.best_effort = true;
+	f.parts.version = 2;
+	assert_true(answers_init(&f.answers, f.arena, &f.parts, STR("police.example")));
+	struct setup_response r = response(0, "fire.example", ORIGIN_PARTNER_ACMS, CAUSE_PARTLY_DONE), bad;
+	r.as_requested = true;
+	r.revision_of_each = each, r.n_of_each = 3;
+	r.identities = &b, r.n_identities = 1;
+	assert_null(answers_fault(&f.answers, &r));
+	bad = r, bad.n_of_each = 2;
+	assert_non_null(answers_fault(&f.answers, &bad));
+	bad = r, bad.identities = &z;
+	assert_non_null(answers_fault(&f.answers, &bad));
+	bad = r, bad.n_identities = 0;
+	assert_non_null(answers_fault(&f.answers, &bad));
+	bad = r, bad.mc_ids = &b.mc_id, bad.n_mc_ids = 1;
+	assert_non_null(answers_fault(&f.answers, &bad));
+	f.parts.version = 1;
+	assert_non_null(answers_fault(&f.answers, &r));
+	f.parts.version = 2;
+	assert_true(take(&f, r, &part, &complete));
+	assert_true(answers_said(&f.answers, answers_at(&f.answers, 0, 0), f.arena, &said));
+	assert_true(said.n_revisions == 2 && said.n_mc_ids == 0);
+	assert_true(str_eq(said.revisions[0].mc_id, STR("a")) && said.revisions[0].revision == 5);
+	assert_true(str_eq(said.revisions[1].mc_id, STR("c")) && said.revisions[1].revision == 7);
+	end(&f);
+}
+
 /* --- exit codes --- */
 
 static void exit_codes(void **state)
@@ -590,6 +632,7 @@ int main(void)
 		cmocka_unit_test(one_answer_for_the_whole_request),
 		cmocka_unit_test(answers_outlive_the_message),
 		cmocka_unit_test(answers_that_must_not_be_believed),
+		cmocka_unit_test(answers_as_requested),
 		cmocka_unit_test(exit_codes),
 	};
 	return cmocka_run_group_tests_name("parts", tests, NULL, NULL);

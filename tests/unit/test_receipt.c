@@ -204,15 +204,6 @@ static void removed_users_have_no_revision(void **state)
 	assert_int_equal(receipt_from_setup(arena, &s, &o, &c, NULL), ERR_INPUT);
 }
 
-static void revisions_find_their_places(void **state)
-{
-	(void)state;
-	struct setup s = a_setup(OPERATION_SETUP);
-	struct user_revision list[] = { { { "c", 1 }, 1 }, { { "x", 1 }, 9 }, { { "a", 1 }, 7 } };
-	const uint64_t *by_place = receipt_revisions(arena, &s, list, 3);
-	assert_true(by_place[0] == 7 && by_place[1] == 0 && by_place[2] == 1);
-}
-
 /* Home makes the claims of its own request and the response: whatever differs, they are other claims. */
 static void each_difference_makes_other_claims(void **state)
 {
@@ -384,7 +375,6 @@ int main(void)
 		cmocka_unit_test(only_valid_claims_are_taken),
 		cmocka_unit_test(only_those_done_are_certified),
 		cmocka_unit_test(removed_users_have_no_revision),
-		cmocka_unit_test(revisions_find_their_places),
 		cmocka_unit_test(each_difference_makes_other_claims),
 		cmocka_unit_test(the_parts_are_put_together),
 		cmocka_unit_test(to_be_signed_is_that_of_the_rfc),

@@ -1,4 +1,4 @@
-// needs: common/setup.c common/sort.c common/setup_fault.c common/identity.c common/text.c common/arena.c
+// needs: common/setup.c common/setup_response.c common/sort.c common/setup_fault.c common/identity.c common/text.c common/arena.c
 #include <limits.h>
 #include "common/setup.h"
 #include "unit.h"
@@ -142,7 +142,9 @@ static void responses_that_cannot_be_answers(void **state)
 	struct verdict done = { .cause = CAUSE_NO_CAUSE };
 	struct setup s;
 	check(a, &r, &s);
-	assert_true(setup_to_response(a, &s, target, ORIGIN_PARTNER_ACMS, &done, &good));
+	setup_to_response(&s, target, ORIGIN_PARTNER_ACMS, &done, &good);
+	assert_non_null(setup_response_fault(&s, target, 1, &good)); /* version 1 has lists */
+	assert_true(setup_spell_out(a, &s, &good));
 	assert_null(setup_response_fault(&s, target, 1, &good));
 	bad = good, bad.mc_ids = swapped;
 	assert_null(setup_response_fault(&s, target, 1, &bad));

@@ -1,4 +1,4 @@
-// needs: common/setup.c common/content.c common/sort.c common/setup_fault.c common/identity.c common/text.c common/arena.c common/error.c
+// needs: common/setup.c common/setup_response.c common/content.c common/sort.c common/setup_fault.c common/identity.c common/text.c common/arena.c common/error.c
 /* The elements of version 2: operations, expected revisions, validity, times; and the answers to them. */
 #include "common/content.h"
 #include "unit.h"
@@ -177,6 +177,31 @@ struct answer_case {
 	bool good;
 };
 
+/* What is good with lists is good without; what is bad is, too, where it can be said at all. */
+static void same_as_requested(struct arena *a, const struct setup *s, const struct answer_case *c,
+			      const struct setup_response *spelled_out, const char *fault)
+{
+	struct setup_response r = *spelled_out;
+	uint64_t each[3] = { 0 };
+	for (const char *p = c->revisions; *p; p++) {
+		if (*p > 'c' || each[*p - 'a'])
+			return;
+		each[*p - 'a'] = 7;
+	}
+	r.as_requested = true;
+	r.n_mc_ids = r.n_service_ids = r.n_revisions = 0;
+	r.revision_of_each = each;
+	r.n_of_each = *c->revisions ? 3 : 0;
+	assert_int_equal(setup_response_fault(s, target, c->version, &r) == NULL, !fault && c->version >= 2);
+	const uint64_t *found;
+	size_t n;
+	assert_true(fault || setup_revisions(a, s, spelled_out, &found, &n));
+	for (size_t i = 0; !fault && i < n; i++)
+		assert_int_equal(found[i], each[i]);
+	assert_true(setup_spell_out(a, s, &r));
+	assert_true(!r.as_requested && r.n_of_each == 0 && r.n_revisions == spelled_out->n_revisions);
+}
+
 static bool judged_good(const struct answer_case *c)
 {
 	struct arena *a = arena_new(0);
@@ -192,13 +217,15 @@ static bool judged_good(const struct answer_case *c)
 	assert_int_equal(check(a, &r, &s).cause, CAUSE_NO_CAUSE);
 	for (const char *p = c->named; *p; p++)
 		named[v.n_identities++] = (struct identity_cause){ { p, 1 }, STR_NONE, CAUSE_REVISION_MISMATCH };
-	assert_true(setup_to_response(a, &s, target, ORIGIN_PARTNER_ACMS, &v, &answer));
+	setup_to_response(&s, target, ORIGIN_PARTNER_ACMS, &v, &answer);
+	assert_true(setup_spell_out(a, &s, &answer));
 	assert_int_equal(answer.n_service_ids, 0);
 	answer.revisions = revisions;
 	for (const char *p = c->revisions; *p; p++)
 		revisions[answer.n_revisions++] = (struct user_revision){ { p, 1 }, 7 };
 	const char *fault = setup_response_fault(&s, target, c->version, &answer);
 	assert_true(!fault || strncmp(fault, "a response ", 11) == 0);
+	same_as_requested(a, &s, c, &answer, fault);
 	if (answer.n_revisions > 0 && !fault) { /* no revision is 0 */
 		revisions[0].revision = 0;
 		assert_non_null(setup_response_fault(&s, target, c->version, &answer));
@@ -252,6 +279,46 @@ static void answers(void **state)
 	}
 }
 
+/* As requested it says nothing of the lists, and of revisions as many as there are users or nothing. */
+static void as_requested(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct setup_request r = make(OPERATION_SETUP);
+	const uint64_t each[] = { 1, 2, UINT64_MAX, 4 }, none[] = { 0, 0, 0 };
+	struct user_revision first = { STR("a"), 1 };
+	struct setup s;
+	struct setup_response good, bad, whole;
+	struct verdict done = { .cause = CAUSE_NO_CAUSE };
+	r.service_ids = ids, r.n_service_ids = 1;
+	check(a, &r, &s);
+	setup_to_response(&s, target, ORIGIN_PARTNER_ACMS, &done, &good);
+	good.revision_of_each = each, good.n_of_each = 3;
+	assert_null(setup_response_fault(&s, target, 2, &good));
+	assert_null(setup_home_response_fault(&s, false, &good));
+	for (size_t n = 0; n <= 4; n++) {
+		bad = good, bad.n_of_each = n;
+		assert_int_equal(setup_response_fault(&s, target, 2, &bad) == NULL, n == 3);
+	}
+	bad = good, bad.revision_of_each = none;
+	assert_non_null(setup_response_fault(&s, target, 2, &bad));
+	bad = good, bad.mc_ids = mc_ids, bad.n_mc_ids = 3;
+	assert_non_null(setup_response_fault(&s, target, 2, &bad));
+	bad = good, bad.service_ids = ids, bad.n_service_ids = 1;
+	assert_non_null(setup_home_response_fault(&s, false, &bad));
+	bad = good, bad.revisions = &first, bad.n_revisions = 1;
+	assert_non_null(setup_response_fault(&s, target, 2, &bad));
+	whole = good;
+	assert_true(setup_spell_out(a, &s, &whole));
+	assert_null(setup_response_fault(&s, target, 2, &whole));
+	assert_true(whole.n_mc_ids == 3 && whole.n_service_ids == 1 && whole.n_revisions == 3);
+	assert_str(whole.revisions[2].mc_id, "c");
+	assert_true(whole.revisions[2].revision == UINT64_MAX);
+	bad = whole, bad.revision_of_each = each, bad.n_of_each = 3;
+	assert_non_null(setup_response_fault(&s, target, 2, &bad));
+	arena_free(a);
+}
+
 static void elements_that_version_1_has_not(void **state)
 {
 	(void)state;
@@ -261,7 +328,7 @@ static void elements_that_version_1_has_not(void **state)
 	struct setup_response answer;
 	struct verdict v = { .cause = CAUSE_REJECTED };
 	check(a, &r, &s);
-	assert_true(setup_to_response(a, &s, target, ORIGIN_PARTNER_ACMS, &v, &answer));
+	setup_to_response(&s, target, ORIGIN_PARTNER_ACMS, &v, &answer);
 	answer.decided_by.acmc = STR("chief");
 	assert_null(setup_response_fault(&s, target, 2, &answer));
 	assert_non_null(setup_response_fault(&s, target, 1, &answer));
@@ -279,14 +346,14 @@ static void a_receipt_is_for_what_was_done(void **state)
 	struct setup_response answer;
 	struct verdict refused = { .cause = CAUSE_REJECTED }, done = { .cause = CAUSE_NO_CAUSE };
 	check(a, &r, &s);
-	assert_true(setup_to_response(a, &s, target, ORIGIN_PARTNER_ACMS, &done, &answer));
+	setup_to_response(&s, target, ORIGIN_PARTNER_ACMS, &done, &answer);
 	answer.receipt = STR("x"), answer.done_ms = 1;
 	assert_null(setup_response_fault(&s, target, 2, &answer));
 	assert_non_null(setup_response_fault(&s, target, 1, &answer));
 	s.dry_run = true;
 	assert_non_null(setup_response_fault(&s, target, 2, &answer));
 	s.dry_run = false;
-	assert_true(setup_to_response(a, &s, target, ORIGIN_PARTNER_ACMS, &refused, &answer));
+	setup_to_response(&s, target, ORIGIN_PARTNER_ACMS, &refused, &answer);
 	assert_null(setup_response_fault(&s, target, 2, &answer));
 	answer.done_ms = 1;
 	assert_non_null(setup_response_fault(&s, target, 2, &answer));
@@ -314,6 +381,7 @@ int main(void)
 		cmocka_unit_test(times),
 		cmocka_unit_test(onward_to_a_partner),
 		cmocka_unit_test(answers),
+		cmocka_unit_test(as_requested),
 		cmocka_unit_test(elements_that_version_1_has_not),
 		cmocka_unit_test(a_receipt_is_for_what_was_done),
 		cmocka_unit_test(names),

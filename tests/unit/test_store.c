@@ -191,6 +191,29 @@ static void what_is_put_is_found(void **state)
 	arena_free(a);
 }
 
+static void only_who_is_not_there_is_added(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0);
+	struct user_record first = { .revision = 1, .validity = { 0, 77 } }, second = { .revision = 2, .validity = { 0, 88 } };
+	struct user_record found;
+	struct store_txn *t = writing(s);
+	assert_true(store_add_user(t, a, STORE_USERS, HOME, STR("a"), &first));
+	assert_false(store_add_user(t, a, STORE_USERS, HOME, STR("a"), &second));
+	assert_true(store_add_user(t, a, STORE_BELIEVED, HOME, STR("a"), &second)); /* another list */
+	assert_int_equal(store_status(t), OK);
+	assert_true(store_get_user(t, a, STORE_USERS, HOME, STR("a"), &found));
+	assert_int_equal(found.revision, 1);
+	store_put_user(t, a, STORE_USERS, HOME, STR("a"), &found, &second);
+	store_delete_user(t, STORE_USERS, HOME, STR("a"), &second);
+	assert_true(store_add_user(t, a, STORE_USERS, HOME, STR("a"), &first));
+	assert_int_equal(store_commit(t, NULL), OK);
+	assert_int_equal(revision_of(s, HOME, "a"), 1);
+	arena_free(a);
+	store_close(s);
+}
+
 static void owners_go(void **state)
 {
 	(void)state;
@@ -564,6 +587,7 @@ int main(void)
 		STORE_TEST(newer_and_damaged_ones),
 		STORE_TEST(newer_with_other_databases),
 		STORE_TEST(what_is_put_is_found),
+		STORE_TEST(only_who_is_not_there_is_added),
 		STORE_TEST(owners_go),
 		STORE_TEST(an_abort_leaves_nothing),
 		STORE_TEST(errors_stick),
