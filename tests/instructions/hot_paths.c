@@ -188,6 +188,7 @@ STAGE stage_home_answer(void)
 		die("store", &e);
 	EACH(x) {
 		struct asked_record asked = { .acmc = STR("control-room"), .certificate = certificate, .setup = x->setup };
+		memcpy(asked.content, x->committed.content, sizeof asked.content);
 		struct home_answer what = { .asked = &asked, .request_id = x->setup.request_id, .partner = partner_name, .own = home_name,
 					    .response = &x->answer.response, .version = 2, .receipt = &x->proof,
 					    .memo = &memo };
