@@ -100,8 +100,9 @@ struct wanted {
 
 static const char *misfit(const struct receipt *r, const struct wanted *w)
 {
-	if (w && (!str_eq(r->partner, w->partner) || !str_eq(r->home, w->home) ||
-		  memcmp(&r->request_id, &w->id, sizeof w->id) != 0))
+	const struct receipt_claims *c = &r->claims;
+	if (w && (!str_eq(c->partner, w->partner) || !str_eq(c->home, w->home) ||
+		  memcmp(&c->request_id, &w->id, sizeof w->id) != 0))
 		return "it is about another request";
 	return NULL;
 }
@@ -145,7 +146,7 @@ static enum status verify_one(struct desk *d, struct arena *a, struct str bytes,
 	enum status status = a ? receipt_read(a, bytes, out, e) : ERR_MEMORY;
 	v->readable = status == OK;
 	if (status == OK)
-		status = trust_for(d, wanted ? wanted->partner : out->partner, &trust, &name, e);
+		status = trust_for(d, wanted ? wanted->partner : out->claims.partner, &trust, &name, e);
 	if (status == OK)
 		status = receipt_verify_offline(a, bytes, trust, name, (int64_t)(clock_wall_ms() / 1000), &verified, signer,
 						e);
@@ -157,7 +158,7 @@ static enum status verify_one(struct desk *d, struct arena *a, struct str bytes,
 static void judge(struct desk *d, struct str bytes, const struct wanted *wanted, const char *name, const char *saved)
 {
 	struct arena *a = arena_new(0);
-	struct receipt receipt = { .n_users = 0 };
+	struct receipt receipt = { .claims = { .n_users = 0 } };
 	struct tls_signer signer = { "", "" };
 	struct error e = { OK, "out of memory" };
 	struct receipt_view v = { .name = name, .receipt = &receipt, .signer = signer.certificate,

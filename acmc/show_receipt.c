@@ -8,16 +8,24 @@
 
 enum { USERS_SHOWN = 200 };
 
-static bool add_user(struct table *t, struct arena *a, const struct receipt_user *u)
+static bool add_user(struct table *t, struct arena *a, const struct receipt *r, size_t i)
 {
-	char revision[24], before[WHEN_TEXT_SIZE], after[WHEN_TEXT_SIZE];
+	char text[24], before[WHEN_TEXT_SIZE], after[WHEN_TEXT_SIZE];
+	const struct setup_user *u = &r->setup.users[i];
+	const struct validity *v = &r->setup.validity;
+	uint64_t revision = r->claims.revisions[i];
 	const char *ids = service_ids_text(a, u->service_ids, u->n_service_ids);
-	snprintf(revision, sizeof revision, "%llu", (unsigned long long)u->revision);
-	struct str cells[] = { u->mc_id, u->revision ? str_of(revision) : STR("removed"),
-			       str_of(u->validity.not_before_ms ? when_format(u->validity.not_before_ms, before) : ""),
-			       str_of(u->validity.not_after_ms ? when_format(u->validity.not_after_ms, after) : ""),
+	snprintf(text, sizeof text, "%llu", (unsigned long long)revision);
+	struct str cells[] = { u->mc_id, revision ? str_of(text) : STR("removed"),
+			       str_of(v->not_before_ms ? when_format(v->not_before_ms, before) : ""),
+			       str_of(v->not_after_ms ? when_format(v->not_after_ms, after) : ""),
 			       str_of(ids ? ids : "") };
 	return ids && table_row(t, cells);
+}
+
+static bool was_done(const struct receipt *r, size_t i)
+{
+	return r->claims.revisions[i] != RECEIPT_NOT_DONE;
 }
 
 static bool show_users(FILE *out, const struct receipt *r, bool colours)
@@ -26,29 +34,34 @@ static bool show_users(FILE *out, const struct receipt *r, bool colours)
 	struct arena *a = arena_new(0);
 	struct table *t = table_new(titles);
 	bool good = a && t;
-	for (size_t i = 0; good && i < r->n_users && i < USERS_SHOWN; i++)
-		good = add_user(t, a, &r->users[i]);
+	size_t n = receipt_users_done(&r->claims);
+	for (size_t i = 0, shown = 0; good && i < r->setup.n_users && shown < USERS_SHOWN; i++) {
+		if (was_done(r, i)) {
+			good = add_user(t, a, r, i);
+			shown++;
+		}
+	}
 	if (good)
 		table_skip_empty(t);
 	good = good && table_print(t, out, colours);
-	if (r->n_users > USERS_SHOWN)
-		fprintf(out, "... and %zu more; --json has them all\n", r->n_users - USERS_SHOWN);
+	if (n > USERS_SHOWN)
+		fprintf(out, "... and %zu more; --json has them all\n", n - USERS_SHOWN);
 	table_free(t);
 	arena_free(a);
 	return good;
 }
 
-static void show_claims(FILE *out, const struct receipt *r)
+static void show_claims(FILE *out, const struct receipt_claims *c)
 {
 	char id[REQUEST_ID_TEXT_SIZE], partner[300], home[300], who[300], when[WHEN_TEXT_SIZE];
-	const char *operation = operation_name((int)r->operation);
-	request_id_format(r->request_id, id);
+	const char *operation = operation_name((int)c->operation);
+	size_t n = receipt_users_done(c);
+	request_id_format(c->request_id, id);
 	fprintf(out, "%s certifies to %s: %s of %zu user%s, request %s, done %s",
-		text_escape(r->partner, partner, sizeof partner), text_escape(r->home, home, sizeof home),
-		operation ? operation : "?", r->n_users, text_s(r->n_users), id,
-		when_format(r->done_ms, when));
-	if (r->decided_by.ptr)
-		fprintf(out, ", approved by %s", text_escape(r->decided_by, who, sizeof who));
+		text_escape(c->partner, partner, sizeof partner), text_escape(c->home, home, sizeof home),
+		operation ? operation : "?", n, text_s(n), id, when_format(c->done_ms, when));
+	if (c->decided_by.ptr)
+		fprintf(out, ", approved by %s", text_escape(c->decided_by, who, sizeof who));
 	putc('\n', out);
 }
 
@@ -64,7 +77,7 @@ bool show_receipt(FILE *out, const struct receipt_view *v, bool colours)
 	if (v->note[0])
 		fprintf(out, "note: %s\n", v->note);
 	if (v->readable) {
-		show_claims(out, v->receipt);
+		show_claims(out, &v->receipt->claims);
 		good = show_users(out, v->receipt, colours);
 	}
 	if (v->saved)
@@ -72,25 +85,32 @@ bool show_receipt(FILE *out, const struct receipt_view *v, bool colours)
 	return good && fflush(out) == 0 && !ferror(out);
 }
 
+static void put_done(struct json_writer *w, const struct receipt *r, size_t i)
+{
+	const struct setup_user *u = &r->setup.users[i];
+	json_map(w);
+	put_text(w, "mc_id", u->mc_id);
+	put_number(w, "revision", r->claims.revisions[i]);
+	put_service_ids(w, u->service_ids, u->n_service_ids);
+	put_time(w, "not_before", r->setup.validity.not_before_ms);
+	put_time(w, "not_after", r->setup.validity.not_after_ms);
+	json_end_map(w);
+}
+
 static void put_claims(struct json_writer *w, const struct receipt *r)
 {
-	put_text(w, "partner", r->partner);
-	put_text(w, "home", r->home);
-	put_id(w, "request_id", r->request_id);
-	put_text(w, "operation", str_of(operation_name((int)r->operation)));
-	put_time(w, "done", r->done_ms);
-	put_text(w, "decided_by", r->decided_by);
+	const struct receipt_claims *c = &r->claims;
+	put_text(w, "partner", c->partner);
+	put_text(w, "home", c->home);
+	put_id(w, "request_id", c->request_id);
+	put_text(w, "operation", str_of(operation_name((int)c->operation)));
+	put_time(w, "done", c->done_ms);
+	put_text(w, "decided_by", c->decided_by);
 	json_key(w, "users");
 	json_array(w);
-	for (size_t i = 0; i < r->n_users; i++) {
-		const struct receipt_user *u = &r->users[i];
-		json_map(w);
-		put_text(w, "mc_id", u->mc_id);
-		put_number(w, "revision", u->revision);
-		put_service_ids(w, u->service_ids, u->n_service_ids);
-		put_time(w, "not_before", u->validity.not_before_ms);
-		put_time(w, "not_after", u->validity.not_after_ms);
-		json_end_map(w);
+	for (size_t i = 0; i < r->setup.n_users; i++) {
+		if (was_done(r, i))
+			put_done(w, r, i);
 	}
 	json_end_array(w);
 }

@@ -20,10 +20,12 @@ bool work_start(struct work *w, struct store_txn *t, struct arena *a, const stru
 	w->action = what->action ? what->action : (enum audit_action)(AUDIT_SETUP + what->setup.operation);
 	*out = (struct commit_answer){ .answered_ms = now_ms };
 	struct str content = setup_content(a, &what->setup);
-	if (content.ptr && crypto_sha256(content, w->content) == OK)
-		return true;
-	out_of_memory(w);
-	return false;
+	if (!content.ptr || crypto_sha256(content, w->content) != OK) {
+		out_of_memory(w);
+		return false;
+	}
+	memcpy(out->content, w->content, DIGEST_SIZE);
+	return true;
 }
 
 /* --- what the store says --- */
@@ -298,6 +300,7 @@ void work_answer_recorded(struct work *w, const struct request_record *r)
 		.n_revisions = r->n_revisions,
 		.decided_by = r->decided_by,
 	};
+	memcpy(w->out->content, r->content, DIGEST_SIZE);
 }
 
 /* Version 1 recorded no revisions, and version 2 cannot tell TRUE without: those of now, or what there was at least. */

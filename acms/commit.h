@@ -32,6 +32,7 @@ struct commit_setup {
 /* What became of it. */
 struct commit_answer {
 	struct verdict verdict;    /* 5xx: nothing was written */
+	uint8_t content[DIGEST_SIZE]; /* of the request: what a receipt is about */
 	bool repeated;             /* recorded before */
 	bool pending;              /* waits for a decision, until decide_until_ms */
 	uint64_t decide_until_ms;

@@ -293,31 +293,34 @@ static bool is_wanted(struct store_txn *t, struct arena *work, const struct home
 }
 
 /* What a partner certifies with this answer, made of what was asked and answered as it makes them. */
-static enum status make_claims(struct arena *a, const struct setup *s, struct str partner, struct str own,
+static enum status make_claims(struct arena *a, const struct asked_record *asked, struct str partner, struct str own,
 			       const struct answer_record *answer, struct str *out)
 {
+	const struct setup *s = &asked->setup;
 	struct receipt_outcome outcome = { .partner = partner,
 					   .home = own,
+					   .content = asked->content,
 					   .done_ms = answer->done_ms,
 					   .cause = answer->cause,
 					   .identities = answer->identities,
 					   .n_identities = answer->n_identities,
-					   .revisions = answer->revisions,
-					   .n_revisions = answer->n_revisions,
+					   .revisions = receipt_revisions(a, s, answer->revisions,
+									  answer->n_revisions),
+					   .n_revisions = s->n_users,
 					   .decided_by = answer->decided_by.acmc };
-	struct receipt receipt;
-	enum status status = receipt_from_setup(a, s, &outcome, &receipt, NULL);
-	*out = status == OK ? receipt_encode(a, &receipt) : STR_NONE;
+	struct receipt_claims claims;
+	enum status status = outcome.revisions ? receipt_from_setup(a, s, &outcome, &claims, NULL) : ERR_MEMORY;
+	*out = status == OK ? receipt_encode(a, &claims) : STR_NONE;
 	return status == OK && !out->ptr ? ERR_MEMORY : status;
 }
 
-static const char *receipt_fault(struct arena *work, const struct home_answer *a, const struct setup *s,
+static const char *receipt_fault(struct arena *work, const struct home_answer *a, const struct asked_record *asked,
 				 const struct answer_record *answer)
 {
 	struct str claims;
 	if (!a->receipt || !answer->done_ms)
 		return "a response without a receipt";
-	enum status status = make_claims(work, s, a->partner, a->own, answer, &claims);
+	enum status status = make_claims(work, asked, a->partner, a->own, answer, &claims);
 	if (status == ERR_INPUT)
 		return "a response that there can be no receipt for";
 	if (status == OK)
@@ -327,15 +330,15 @@ static const char *receipt_fault(struct arena *work, const struct home_answer *a
 	return status == OK ? NULL : "a receipt that cannot be verified: out of memory";
 }
 
-static const char *fault_of(struct arena *work, const struct home_answer *a, const struct setup *s,
+static const char *fault_of(struct arena *work, const struct home_answer *a, const struct asked_record *asked,
 			    const struct answer_record *answer)
 {
 	const struct setup_response *r = a->response;
-	const char *fault = r ? setup_response_fault(s, a->partner, a->version, r) : NULL;
+	const char *fault = r ? setup_response_fault(&asked->setup, a->partner, a->version, r) : NULL;
 	if (fault || !r || a->version < 2)
 		return fault;
 	bool done = r->cause == CAUSE_NO_CAUSE || r->cause == CAUSE_PARTLY_DONE;
-	return done ? receipt_fault(work, a, s, answer) : NULL;
+	return done ? receipt_fault(work, a, asked, answer) : NULL;
 }
 
 void home_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,
@@ -347,7 +350,7 @@ void home_answer(struct store_txn *t, struct arena *work, const struct home_answ
 		return;
 	out->setup = asked.setup;
 	out->answer = answer_of(a, now_ms);
-	out->fault = fault_of(work, a, &asked.setup, &out->answer);
+	out->fault = fault_of(work, a, &asked, &out->answer);
 	if (out->fault)
 		return;
 	store_put_answer(t, work, a->request_id, a->partner, &out->answer);
@@ -372,16 +375,17 @@ bool home_response(struct arena *a, const struct setup *setup, struct str target
 	return true;
 }
 
-bool home_receipt(struct arena *a, const struct setup *setup, struct str target, struct str own,
+bool home_receipt(struct arena *a, const struct asked_record *asked, struct str target, struct str own,
 		  const struct answer_record *answer, struct str *out)
 {
-	struct str claims;
+	struct receipt_parts parts = { .proof = answer->receipt };
 	*out = STR_NONE;
 	if (!answer->receipt.ptr)
 		return true;
-	if (make_claims(a, setup, target, own, answer, &claims) != OK)
+	parts.content = setup_content(a, &asked->setup);
+	if (!parts.content.ptr || make_claims(a, asked, target, own, answer, &parts.claims) != OK)
 		return false;
-	*out = receipt_join(a, claims, answer->receipt);
+	*out = receipt_join(a, &parts);
 	return out->ptr;
 }
 

@@ -73,10 +73,10 @@ bool home_response(struct arena *a, const struct setup *setup, struct str target
 		   const struct answer_record *answer, struct setup_response *out);
 
 /*
- * The receipt of a recorded answer, from the arena, complete with the claims, which are made anew of what was asked and
- * answered; *out STR_NONE: it has none. own: our MC system ID. False: the arena is spent.
+ * The receipt of a recorded answer, from the arena, complete with what was asked and the claims, which are made anew;
+ * *out STR_NONE: it has none. own: our MC system ID. False: the arena is spent.
  */
-bool home_receipt(struct arena *a, const struct setup *setup, struct str target, struct str own,
+bool home_receipt(struct arena *a, const struct asked_record *asked, struct str target, struct str own,
 		  const struct answer_record *answer, struct str *out);
 
 /* Forgets requests that are answered and older than keep_ms; goes on behind *after; bounded. True: go on now. */

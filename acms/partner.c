@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 #include "acms/authorise.h"
+#include "common/cbor.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/receipt.h"
@@ -48,19 +49,20 @@ static bool make_leaf(struct server *s, const struct setup *setup, struct str ho
 {
 	struct arena *a = arena_new(0);
 	struct error e = { ERR_MEMORY, "out of memory" };
-	struct receipt receipt;
+	struct receipt_claims receipt;
 	struct receipt_outcome outcome = {
 		.partner = s->live->config->mc_system_id,
 		.home = home,
+		.content = answer->content,
 		.done_ms = answer->answered_ms,
 		.cause = answer->verdict.cause,
 		.identities = answer->verdict.identities,
 		.n_identities = answer->verdict.n_identities,
-		.revisions = answer->revisions,
-		.n_revisions = answer->n_revisions,
+		.revisions = a ? receipt_revisions(a, setup, answer->revisions, answer->n_revisions) : NULL,
+		.n_revisions = setup->n_users,
 		.decided_by = answer->decided_by.acmc,
 	};
-	bool made = a && receipt_from_setup(a, setup, &outcome, &receipt, &e) == OK;
+	bool made = outcome.revisions && receipt_from_setup(a, setup, &outcome, &receipt, &e) == OK;
 	struct str claims = made ? receipt_encode(a, &receipt) : STR_NONE;
 	bool good = claims.ptr && merkle_leaf(claims, leaf) == OK;
 	if (!good)
@@ -251,19 +253,25 @@ bool partner_judge(struct arena *a, const struct partner_rule *home, struct str 
 	return out->home.ptr && (!home->token_issuer.ptr || out->token_issuer.ptr);
 }
 
-/*
- * The most that the response of version 2 takes for a user: done, with its part of the claims, which home adds for its
- * ACMC, or refused.
- */
+/* The most that the response of version 2 takes for a user, done or refused. */
 static size_t response_bytes(const struct setup_user *u)
 {
-	size_t id = u->mc_id.len, done = id + 17 + id + 33, refused = id + 9;
+	size_t id = u->mc_id.len, done = id + 17, refused = id + 9;
 	for (size_t i = 0; i < u->n_service_ids; i++) {
 		size_t service_id = u->service_ids[i].mc_service_id.len;
-		done += id + service_id + 11 + service_id + 5;
+		done += id + service_id + 11;
 		refused += id + service_id + 12;
 	}
 	return id + 3 + (done > refused ? done : refused);
+}
+
+/* What home adds for its ACMC: the user's part of content and claims, be it done or not. */
+static size_t receipt_bytes(const struct setup_user *u)
+{
+	size_t n = 4 + u->mc_id.len + 4 + 8 + CBOR_HEAD_MAX;
+	for (size_t i = 0; i < u->n_service_ids; i++)
+		n += 1 + 4 + u->service_ids[i].mc_service_id.len;
+	return n;
 }
 
 /*
@@ -275,7 +283,7 @@ static bool answerable(const struct setup *s, uint32_t max_frame)
 {
 	size_t n = 8192; /* certificates, signature, details */
 	for (size_t i = 0; i < s->n_users; i++)
-		n += response_bytes(&s->users[i]);
+		n += response_bytes(&s->users[i]) + receipt_bytes(&s->users[i]);
 	return n <= max_frame;
 }
 

@@ -78,7 +78,7 @@ struct answer_record {
 	size_t n_identities;
 	const struct user_revision *revisions;
 	size_t n_revisions;
-	struct str receipt; /* as it came, without claims; STR_NONE: none */
+	struct str receipt; /* as it came: the proof alone; STR_NONE: none */
 	struct decided_by decided_by;
 	uint64_t done_ms;   /* by the partner's clock; with a receipt, else 0 */
 };

@@ -60,7 +60,7 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 	if (!q->has_request_id)
 		return fill_short_response(a, out->mc_system_id, &answer, &out->response);
 	return home_response(a, &r->setup, out->mc_system_id, &answer, &out->response) &&
-	       home_receipt(a, &r->setup, out->mc_system_id, k->listing->own, &answer, &out->response.receipt);
+	       home_receipt(a, r, out->mc_system_id, k->listing->own, &answer, &out->response.receipt);
 }
 
 /* Who asks for one target asks how the request stands with that one. */

@@ -339,6 +339,16 @@ bool cbor_next_is(struct cbor_reader *r, uint64_t key)
 	return false;
 }
 
+bool cbor_next_is_null(struct cbor_reader *r)
+{
+	enum { NULL_BYTE = 0xF6 };
+	if (r->bad || r->left == 0 || *r->at != NULL_BYTE)
+		return false;
+	r->at++;
+	r->left--;
+	return true;
+}
+
 /* Keys come in ascending order, all of them: what is deterministic needs no search. */
 void cbor_expect_key(struct cbor_reader *r, uint64_t key)
 {

@@ -64,6 +64,8 @@ void cbor_expect_array(struct cbor_reader *r, size_t n);
 uint64_t cbor_get_map(struct cbor_reader *r);
 /* Whether the next item is this unsigned number, which is then read: an optional key of a map. */
 bool cbor_next_is(struct cbor_reader *r, uint64_t key);
+/* Whether the next item is null, which is then read. */
+bool cbor_next_is_null(struct cbor_reader *r);
 /* Keys come in ascending order, all of them: what is deterministic needs no search. */
 void cbor_expect_key(struct cbor_reader *r, uint64_t key);
 /* OK if nothing was bad and nothing is left. what: the kind of thing, for the error. */

@@ -10,6 +10,8 @@
  * content. Pure.
  */
 
+enum { CONTENT_DIGEST_SIZE = 32 }; /* SHA-256 */
+
 /* From the arena; ptr == NULL: it is spent. Digests of it are stored: the bytes of a content once possible never change. */
 struct str setup_content(struct arena *a, const struct setup *setup);
 

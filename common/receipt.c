@@ -1,134 +1,122 @@
 #include "common/receipt.h"
 
-#include <stdlib.h>
 #include "common/cbor.h"
 
-enum { FORMAT = 1, KEY_FORMAT = 1, KEY_PARTNER, KEY_HOME, KEY_REQUEST_ID, KEY_OPERATION, KEY_DONE, KEY_USERS,
-       KEY_DECIDED_BY };
-enum { DECIDED_BY_MAX = 512, USER_ITEMS = 5, SERVICE_ID_ITEMS = 2 };
+enum { FORMAT = 1, KEY_FORMAT = 1, KEY_PARTNER, KEY_HOME, KEY_REQUEST_ID, KEY_OPERATION, KEY_DONE, KEY_CONTENT,
+       KEY_REVISIONS, KEY_DECIDED_BY };
+enum { DECIDED_BY_MAX = 512 };
 
 /* --- from what was done --- */
 
-static int compare_user(const void *mc_id, const void *user)
+const uint64_t *receipt_revisions(struct arena *a, const struct setup *setup, const struct user_revision *list, size_t n)
 {
-	return str_cmp(*(const struct str *)mc_id, ((const struct setup_user *)user)->mc_id);
+	uint64_t *revisions = arena_array(a, setup->n_users, sizeof *revisions);
+	size_t at = 0;
+	for (size_t i = 0; revisions && i < n; i++) {
+		at = setup_find_user(setup, list[i].mc_id, at);
+		if (at < setup->n_users)
+			revisions[at] = list[i].revision;
+	}
+	return revisions;
 }
 
-/* Its place in the setup; n_users: not there. */
-static size_t find_user(const struct setup *s, struct str mc_id)
+static bool fits(uint64_t revision, enum operation operation)
 {
-	const struct setup_user *u = bsearch(&mc_id, s->users, s->n_users, sizeof *u, compare_user);
-	return u ? (size_t)(u - s->users) : s->n_users;
+	return revision != RECEIPT_NOT_DONE && (revision == 0) == (operation == OPERATION_REMOVE);
 }
 
-/* What is known of each user of the setup. */
-struct fate {
-	bool left_out;
-	uint64_t revision;
-};
-
-static struct fate *find_fates(struct arena *a, const struct setup *setup,
-			       const struct receipt_outcome *outcome)
+static void leave_out(uint64_t *revisions, const struct setup *setup, const struct receipt_outcome *outcome)
 {
-	struct fate *fates = arena_array(a, setup->n_users + 1, sizeof *fates); /* the last: strangers */
-	if (!fates)
-		return NULL;
-	for (size_t i = 0; i < outcome->n_identities && outcome->cause == CAUSE_PARTLY_DONE; i++)
-		fates[find_user(setup, outcome->identities[i].mc_id)].left_out = true;
-	for (size_t i = 0; i < outcome->n_revisions; i++)
-		fates[find_user(setup, outcome->revisions[i].mc_id)].revision =
-			outcome->revisions[i].revision;
-	return fates;
+	size_t at = 0;
+	for (size_t i = 0; i < outcome->n_identities; i++) {
+		at = setup_find_user(setup, outcome->identities[i].mc_id, at);
+		if (at < setup->n_users)
+			revisions[at] = RECEIPT_NOT_DONE;
+	}
 }
 
-static enum status add_user(struct receipt *r, const struct setup *setup, const struct setup_user *u,
-			    uint64_t revision, struct error *e)
+/* Of all who were not left out. ERR_INPUT: one does not fit. */
+static enum status take_revisions(uint64_t *revisions, const struct setup *setup,
+				  const struct receipt_outcome *outcome, size_t *n_done)
 {
-	if ((revision == 0) != (setup->operation == OPERATION_REMOVE))
-		return error_set(e, ERR_INPUT, "a user's revision does not fit what was done");
-	r->users[r->n_users++] = (struct receipt_user){
-		u->mc_id, revision, u->service_ids, u->n_service_ids,
-		setup->has_validity ? setup->validity : (struct validity){ 0 } };
+	*n_done = 0;
+	for (size_t i = 0; i < setup->n_users; i++) {
+		if (revisions[i] == RECEIPT_NOT_DONE)
+			continue;
+		revisions[i] = i < outcome->n_revisions ? outcome->revisions[i] : 0;
+		if (!fits(revisions[i], setup->operation))
+			return ERR_INPUT;
+		++*n_done;
+	}
 	return OK;
 }
 
-enum status receipt_from_setup(struct arena *a, const struct setup *setup,
-			       const struct receipt_outcome *outcome, struct receipt *out,
-			       struct error *e)
+enum status receipt_from_setup(struct arena *a, const struct setup *setup, const struct receipt_outcome *outcome,
+			       struct receipt_claims *out, struct error *e)
 {
 	if (outcome->cause != CAUSE_NO_CAUSE && outcome->cause != CAUSE_PARTLY_DONE)
 		return error_set(e, ERR_INPUT, "nothing was done");
-	struct fate *fates = find_fates(a, setup, outcome);
-	enum status status = OK;
-	*out = (struct receipt){ .partner = outcome->partner, .home = outcome->home,
-				 .request_id = setup->request_id, .operation = setup->operation,
-				 .done_ms = outcome->done_ms, .decided_by = outcome->decided_by };
-	out->users = arena_array(a, setup->n_users, sizeof *out->users);
-	if (!fates || !out->users)
+	uint64_t *revisions = arena_array(a, setup->n_users, sizeof *revisions);
+	size_t n_done;
+	if (!revisions)
 		return error_set(e, ERR_MEMORY, "out of memory");
-	for (size_t i = 0; i < setup->n_users && status == OK; i++) {
-		if (!fates[i].left_out)
-			status = add_user(out, setup, &setup->users[i], fates[i].revision, e);
-	}
-	if (status == OK && out->n_users == 0)
-		status = error_set(e, ERR_INPUT, "nothing was done for anybody");
-	return status;
+	if (outcome->cause == CAUSE_PARTLY_DONE)
+		leave_out(revisions, setup, outcome);
+	if (take_revisions(revisions, setup, outcome, &n_done) != OK)
+		return error_set(e, ERR_INPUT, "a user's revision does not fit what was done");
+	if (n_done == 0)
+		return error_set(e, ERR_INPUT, "nothing was done for anybody");
+	*out = (struct receipt_claims){ .partner = outcome->partner, .home = outcome->home,
+					.request_id = setup->request_id, .operation = setup->operation,
+					.done_ms = outcome->done_ms, .revisions = revisions,
+					.n_users = setup->n_users, .decided_by = outcome->decided_by };
+	memcpy(out->content, outcome->content, sizeof out->content);
+	return OK;
 }
 
 /* --- CBOR --- */
 
-static size_t encoded_size(const struct receipt *r)
+static size_t encoded_size(const struct receipt_claims *c)
 {
-	size_t items = 17, bytes = r->partner.len + r->home.len + sizeof r->request_id + r->decided_by.len;
-	for (size_t i = 0; i < r->n_users; i++) {
-		items += 1 + USER_ITEMS;
-		bytes += r->users[i].mc_id.len;
-		for (size_t j = 0; j < r->users[i].n_service_ids; j++) {
-			items += 1 + SERVICE_ID_ITEMS;
-			bytes += r->users[i].service_ids[j].mc_service_id.len;
-		}
-	}
+	size_t items = 20 + c->n_users;
+	size_t bytes = c->partner.len + c->home.len + sizeof c->request_id + sizeof c->content + c->decided_by.len;
 	return items * CBOR_HEAD_MAX + bytes;
 }
 
-static void put_user(struct cbor_writer *w, const struct receipt_user *u)
+static void put_revisions(struct cbor_writer *w, const struct receipt_claims *c)
 {
-	cbor_put_array(w, USER_ITEMS);
-	cbor_put_text(w, u->mc_id);
-	cbor_put_uint(w, u->revision);
-	cbor_put_array(w, u->n_service_ids);
-	for (size_t i = 0; i < u->n_service_ids; i++) {
-		cbor_put_array(w, SERVICE_ID_ITEMS);
-		cbor_put_uint(w, (uint64_t)u->service_ids[i].service);
-		cbor_put_text(w, u->service_ids[i].mc_service_id);
+	cbor_put_array(w, c->n_users);
+	for (size_t i = 0; i < c->n_users; i++) {
+		if (c->revisions[i] == RECEIPT_NOT_DONE)
+			cbor_put_null(w);
+		else
+			cbor_put_uint(w, c->revisions[i]);
 	}
-	cbor_put_uint(w, u->validity.not_before_ms);
-	cbor_put_uint(w, u->validity.not_after_ms);
 }
 
-struct str receipt_encode(struct arena *a, const struct receipt *r)
+struct str receipt_encode(struct arena *a, const struct receipt_claims *c)
 {
-	struct cbor_writer w = cbor_writer_new(a, encoded_size(r));
-	cbor_put_map(&w, r->decided_by.ptr ? KEY_DECIDED_BY : KEY_USERS);
+	struct cbor_writer w = cbor_writer_new(a, encoded_size(c));
+	cbor_put_map(&w, c->decided_by.ptr ? KEY_DECIDED_BY : KEY_REVISIONS);
 	cbor_put_uint(&w, KEY_FORMAT);
 	cbor_put_uint(&w, FORMAT);
 	cbor_put_uint(&w, KEY_PARTNER);
-	cbor_put_text(&w, r->partner);
+	cbor_put_text(&w, c->partner);
 	cbor_put_uint(&w, KEY_HOME);
-	cbor_put_text(&w, r->home);
+	cbor_put_text(&w, c->home);
 	cbor_put_uint(&w, KEY_REQUEST_ID);
-	cbor_put_bytes(&w, r->request_id.bytes, sizeof r->request_id.bytes);
+	cbor_put_bytes(&w, c->request_id.bytes, sizeof c->request_id.bytes);
 	cbor_put_uint(&w, KEY_OPERATION);
-	cbor_put_uint(&w, (uint64_t)r->operation);
+	cbor_put_uint(&w, (uint64_t)c->operation);
 	cbor_put_uint(&w, KEY_DONE);
-	cbor_put_uint(&w, r->done_ms);
-	cbor_put_uint(&w, KEY_USERS);
-	cbor_put_array(&w, r->n_users);
-	for (size_t i = 0; i < r->n_users; i++)
-		put_user(&w, &r->users[i]);
-	if (r->decided_by.ptr) {
+	cbor_put_uint(&w, c->done_ms);
+	cbor_put_uint(&w, KEY_CONTENT);
+	cbor_put_bytes(&w, c->content, sizeof c->content);
+	cbor_put_uint(&w, KEY_REVISIONS);
+	put_revisions(&w, c);
+	if (c->decided_by.ptr) {
 		cbor_put_uint(&w, KEY_DECIDED_BY);
-		cbor_put_text(&w, r->decided_by);
+		cbor_put_text(&w, c->decided_by);
 	}
 	return cbor_written(&w);
 }
@@ -141,74 +129,33 @@ static struct str get_system_id(struct cbor_reader *r)
 	return id;
 }
 
-static int compare_service_ids(const struct user_service_id *x, const struct user_service_id *y)
+static uint64_t get_revision(struct cbor_reader *r, enum operation operation)
 {
-	int d = (x->service > y->service) - (x->service < y->service);
-	return d ? d : str_cmp(x->mc_service_id, y->mc_service_id);
-}
-
-static bool is_canonical(struct arena *a, struct str id)
-{
-	struct str canonical = STR_NONE;
-	return mc_service_id_canonical(a, id, &canonical, NULL) && str_eq(canonical, id);
-}
-
-static void get_service_ids(struct cbor_reader *r, struct arena *a, struct receipt_user *u)
-{
-	size_t n = cbor_get_array(r);
-	struct user_service_id *ids = arena_array(a, n, sizeof *ids);
-	if (!ids)
-		cbor_fail(r, "it takes too much memory");
-	for (size_t i = 0; i < n && !r->bad; i++) {
-		cbor_expect_array(r, SERVICE_ID_ITEMS);
-		uint64_t service = cbor_get_uint(r);
-		ids[i].mc_service_id = cbor_get_id(r, MC_SERVICE_ID_MAX);
-		if (!r->bad && (service > INT32_MAX || !mc_service_name((int)service)))
-			cbor_fail(r, "an MC service is unknown");
-		ids[i].service = (enum mc_service)service;
-		if (!r->bad && !is_canonical(a, ids[i].mc_service_id))
-			cbor_fail(r, "an MC service ID is not valid or not canonical");
-		if (!r->bad && i > 0 && compare_service_ids(&ids[i - 1], &ids[i]) >= 0)
-			cbor_fail(r, "MC service IDs are out of order");
-	}
-	u->service_ids = ids;
-	u->n_service_ids = n;
-}
-
-static void get_user(struct cbor_reader *r, struct arena *a, enum operation operation,
-		     struct receipt_user *u)
-{
-	cbor_expect_array(r, USER_ITEMS);
-	u->mc_id = cbor_get_id(r, MC_ID_MAX);
-	if (!r->bad && !mc_id_valid(u->mc_id))
-		cbor_fail(r, "a user's name is no MC ID");
-	u->revision = cbor_get_uint(r);
-	if ((u->revision == 0) != (operation == OPERATION_REMOVE))
+	if (cbor_next_is_null(r))
+		return RECEIPT_NOT_DONE;
+	uint64_t revision = cbor_get_uint(r);
+	if (!fits(revision, operation))
 		cbor_fail(r, "a revision does not fit the operation");
-	get_service_ids(r, a, u);
-	u->validity.not_before_ms = cbor_get_uint(r);
-	u->validity.not_after_ms = cbor_get_uint(r);
-	if (u->validity.not_after_ms && u->validity.not_after_ms <= u->validity.not_before_ms)
-		cbor_fail(r, "a validity is empty");
+	return revision;
 }
 
-static void get_users(struct cbor_reader *r, struct arena *a, struct receipt *out)
+static void get_revisions(struct cbor_reader *r, struct arena *a, struct receipt_claims *out)
 {
 	out->n_users = cbor_get_filled_array(r);
-	out->users = arena_array(a, out->n_users, sizeof *out->users);
-	if (!out->users)
+	uint64_t *revisions = arena_array(a, out->n_users, sizeof *revisions);
+	if (!revisions)
 		cbor_fail(r, "it takes too much memory");
-	for (size_t i = 0; i < out->n_users && !r->bad; i++) {
-		get_user(r, a, out->operation, &out->users[i]);
-		if (!r->bad && i > 0 && str_cmp(out->users[i - 1].mc_id, out->users[i].mc_id) >= 0)
-			cbor_fail(r, "users are out of order");
-	}
+	for (size_t i = 0; i < out->n_users && !r->bad; i++)
+		revisions[i] = get_revision(r, out->operation);
+	out->revisions = revisions;
+	if (!r->bad && receipt_users_done(out) == 0)
+		cbor_fail(r, "nobody was done");
 }
 
-enum status receipt_decode(struct arena *a, struct str claims, struct receipt *out, struct error *e)
+enum status receipt_decode(struct arena *a, struct str bytes, struct receipt_claims *out, struct error *e)
 {
-	struct cbor_reader r = cbor_reader_of(claims);
-	*out = (struct receipt){ 0 };
+	struct cbor_reader r = cbor_reader_of(bytes);
+	*out = (struct receipt_claims){ 0 };
 	uint64_t keys = cbor_get_map(&r), operation;
 	cbor_expect_key(&r, KEY_FORMAT);
 	if (cbor_get_uint(&r) != FORMAT)
@@ -225,12 +172,14 @@ enum status receipt_decode(struct arena *a, struct str claims, struct receipt *o
 	out->operation = (enum operation)operation;
 	cbor_expect_key(&r, KEY_DONE);
 	out->done_ms = cbor_get_uint(&r);
-	cbor_expect_key(&r, KEY_USERS);
-	get_users(&r, a, out);
+	cbor_expect_key(&r, KEY_CONTENT);
+	cbor_get_fixed(&r, out->content, sizeof out->content);
+	cbor_expect_key(&r, KEY_REVISIONS);
+	get_revisions(&r, a, out);
 	if (keys == KEY_DECIDED_BY) {
 		cbor_expect_key(&r, KEY_DECIDED_BY);
 		out->decided_by = cbor_get_id(&r, DECIDED_BY_MAX);
-	} else if (keys != KEY_USERS) {
+	} else if (keys != KEY_REVISIONS) {
 		cbor_fail(&r, "it has more or fewer entries than it should");
 	}
 	if (!r.bad && r.left > 0)
@@ -238,21 +187,49 @@ enum status receipt_decode(struct arena *a, struct str claims, struct receipt *o
 	return r.bad ? error_set(e, ERR_INPUT, "no receipt: %s", r.bad) : OK;
 }
 
-struct str receipt_join(struct arena *a, struct str claims, struct str proof)
+/* --- with what was asked --- */
+
+size_t receipt_users_done(const struct receipt_claims *c)
 {
-	struct cbor_writer w = cbor_writer_new(a, 3 * CBOR_HEAD_MAX + claims.len + proof.len);
-	cbor_put_array(&w, 2);
-	cbor_put_bytes(&w, claims.ptr, claims.len);
-	cbor_put_bytes(&w, proof.ptr, proof.len);
+	size_t n = 0;
+	for (size_t i = 0; i < c->n_users; i++)
+		n += c->revisions[i] != RECEIPT_NOT_DONE;
+	return n;
+}
+
+const char *receipt_misfit(const struct receipt_claims *c, const struct setup *setup)
+{
+	if (c->operation != setup->operation)
+		return "another operation was asked for";
+	if (c->n_users != setup->n_users)
+		return "more or fewer users were asked for";
+	if (setup->dry_run)
+		return "it was a dry run";
+	if (receipt_users_done(c) < c->n_users && !setup->best_effort)
+		return "it was not to be done in part";
+	return NULL;
+}
+
+enum { PARTS = 3 };
+
+struct str receipt_join(struct arena *a, const struct receipt_parts *p)
+{
+	size_t bytes = p->content.len + p->claims.len + p->proof.len;
+	struct cbor_writer w = cbor_writer_new(a, (1 + PARTS) * CBOR_HEAD_MAX + bytes);
+	cbor_put_array(&w, PARTS);
+	cbor_put_bytes(&w, p->content.ptr, p->content.len);
+	cbor_put_bytes(&w, p->claims.ptr, p->claims.len);
+	cbor_put_bytes(&w, p->proof.ptr, p->proof.len);
 	return cbor_written(&w);
 }
 
-enum status receipt_split(struct str whole, struct str *claims, struct str *proof, struct error *e)
+enum status receipt_split(struct str whole, struct receipt_parts *out, struct error *e)
 {
 	struct cbor_reader r = cbor_reader_of(whole);
-	cbor_expect_array(&r, 2);
-	*claims = cbor_get_bytes(&r);
-	*proof = cbor_get_bytes(&r);
+	cbor_expect_array(&r, PARTS);
+	out->content = cbor_get_bytes(&r);
+	out->claims = cbor_get_bytes(&r);
+	out->proof = cbor_get_bytes(&r);
 	if (!r.bad && r.left > 0)
 		cbor_fail(&r, "there are bytes behind it");
 	return r.bad ? error_set(e, ERR_INPUT, "no receipt: %s", r.bad) : OK;

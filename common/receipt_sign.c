@@ -1,5 +1,7 @@
 #include "common/receipt_sign.h"
 
+#include "common/crypto.h"
+
 static struct str bytes_of(const struct merkle_hash *h)
 {
 	return (struct str){ (const char *)h->bytes, sizeof h->bytes };
@@ -66,35 +68,53 @@ static enum status find_root(struct str claims, const struct merkle_proof *proof
 							  "its digest cannot be computed");
 }
 
+/* What it says, without what certifies it: the content is that of the claims, and they can be about it. */
+static enum status open_whole(struct arena *a, struct str whole, struct receipt_parts *parts, struct receipt *out,
+			      struct error *e)
+{
+	uint8_t digest[CONTENT_DIGEST_SIZE];
+	*out = (struct receipt){ .claims = { .n_users = 0 } };
+	enum status status = receipt_split(whole, parts, e);
+	if (status == OK)
+		status = receipt_decode(a, parts->claims, &out->claims, e);
+	if (status == OK && crypto_sha256(parts->content, digest) != OK)
+		status = error_set(e, ERR_SYSTEM, "the digest of its content cannot be computed");
+	if (status == OK && memcmp(digest, out->claims.content, sizeof digest) != 0)
+		status = error_set(e, ERR_INPUT, "no receipt: its content is not what its claims are about");
+	if (status == OK)
+		status = setup_from_content(a, parts->content, &out->setup, e);
+	if (status == OK && receipt_misfit(&out->claims, &out->setup))
+		status = error_set(e, ERR_INPUT, "no receipt: %s", receipt_misfit(&out->claims, &out->setup));
+	if (status == OK)
+		out->setup.request_id = out->claims.request_id;
+	return status;
+}
+
 enum status receipt_verify_offline(struct arena *a, struct str whole, const struct tls_trust *anchors,
 				   struct str certificate, int64_t now, struct receipt *out,
 				   struct tls_signer *signer, struct error *e)
 {
-	struct str claims, proof;
+	struct receipt_parts parts;
 	struct cose_receipt c;
 	struct tls_signed what;
 	struct merkle_hash root;
 	*signer = (struct tls_signer){ .certificate = "" };
-	enum status status = receipt_split(whole, &claims, &proof, e);
+	enum status status = open_whole(a, whole, &parts, out, e);
 	if (status == OK)
-		status = receipt_decode(a, claims, out, e);
+		status = cose_parse(a, parts.proof, &c, e);
 	if (status == OK)
-		status = cose_parse(a, proof, &c, e);
-	if (status == OK)
-		status = find_root(claims, &c.proof, &root, e);
+		status = find_root(parts.claims, &c.proof, &root, e);
 	if (status == OK)
 		status = what_is_signed(a, &c, &root, &what, e);
 	if (status != OK)
 		return status;
-	return tls_trust_verify(anchors, &what, certificate, (int64_t)(out->done_ms / 1000), now, signer, e);
+	return tls_trust_verify(anchors, &what, certificate, (int64_t)(out->claims.done_ms / 1000), now, signer, e);
 }
 
 enum status receipt_read(struct arena *a, struct str whole, struct receipt *out, struct error *e)
 {
-	struct str claims, proof;
+	struct receipt_parts parts;
 	struct cose_receipt c;
-	enum status status = receipt_split(whole, &claims, &proof, e);
-	if (status == OK)
-		status = receipt_decode(a, claims, out, e);
-	return status == OK ? cose_parse(a, proof, &c, e) : status;
+	enum status status = open_whole(a, whole, &parts, out, e);
+	return status == OK ? cose_parse(a, parts.proof, &c, e) : status;
 }

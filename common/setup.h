@@ -98,7 +98,7 @@ struct setup_response {
 	/* Version 2. */
 	struct user_revision *revisions; /* of the users that the request left in the store */
 	size_t n_revisions;
-	struct str receipt;              /* of a partner: the proof; in a page: with claims (PROTOCOL.md 11); STR_NONE: none */
+	struct str receipt;              /* of a partner: the proof; in a page: the whole (PROTOCOL.md 11); STR_NONE: none */
 	struct str receipt_root;         /* of a partner, with the proof: what it leads to, 32 bytes; else STR_NONE */
 	uint64_t done_ms;                /* by the partner's clock; 0: nothing is certified */
 	struct decided_by decided_by;

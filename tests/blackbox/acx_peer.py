@@ -329,12 +329,14 @@ def revisions_after(asked) -> dict[str, int]:
 
 def receipt_for(asked, partner: str, home: str, revisions: dict[str, int], **more) -> receipts.Receipt:
     """What a partner certifies that it has done of a request; revisions: of the users done."""
-    users = []
-    for mc_id in sorted(revisions, key=str.encode):
+    users, expected = [], {e.mc_id: e.revision for e in asked.expected_revision}
+    for mc_id in sorted(asked.mc_id_list, key=str.encode):
         ids = [(e.service, e.mc_service_id) for e in asked.mc_service_id_list if e.mc_id == mc_id]
-        users.append(receipts.User(mc_id, revisions[mc_id], sorted(ids, key=lambda i: (i[0], i[1].encode())),
-                                   asked.validity.not_before, asked.validity.not_after))
-    return receipts.Receipt(partner, home, asked.request_id, asked.operation, now_ms(), users, **more)
+        users.append(receipts.User(mc_id, revisions.get(mc_id), sorted(ids, key=lambda i: (i[0], i[1].encode())),
+                                   expected.get(mc_id, 0)))
+    validity = (asked.validity.not_before, asked.validity.not_after) if asked.HasField("validity") else None
+    return receipts.Receipt(partner, home, asked.request_id, asked.operation, now_ms(), users, validity, asked.home_acmc_id,
+                            asked.best_effort, asked.dry_run, **more)
 
 
 def certify(response, receipt: receipts.Receipt, link: PartnerLink) -> None:

@@ -1,4 +1,4 @@
-// needs: common/receipt_sign.c common/receipt.c common/cose.c common/merkle.c common/crypto.c common/cbor.c common/tls.c common/tls_files.c common/tls_verify.c
+// needs: common/receipt_sign.c common/receipt.c common/content.c common/setup.c common/sort.c common/cose.c common/merkle.c common/crypto.c common/cbor.c common/tls.c common/tls_files.c common/tls_verify.c
 // needs: common/tls_sign.c common/identity.c common/text.c common/arena.c common/error.c
 /*
  * Our own receipts, for the independent implementation in receipts.py to judge, and the other way round:
@@ -9,39 +9,53 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "common/crypto.h"
 #include "common/receipt_sign.h"
 
-static struct receipt a_receipt(void)
+static struct setup a_setup(void)
 {
 	static struct user_service_id ids[] = { { MC_SERVICE_MCPTT, { "sip:a@police.example", 20 } },
 						{ MC_SERVICE_MCDATA, { "tel:+4930", 9 } } };
-	static struct receipt_user users[] = {
-		{ .mc_id = { "a@police.example", 16 }, .revision = 1, .service_ids = ids, .n_service_ids = 2 },
-		{ .mc_id = { "\xc3\xa9@police.example", 17 }, .revision = 70000, .validity = { 1, 1ull << 60 } } };
-	struct receipt r = { .partner = STR("fire.example"), .home = STR("police.example"),
-			     .done_ms = (uint64_t)time(NULL) * 1000 + 7, .users = users, .n_users = 2,
-			     .decided_by = STR("duty-officer") };
-	memcpy(r.request_id.bytes, "0123456789abcdef", 16);
-	return r;
+	static struct setup_user users[] = { { .mc_id = { "a@police.example", 16 }, .service_ids = ids, .n_service_ids = 2 },
+					     { .mc_id = { "b@police.example", 16 } },
+					     { .mc_id = { "\xc3\xa9@police.example", 17 } } };
+	return (struct setup){ .home_acmc_id = STR("sip:admin@police.example"), .users = users, .n_users = 3,
+			       .n_service_ids = 2, .has_validity = true, .validity = { 1, 1ull << 60 }, .best_effort = true };
+}
+
+/* Of which one user was not done. */
+static struct receipt_claims claims_about(struct str content)
+{
+	static const uint64_t revisions[] = { 1, RECEIPT_NOT_DONE, 70000 };
+	struct receipt_claims c = { .partner = STR("fire.example"), .home = STR("police.example"),
+				    .done_ms = (uint64_t)time(NULL) * 1000 + 7, .revisions = revisions, .n_users = 3,
+				    .decided_by = STR("duty-officer") };
+	memcpy(c.request_id.bytes, "0123456789abcdef", 16);
+	if (crypto_sha256(content, c.content) != OK)
+		abort();
+	return c;
 }
 
 /* Neighbours are receipts of other instants. */
 static enum status sign(struct arena *a, const char *certificate, const char *key, size_t index, size_t n, struct error *e)
 {
 	struct tls_identity *id = NULL;
-	struct receipt r = a_receipt();
-	struct str claims = receipt_encode(a, &r), whole;
+	struct setup setup = a_setup();
+	struct receipt_parts parts = { .content = setup_content(a, &setup) };
+	struct receipt_claims c = claims_about(parts.content);
 	struct merkle_hash *leaves = arena_array(a, n, sizeof *leaves);
 	struct receipt_batch batch;
 	enum status status = tls_identity_load(certificate, key, &id, e);
+	parts.claims = receipt_encode(a, &c);
 	for (size_t i = 0; status == OK && i < n; i++) {
-		r.done_ms++;
-		status = merkle_leaf(i == index ? claims : receipt_encode(a, &r), &leaves[i]);
+		c.done_ms++;
+		status = merkle_leaf(i == index ? parts.claims : receipt_encode(a, &c), &leaves[i]);
 	}
 	if (status == OK)
 		status = receipt_sign(a, id, leaves, n, &batch, e);
 	if (status == OK) {
-		whole = receipt_join(a, claims, receipt_prove(a, &batch, index));
+		parts.proof = receipt_prove(a, &batch, index);
+		struct str whole = receipt_join(a, &parts);
 		fwrite(whole.ptr, 1, whole.len, stdout);
 	}
 	tls_identity_free(id);
@@ -59,8 +73,9 @@ static enum status verify(struct arena *a, const char *anchor, const char *name,
 	if (status == OK)
 		status = receipt_verify_offline(a, bytes, trust, str_of(name), time(NULL), &r, &signer, e);
 	if (status == OK) {
-		printf("%.*s %.*s %d %llu %zu\n", STR_ARG(r.partner), STR_ARG(r.home), (int)r.operation,
-		       (unsigned long long)r.done_ms, r.n_users);
+		const struct receipt_claims *c = &r.claims;
+		printf("%.*s %.*s %d %llu %zu\n", STR_ARG(c->partner), STR_ARG(c->home), (int)c->operation,
+		       (unsigned long long)c->done_ms, receipt_users_done(c));
 		printf("%s\n%s\n", signer.certificate, signer.note);
 	}
 	tls_trust_free(trust);

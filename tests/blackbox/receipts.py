@@ -31,10 +31,9 @@ class BadReceipt(Exception):
 @dataclasses.dataclass
 class User:
     mc_id: str
-    revision: int
+    revision: int | None  # that it has since; 0: removed; None: it was not done
     service_ids: list  # of (service, MC service ID)
-    not_before: int = 0
-    not_after: int = 0
+    expected: int = 0
 
 
 @dataclasses.dataclass
@@ -44,8 +43,12 @@ class Receipt:
     request_id: bytes
     operation: int
     done_ms: int
-    users: list
-    decided_by: str = None
+    users: list  # of the request, sorted
+    validity: tuple | None = None  # (not_before, not_after)
+    home_acmc_id: str = ""
+    best_effort: bool = False
+    dry_run: bool = False
+    decided_by: str | None = None
     names: list = dataclasses.field(default_factory=list, compare=False)  # of the certificate that signed it
 
 
@@ -65,44 +68,107 @@ def is_uint(value) -> bool:
     return type(value) is int and 0 <= value < 1 << 64
 
 
-# --- claims ---
+# --- content (PROTOCOL.md 5.5) ---
 
-def encode_claims(r: Receipt) -> bytes:
-    users = [[u.mc_id, u.revision, [list(s) for s in u.service_ids], u.not_before, u.not_after] for u in r.users]
-    claims = {1: 1, 2: r.partner, 3: r.home, 4: r.request_id, 5: r.operation, 6: r.done_ms, 7: users}
-    if r.decided_by is not None:
-        claims[8] = r.decided_by
-    return cbor2.dumps(claims, canonical=True)
+def number(n: int, size: int) -> bytes:
+    return n.to_bytes(size, "big")
 
 
-def decode_user(item, operation: int) -> User:
-    need(type(item) is list and len(item) == 5, "a user is no array of five")
-    user = User(item[0], item[1], item[2], item[3], item[4])
-    need(type(user.mc_id) is str and 1 <= len(user.mc_id.encode()) <= 255, "an MC ID is bad")
-    need(all(map(is_uint, (user.revision, user.not_before, user.not_after))), "a number of a user is bad")
-    need((user.revision == 0) == (operation == REMOVE), "a revision does not fit the operation")
-    need(type(user.service_ids) is list, "MC service IDs are no array")
-    for s in user.service_ids:
-        need(type(s) is list and len(s) == 2 and s[0] in (1, 2, 3) and type(s[1]) is str, "an MC service ID is bad")
-    user.service_ids = [tuple(s) for s in user.service_ids]
+def text(s: str) -> bytes:
+    return number(len(s.encode()), 4) + s.encode()
+
+
+def encode_content(r: Receipt) -> bytes:
+    out = number(r.operation + 1, 1) + text(r.home_acmc_id) + number(len(r.users), 4)
+    for u in r.users:
+        out += text(u.mc_id) + number(len(u.service_ids), 4)
+        out += b"".join(number(service, 1) + text(i) for service, i in u.service_ids)
+    revisions = any(u.expected for u in r.users)
+    flags = (r.validity is not None) | r.dry_run << 1 | r.best_effort << 2 | revisions << 3
+    if flags:
+        out += number(flags, 1)
+    if r.validity is not None:
+        out += number(r.validity[0], 8) + number(r.validity[1], 8)
+    if revisions:
+        out += b"".join(number(u.expected, 8) for u in r.users)
+    return out
+
+
+class Bytes:
+    """What is left of a content."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def take(self, n: int) -> bytes:
+        need(n <= len(self.data), "the content is cut off")
+        taken, self.data = self.data[:n], self.data[n:]
+        return taken
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self.take(size), "big")
+
+    def text(self) -> str:
+        return self.take(self.number(4)).decode()
+
+
+def decode_user(content: Bytes) -> User:
+    user = User(content.text(), None, [])
+    need(1 <= len(user.mc_id.encode()) <= 255, "an MC ID is bad")
+    for _ in range(content.number(4)):
+        user.service_ids.append((content.number(1), content.text()))
+    need(all(service in (1, 2, 3) for service, _ in user.service_ids), "an MC service is unknown")
     keys = [(service, i.encode()) for service, i in user.service_ids]
     need(keys == sorted(set(keys)), "MC service IDs are out of order")
     return user
 
 
-def decode_claims(data: bytes) -> Receipt:
+def decode_content(data: bytes, out: Receipt) -> None:
+    content = Bytes(data)
+    need(content.number(1) == out.operation + 1, "another operation was asked for")
+    out.home_acmc_id = content.text()
+    out.users = [decode_user(content) for _ in range(content.number(4))]
+    ids = [u.mc_id.encode() for u in out.users]
+    need(ids == sorted(set(ids)), "users are out of order")
+    flags = content.number(1) if content.data else 0
+    need(flags < 16, "an unknown flag")
+    out.dry_run, out.best_effort = bool(flags & 2), bool(flags & 4)
+    if flags & 1:
+        out.validity = content.number(8), content.number(8)
+    for user in out.users if flags & 8 else ():
+        user.expected = content.number(8)
+    need(not content.data and encode_content(out) == data, "the content is not in its one form")
+    need(not out.dry_run, "it was a dry run")
+
+
+# --- claims ---
+
+def encode_claims(r: Receipt) -> bytes:
+    claims = {1: 1, 2: r.partner, 3: r.home, 4: r.request_id, 5: r.operation, 6: r.done_ms,
+              7: hashlib.sha256(encode_content(r)).digest(), 8: [u.revision for u in r.users]}
+    if r.decided_by is not None:
+        claims[9] = r.decided_by
+    return cbor2.dumps(claims, canonical=True)
+
+
+def decode_claims(data: bytes, content: bytes) -> Receipt:
     p = load(data, "the claims")
-    need(type(p) is dict and set(p) - {8} == set(range(1, 8)), "the claims have other keys than it should")
+    need(type(p) is dict and set(p) - {9} == set(range(1, 9)), "the claims have other keys than it should")
     need(p[1] == 1, "unknown format")
     need(type(p[2]) is str and type(p[3]) is str, "an MC system ID is no text")
     need(type(p[4]) is bytes and len(p[4]) == 16, "the request ID is bad")
     need(p[5] in (SETUP, UPDATE, REMOVE) and is_uint(p[6]), "operation or time is bad")
-    need(type(p[7]) is list and p[7], "there are no users")
-    users = [decode_user(item, p[5]) for item in p[7]]
-    ids = [u.mc_id.encode() for u in users]
-    need(ids == sorted(set(ids)), "users are out of order")
-    need(8 not in p or (type(p[8]) is str and p[8]), "who decided is bad")
-    return Receipt(p[2], p[3], p[4], p[5], p[6], users, p.get(8))
+    need(p[7] == hashlib.sha256(content).digest(), "the content is not what the claims are about")
+    out = Receipt(p[2], p[3], p[4], p[5], p[6], [], decided_by=p.get(9))
+    decode_content(content, out)
+    need(type(p[8]) is list and len(p[8]) == len(out.users), "not a revision for each user")
+    need(all(r is None or (is_uint(r) and (r == 0) == (p[5] == REMOVE)) for r in p[8]), "a revision does not fit the operation")
+    need(any(r is not None for r in p[8]), "nobody was done")
+    need(None not in p[8] or out.best_effort, "it was not to be done in part")
+    need(9 not in p or (type(p[9]) is str and p[9]), "who decided is bad")
+    for user, revision in zip(out.users, p[8]):
+        user.revision = revision
+    return out
 
 
 # --- trees (RFC 9162 2.1) ---
@@ -250,8 +316,9 @@ def verify(data: bytes, anchors: list, name: str = None) -> Receipt:
 
 def verify_or_fail(data: bytes, anchors: list, name: str) -> Receipt:
     whole = load(data, "the receipt")
-    need(type(whole) is list and len(whole) == 2 and all(type(x) is bytes for x in whole), "not claims and proof")
-    return verify_proof(whole[1], whole[0], anchors, name)
+    need(type(whole) is list and len(whole) == 3 and all(type(x) is bytes for x in whole), "not content, claims and proof")
+    content, claims, proof = whole
+    return verify_proof(proof, claims, content, anchors, name)
 
 
 def parse_inclusion(proofs) -> tuple:
@@ -272,8 +339,8 @@ def parse_chain(x5chain) -> list:
     return chain
 
 
-def verify_proof(data: bytes, claims: bytes, anchors: list, name: str = None, root: bytes = None) -> Receipt:
-    """What a partner sends, with the claims that it must be for and the root that it says."""
+def verify_proof(data: bytes, claims: bytes, content: bytes, anchors: list, name: str = None, root: bytes = None) -> Receipt:
+    """What a partner sends, with the claims that it must be for, what was asked, and the root that it says."""
     tag = load(data, "the proof")
     need(isinstance(tag, cbor2.CBORTag) and tag.tag == 18, "not tagged as COSE_Sign1")
     need(type(tag.value) is list and len(tag.value) == 4, "not four items")
@@ -290,7 +357,7 @@ def verify_proof(data: bytes, claims: bytes, anchors: list, name: str = None, ro
     chain = parse_chain(unprotected[X5CHAIN])
     names = names_of(chain[0])
     check_signature(chain[0].public_key(), header[ALG], signature, to_be_signed(protected, found))
-    receipt = decode_claims(claims)
+    receipt = decode_claims(claims, content)
     check_chain(chain, anchors, datetime.datetime.utcfromtimestamp(receipt.done_ms / 1000))
     need(name is None or name in names, f"signed by {names}, not by {name}")
     receipt.names = names
@@ -316,9 +383,9 @@ def prove_with(claims: bytes, leaf, others: list = ()) -> tuple:
 
 
 def make_with(receipt: Receipt, leaf, others: list = ()) -> bytes:
-    """Claims and proof."""
+    """Content, claims and proof."""
     claims = encode_claims(receipt)
-    return cbor2.dumps([claims, prove_with(claims, leaf, others)[0]])
+    return cbor2.dumps([encode_content(receipt), claims, prove_with(claims, leaf, others)[0]])
 
 
 if __name__ == "__main__":

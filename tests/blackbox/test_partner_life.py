@@ -59,8 +59,8 @@ def certified(fire, answer, asked, after: dict):
     """The receipt, with claims that are made here of request and response."""
     claims = receipt_for(asked.mc_service_user_setup_request, "fire.example", HOME, after)
     claims.done_ms = answer.done
-    return receipts.verify_proof(answer.receipt, receipts.encode_claims(claims), [fire.ca.certificate],
-                                 "DNS:acms.fire.example", answer.receipt_root)
+    return receipts.verify_proof(answer.receipt, receipts.encode_claims(claims), receipts.encode_content(claims),
+                                 [fire.ca.certificate], "DNS:acms.fire.example", answer.receipt_root)
 
 
 def same(a, b) -> bool:

@@ -51,7 +51,8 @@ def test_ours_is_good_to_others(ca, kind):
     r = receipts.verify(ours(leaf_of(ca, kind)), [ca.certificate], FIRE)
     assert (r.partner, r.home, r.request_id, r.operation) == ("fire.example", "police.example", b"0123456789abcdef", 0)
     assert r.users == [User("a@police.example", 1, [(1, "sip:a@police.example"), (3, "tel:+4930")]),
-                       User("é@police.example", 70000, [], 1, 1 << 60)]
+                       User("b@police.example", None, []), User("é@police.example", 70000, [])]
+    assert r.home_acmc_id == "sip:admin@police.example" and r.validity == (1, 1 << 60) and r.best_effort
     assert r.decided_by == "duty-officer" and r.names == [FIRE]
 
 
@@ -62,7 +63,7 @@ def test_signed_together(ca):
         for index in {0, size // 3, size // 2, size - 1}:
             data = ours(leaf, index, size)
             assert receipts.verify(data, [ca.certificate], FIRE).home == "police.example"
-            proof = cbor2.loads(cbor2.loads(data)[1]).value[1][receipts.VDP][receipts.INCLUSION][0]
+            proof = cbor2.loads(cbor2.loads(data)[2]).value[1][receipts.VDP][receipts.INCLUSION][0]
             assert cbor2.loads(proof)[:2] == [size, index]
             others = [bytes([i]) for i in range(index)]
             assert judged_by_us(receipts.make_with(a_receipt(), leaf, others), ca).returncode == 0
@@ -79,12 +80,12 @@ def test_others_are_good_to_us(ca, kind):
 def test_both_refuse_the_same(ca, tmp_path):
     leaf, stranger = leaf_of(ca, "P-256"), pki.CA(tmp_path / "other", "ca")
     rail = ca.issue("rail", ["DNS:acms.rail.example"])
-    claims, proof = cbor2.loads(receipts.make_with(a_receipt(), leaf, [b"a", b"b", b"c"]))
+    content, claims, proof = cbor2.loads(receipts.make_with(a_receipt(), leaf, [b"a", b"b", b"c"]))
     good = cbor2.loads(proof).value
     inclusion = cbor2.loads(good[1][receipts.VDP][receipts.INCLUSION][0])
 
-    def proven(value, tag=18, said=claims):
-        return cbor2.dumps([said, cbor2.dumps(cbor2.CBORTag(tag, value))], canonical=True)
+    def proven(value, tag=18, said=claims, asked=content):
+        return cbor2.dumps([asked, said, cbor2.dumps(cbor2.CBORTag(tag, value))], canonical=True)
 
     def changed(i, value):
         return proven(good[:i] + [value] + good[i + 1:])
@@ -99,10 +100,13 @@ def test_both_refuse_the_same(ca, tmp_path):
     wrong = {
         "other claims": proven(good, said=receipts.encode_claims(a_receipt(home="rail.example"))),
         "no claims": cbor2.dumps(cbor2.CBORTag(18, good)),
-        "claims only": cbor2.dumps([claims]),
+        "claims only": cbor2.dumps([content, claims]),
+        "without content": cbor2.dumps([claims, proof]),
+        "other content": proven(good, asked=receipts.encode_content(a_receipt(home_acmc_id="tel:+491"))),
+        "bytes behind the content": proven(good, asked=content + b"\0"),
         "payload": changed(2, root),
         "other tag": proven(good, 98),
-        "no tag": cbor2.dumps([claims, cbor2.dumps(good)]),
+        "no tag": cbor2.dumps([content, claims, cbor2.dumps(good)]),
         "no chain": changed(1, {receipts.VDP: good[1][receipts.VDP]}),
         "header more": changed(1, {4: b"11", **good[1]}),
         "algorithm": changed(0, cbor2.dumps({1: -35, 395: 1})),
@@ -122,7 +126,7 @@ def test_both_refuse_the_same(ca, tmp_path):
         "the root itself": included(1, 0, []),
         "short hash": included(4, 3, [path[0], path[1][:31]]),
         "bytes behind": proven(good) + b"\0",
-        "bytes behind the proof": cbor2.dumps([claims, proof + b"\0"]),
+        "bytes behind the proof": cbor2.dumps([content, claims, proof + b"\0"]),
         "other name": receipts.make_with(a_receipt(), rail),
         "other CA": receipts.make_with(a_receipt(), leaf_of(stranger, "P-256")),
         "client": receipts.make_with(a_receipt(), leaf_of(ca, "P-256", usages=(pki.CLIENT,))),
@@ -131,6 +135,9 @@ def test_both_refuse_the_same(ca, tmp_path):
         "no users": receipts.make_with(a_receipt(users=[]), leaf),
         "revision": receipts.make_with(a_receipt(operation=receipts.REMOVE), leaf),
         "order": receipts.make_with(a_receipt(users=[User("b", 1, []), User("a", 1, [])]), leaf),
+        "nobody done": receipts.make_with(a_receipt(users=[User("a", None, [])], best_effort=True), leaf),
+        "in part": receipts.make_with(a_receipt(users=[User("a", 1, []), User("b", None, [])]), leaf),
+        "dry run": receipts.make_with(a_receipt(dry_run=True), leaf),
     }
     for what, data in wrong.items():
         with pytest.raises(BadReceipt):
@@ -171,7 +178,7 @@ def test_an_intermediate_comes_along(ca):
     with leaf.cert_file.open("ab") as f:
         f.write(certificate.public_bytes(serialization.Encoding.PEM))
     data = ours(leaf)
-    assert len(cbor2.loads(cbor2.loads(data)[1]).value[1][receipts.X5CHAIN]) == 2
+    assert len(cbor2.loads(cbor2.loads(data)[2]).value[1][receipts.X5CHAIN]) == 2
     assert receipts.verify(data, [ca.certificate], FIRE)
     assert judged_by_us(data, ca).returncode == 0
     assert judged_by_us(receipts.make_with(a_receipt(), leaf), ca).returncode == 0

@@ -107,9 +107,11 @@ STAGE stage_receipt_sign(void)
 	struct error e = { 0 };
 	EACH(x) {
 		struct receipt_outcome outcome = { .partner = partner_name, .home = home_name, .done_ms = NOW_MS,
-						   .cause = CAUSE_NO_CAUSE, .revisions = x->committed.revisions,
-						   .n_revisions = x->committed.n_revisions };
-		struct receipt r;
+						   .content = x->committed.content, .cause = CAUSE_NO_CAUSE,
+						   .revisions = receipt_revisions(x->work, &x->setup, x->committed.revisions,
+										  x->committed.n_revisions),
+						   .n_revisions = users };
+		struct receipt_claims r;
 		if (receipt_from_setup(x->work, &x->setup, &outcome, &r, &e) != OK ||
 		    merkle_leaf(receipt_encode(x->work, &r), &leaves[x - exchanges]) != OK)
 			die("claims", &e);

@@ -1,5 +1,7 @@
 // needs: acms/commit.c acms/decide.c acms/expire.c acms/plan.c acms/store.c acms/store_open.c acms/store_txn.c acms/store_requests.c acms/store_audit.c acms/store_lists.c acms/record.c acms/record_request.c acms/record_audit.c common/cbor.c common/setup.c common/content.c common/sort.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c common/cause.c
 #include "acms/commit.h"
+#include "common/content.h"
+#include "common/crypto.h"
 #include "store_unit.h"
 
 /* What becomes of requests, decisions and time in the store, a transaction each, on a real disk. */
@@ -62,6 +64,14 @@ static struct commit_answer commit(const struct commit_setup *what)
 static enum cause cause_of(const struct commit_setup *what)
 {
 	return commit(what).verdict.cause;
+}
+
+/* What its receipt is about. */
+static void assert_content_of(const struct commit_answer *a, const struct setup *s)
+{
+	uint8_t digest[DIGEST_SIZE];
+	assert_int_equal(crypto_sha256(setup_content(arena, s), digest), OK);
+	assert_memory_equal(a->content, digest, DIGEST_SIZE);
 }
 
 static uint64_t held(struct str home)
@@ -147,11 +157,13 @@ static void done_once(void **state)
 	struct commit_answer first = commit(&w);
 	assert_int_equal(first.verdict.cause, CAUSE_NO_CAUSE);
 	assert_int_equal(first.n_revisions, 2);
+	assert_content_of(&first, &w.setup);
 	now += 5;
 	struct commit_answer again = commit(&w);
 	assert_true(again.repeated);
 	assert_int_equal(again.verdict.cause, CAUSE_NO_CAUSE);
 	assert_int_equal(again.answered_ms, now - 5);
+	assert_content_of(&again, &w.setup);
 	assert_int_equal(again.n_revisions, 2);
 	assert_str(again.revisions[1].mc_id, "b");
 	assert_int_equal(audit_log().n, 1);
@@ -333,6 +345,7 @@ static void held_until_decided(void **state)
 	assert_int_equal(d.cause, CAUSE_NO_CAUSE);
 	assert_int_equal(d.answer.verdict.cause, CAUSE_NO_CAUSE);
 	assert_int_equal(d.answer.decided_by.at_ms, now);
+	assert_content_of(&d.answer, &w.setup);
 	struct log l = audit_log();
 	assert_int_equal(l.last.action, AUDIT_APPROVE);
 	assert_int_equal(l.last.created, 1);

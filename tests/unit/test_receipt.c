@@ -1,4 +1,4 @@
-// needs: common/receipt.c common/cose.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c
+// needs: common/receipt.c common/content.c common/setup.c common/sort.c common/cose.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c
 #include "common/cbor.h"
 #include "common/cose.h"
 #include "common/receipt.h"
@@ -20,34 +20,31 @@ static int end(void **state)
 	return 0;
 }
 
-static const struct user_service_id ids[] = { { MC_SERVICE_MCPTT, { "sip:a@p.example", 15 } },
-					      { MC_SERVICE_MCDATA, { "tel:+491", 8 } } };
-
 static struct setup a_setup(enum operation operation)
 {
-	static struct setup_user users[3] = { { .mc_id = { "a", 1 }, .service_ids = ids, .n_service_ids = 2 },
-					      { .mc_id = { "b", 1 } }, { .mc_id = { "c", 1 } } };
-	struct setup s = { .users = users, .n_users = 3, .n_service_ids = 2, .operation = operation };
+	static struct setup_user users[3] = { { .mc_id = { "a", 1 } }, { .mc_id = { "b", 1 } }, { .mc_id = { "c", 1 } } };
+	struct setup s = { .users = users, .n_users = 3, .operation = operation };
 	for (int i = 0; i < 16; i++)
 		s.request_id.bytes[i] = (uint8_t)i;
 	return s;
 }
 
-static struct user_revision revisions[] = { { { "c", 1 }, 1 }, { { "a", 1 }, 7 }, { { "b", 1 }, 300 } };
+static const uint8_t digest[CONTENT_DIGEST_SIZE] = "0123456789abcdef0123456789abcde";
+static const uint64_t revisions[] = { 7, 300, 1 };
 
 static struct receipt_outcome an_outcome(void)
 {
-	return (struct receipt_outcome){ .partner = STR("f.example"), .home = STR("p.example"), .done_ms = 1000,
-					 .revisions = revisions, .n_revisions = 3 };
+	return (struct receipt_outcome){ .partner = STR("f.example"), .home = STR("p.example"), .content = digest,
+					 .done_ms = 1000, .revisions = revisions, .n_revisions = 3 };
 }
 
-static struct receipt a_receipt(void)
+static struct receipt_claims some_claims(void)
 {
 	struct setup s = a_setup(OPERATION_SETUP);
 	struct receipt_outcome o = an_outcome();
-	struct receipt r;
-	assert_int_equal(receipt_from_setup(arena, &s, &o, &r, NULL), OK);
-	return r;
+	struct receipt_claims c;
+	assert_int_equal(receipt_from_setup(arena, &s, &o, &c, NULL), OK);
+	return c;
 }
 
 static void assert_hex(struct str s, const char *hex)
@@ -59,34 +56,37 @@ static void assert_hex(struct str s, const char *hex)
 	free(got);
 }
 
+#define HEX_DIGEST "303132333435363738396162636465663031323334353637383961626364" "6500"
+
 static void the_claims_have_these_bytes(void **state)
 {
 	(void)state;
-	struct receipt r = a_receipt();
-	assert_hex(receipt_encode(arena, &r),
-		   "a7" "0101" "0269662e6578616d706c65" "0369702e6578616d706c65"
-		   "0450000102030405060708090a0b0c0d0e0f" "0500" "061903e8" "0783"
-		   "85" "6161" "07" "82" "82016f7369703a6140702e6578616d706c65" "82036874656c3a2b343931" "00" "00"
-		   "85" "6162" "19012c" "80" "00" "00"
-		   "85" "6163" "01" "80" "00" "00");
-	r.n_users = 1;
-	r.users[0].n_service_ids = 0;
-	r.users[0].validity = (struct validity){ 1, 2 };
-	r.decided_by = STR("d");
-	assert_hex(receipt_encode(arena, &r),
+	static const uint64_t some[] = { RECEIPT_NOT_DONE, 0 };
+	struct receipt_claims c = some_claims();
+	assert_hex(receipt_encode(arena, &c),
 		   "a8" "0101" "0269662e6578616d706c65" "0369702e6578616d706c65"
-		   "0450000102030405060708090a0b0c0d0e0f" "0500" "061903e8" "0781" "85" "6161" "07" "80" "01" "02"
-		   "086164");
+		   "0450000102030405060708090a0b0c0d0e0f" "0500" "061903e8" "075820" HEX_DIGEST "0883" "07" "19012c" "01");
+	c.operation = OPERATION_REMOVE;
+	c.revisions = some;
+	c.n_users = 2;
+	c.decided_by = STR("d");
+	assert_hex(receipt_encode(arena, &c),
+		   "a9" "0101" "0269662e6578616d706c65" "0369702e6578616d706c65"
+		   "0450000102030405060708090a0b0c0d0e0f" "0502" "061903e8" "075820" HEX_DIGEST "0882" "f6" "00"
+		   "096164");
 }
 
 static void what_was_encoded_comes_back(void **state)
 {
 	(void)state;
-	struct receipt r = a_receipt(), again;
-	r.decided_by = STR("duty officer");
-	struct str bytes = receipt_encode(arena, &r);
+	struct receipt_claims c = some_claims(), again;
+	c.decided_by = STR("duty officer");
+	struct str bytes = receipt_encode(arena, &c);
 	assert_int_equal(receipt_decode(arena, bytes, &again, NULL), OK);
 	assert_int_equal(again.done_ms, 1000);
+	assert_memory_equal(again.content, digest, sizeof digest);
+	assert_int_equal(again.n_users, 3);
+	assert_int_equal(again.revisions[1], 300);
 	assert_true(str_eq(receipt_encode(arena, &again), bytes));
 }
 
@@ -94,8 +94,10 @@ static void what_was_encoded_comes_back(void **state)
 static void no_two_claims_say_the_same(void **state)
 {
 	(void)state;
-	struct receipt r = a_receipt(), again;
-	struct str bytes = receipt_encode(arena, &r);
+	static const uint64_t some[] = { 7, RECEIPT_NOT_DONE, 300 };
+	struct receipt_claims c = some_claims(), again;
+	c.revisions = some;
+	struct str bytes = receipt_encode(arena, &c);
 	char *copy = malloc(bytes.len + 1);
 	for (size_t n = 0; n <= bytes.len + 1; n++) {
 		memcpy(copy, bytes.ptr, bytes.len);
@@ -113,78 +115,70 @@ static void no_two_claims_say_the_same(void **state)
 	free(copy);
 }
 
-static enum status decode_changed(void (*change)(struct receipt *))
+static enum status decode_changed(void (*change)(struct receipt_claims *))
 {
-	struct receipt r = a_receipt(), again;
-	change(&r);
-	return receipt_decode(arena, receipt_encode(arena, &r), &again, NULL);
+	struct receipt_claims c = some_claims(), again;
+	change(&c);
+	return receipt_decode(arena, receipt_encode(arena, &c), &again, NULL);
 }
 
-static void swap_users(struct receipt *r)
+static void no_users(struct receipt_claims *c) { c->n_users = 0; }
+static void no_revision(struct receipt_claims *c)
 {
-	struct receipt_user u = r->users[0];
-	r->users[0] = r->users[1];
-	r->users[1] = u;
+	static const uint64_t none[] = { 0, 0, 0 };
+	c->revisions = none;
 }
-static void repeat_user(struct receipt *r) { r->users[1] = r->users[0]; }
-static void no_users(struct receipt *r) { r->n_users = 0; }
-static void no_revision(struct receipt *r) { r->users[0].revision = 0; }
-static void removed_with_revision(struct receipt *r) { r->operation = OPERATION_REMOVE; }
-static void bad_system(struct receipt *r) { r->partner = STR("F.example"); }
-static void bad_mc_id(struct receipt *r) { r->users[0].mc_id = STR("\n"); }
-static void empty_validity(struct receipt *r) { r->users[0].validity = (struct validity){ 5, 5 }; }
-static void empty_decider(struct receipt *r) { r->decided_by = STR(""); }
-static void unsorted_ids(struct receipt *r)
+static void removed_with_revision(struct receipt_claims *c) { c->operation = OPERATION_REMOVE; }
+static void bad_operation(struct receipt_claims *c) { c->operation = (enum operation)OPERATIONS; }
+static void bad_system(struct receipt_claims *c) { c->partner = STR("F.example"); }
+static void empty_decider(struct receipt_claims *c) { c->decided_by = STR(""); }
+static void nobody_done(struct receipt_claims *c)
 {
-	struct user_service_id *swapped = arena_array(arena, 2, sizeof *swapped);
-	swapped[0] = ids[1], swapped[1] = ids[0];
-	r->users[0].service_ids = swapped;
-}
-static void another_id(struct receipt *r, struct user_service_id id)
-{
-	struct user_service_id *one = arena_array(arena, 1, sizeof *one);
-	*one = id;
-	r->users[0].service_ids = one;
-	r->users[0].n_service_ids = 1;
-}
-static void uncanonical_id(struct receipt *r)
-{
-	another_id(r, (struct user_service_id){ MC_SERVICE_MCPTT, STR("SIP:a@p.example") });
-}
-static void unknown_service(struct receipt *r)
-{
-	another_id(r, (struct user_service_id){ (enum mc_service)9, STR("sip:a@p.example") });
+	static const uint64_t nobody[] = { RECEIPT_NOT_DONE };
+	c->revisions = nobody;
+	c->n_users = 1;
 }
 
-static void only_valid_receipts_are_taken(void **state)
+static void only_valid_claims_are_taken(void **state)
 {
 	(void)state;
-	void (*const changes[])(struct receipt *) = {
-		swap_users, repeat_user, no_users, no_revision, removed_with_revision, bad_system, bad_mc_id, empty_validity,
-		empty_decider, unsorted_ids, uncanonical_id, unknown_service };
+	void (*const changes[])(struct receipt_claims *) = { no_users, no_revision, removed_with_revision, bad_operation,
+							     bad_system, empty_decider, nobody_done };
 	for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
 		assert_int_equal(decode_changed(changes[i]), ERR_INPUT);
+	/* What stands for a user who was not done, as a number. */
+	struct receipt_claims c = some_claims(), again;
+	c.n_users = 1;
+	struct str bytes = receipt_encode(arena, &c);
+	char *copy = malloc(bytes.len + 8);
+	memcpy(copy, bytes.ptr, bytes.len - 1);
+	memset(copy + bytes.len - 1, 0xFF, 9);
+	copy[bytes.len - 1] = 0x1B;
+	assert_int_equal(receipt_decode(arena, (struct str){ copy, bytes.len + 8 }, &again, NULL), ERR_INPUT);
+	copy[bytes.len + 7] = 0;
+	assert_int_equal(receipt_decode(arena, (struct str){ copy, bytes.len + 8 }, &again, NULL), OK);
+	free(copy);
 }
 
 static void only_those_done_are_certified(void **state)
 {
 	(void)state;
+	static const uint64_t only_b[] = { 0, 300, 0 };
 	struct setup s = a_setup(OPERATION_UPDATE);
 	struct receipt_outcome o = an_outcome();
 	struct identity_cause named[] = { { { "b", 1 }, STR_NONE, CAUSE_UNKNOWN_USER } };
-	struct receipt r;
+	struct receipt_claims c;
 	o.cause = CAUSE_PARTLY_DONE;
 	o.identities = named;
 	o.n_identities = 1;
-	assert_int_equal(receipt_from_setup(arena, &s, &o, &r, NULL), OK);
-	assert_int_equal(r.n_users, 2);
-	assert_str(r.users[1].mc_id, "c");
-	assert_int_equal(r.users[0].revision, 7);
-	assert_int_equal(r.users[1].revision, 1);
-	o.n_revisions = 1; /* "a" was done and has none */
-	assert_int_equal(receipt_from_setup(arena, &s, &o, &r, NULL), ERR_INPUT);
+	assert_int_equal(receipt_from_setup(arena, &s, &o, &c, NULL), OK);
+	assert_int_equal(c.n_users, 3);
+	assert_int_equal(receipt_users_done(&c), 2);
+	assert_true(c.revisions[0] == 7 && c.revisions[1] == RECEIPT_NOT_DONE && c.revisions[2] == 1);
+	o.revisions = only_b; /* "a" was done and has none */
+	assert_int_equal(receipt_from_setup(arena, &s, &o, &c, NULL), ERR_INPUT);
 	o.cause = CAUSE_UNKNOWN_USER;
-	assert_int_equal(receipt_from_setup(arena, &s, &o, &r, NULL), ERR_INPUT);
+	assert_int_equal(receipt_from_setup(arena, &s, &o, &c, NULL), ERR_INPUT);
 }
 
 static void removed_users_have_no_revision(void **state)
@@ -195,63 +189,72 @@ static void removed_users_have_no_revision(void **state)
 	struct identity_cause named[] = { { { "a", 1 }, STR_NONE, CAUSE_REVISION_MISMATCH },
 					  { { "c", 1 }, STR_NONE, CAUSE_REVISION_MISMATCH },
 					  { { "b", 1 }, STR_NONE, CAUSE_REVISION_MISMATCH } };
-	struct receipt r;
-	assert_int_equal(receipt_from_setup(arena, &s, &o, &r, NULL), ERR_INPUT);
+	struct receipt_claims c;
+	assert_int_equal(receipt_from_setup(arena, &s, &o, &c, NULL), ERR_INPUT);
 	o.n_revisions = 0;
-	assert_int_equal(receipt_from_setup(arena, &s, &o, &r, NULL), OK);
-	assert_int_equal(r.n_users, 3);
-	assert_int_equal(r.users[2].revision, 0);
+	assert_int_equal(receipt_from_setup(arena, &s, &o, &c, NULL), OK);
+	assert_int_equal(receipt_users_done(&c), 3);
+	assert_int_equal(c.revisions[2], 0);
 	o.cause = CAUSE_PARTLY_DONE;
 	o.identities = named;
 	o.n_identities = 2;
-	assert_int_equal(receipt_from_setup(arena, &s, &o, &r, NULL), OK);
-	assert_int_equal(r.n_users, 1);
-	assert_str(r.users[0].mc_id, "b");
+	assert_int_equal(receipt_from_setup(arena, &s, &o, &c, NULL), OK);
+	assert_true(receipt_users_done(&c) == 1 && c.revisions[1] == 0);
 	o.n_identities = 3;
-	assert_int_equal(receipt_from_setup(arena, &s, &o, &r, NULL), ERR_INPUT);
+	assert_int_equal(receipt_from_setup(arena, &s, &o, &c, NULL), ERR_INPUT);
+}
+
+static void revisions_find_their_places(void **state)
+{
+	(void)state;
+	struct setup s = a_setup(OPERATION_SETUP);
+	struct user_revision list[] = { { { "c", 1 }, 1 }, { { "x", 1 }, 9 }, { { "a", 1 }, 7 } };
+	const uint64_t *by_place = receipt_revisions(arena, &s, list, 3);
+	assert_true(by_place[0] == 7 && by_place[1] == 0 && by_place[2] == 1);
 }
 
 /* Home makes the claims of its own request and the response: whatever differs, they are other claims. */
 static void each_difference_makes_other_claims(void **state)
 {
 	(void)state;
-	struct receipt r = a_receipt();
-	struct str claims = receipt_encode(arena, &r);
+	static const uint64_t other[] = { 7, 300, 2 };
+	struct receipt_claims c = some_claims();
+	struct str claims = receipt_encode(arena, &c);
 #define DIFFERS(change)                                                       \
 	do {                                                                  \
-		r = a_receipt();                                              \
+		c = some_claims();                                            \
 		change;                                                       \
-		assert_false(str_eq(receipt_encode(arena, &r), claims));      \
+		assert_false(str_eq(receipt_encode(arena, &c), claims));      \
 	} while (0)
-	DIFFERS(r.partner = STR("g.example"));
-	DIFFERS(r.home = STR("g.example"));
-	DIFFERS(r.request_id.bytes[15] ^= 1);
-	DIFFERS(r.operation = OPERATION_UPDATE);
-	DIFFERS(r.done_ms++);
-	DIFFERS(r.decided_by = STR("x"));
-	DIFFERS(r.n_users--);
-	DIFFERS(r.users[1].mc_id = STR("x"));
-	DIFFERS(r.users[1].revision++);
-	DIFFERS(r.users[0].n_service_ids--);
-	DIFFERS(unsorted_ids(&r));
-	DIFFERS(r.users[2].validity.not_before_ms = 1);
-	DIFFERS(r.users[2].validity.not_after_ms = 1);
-	r = a_receipt();
-	assert_true(str_eq(receipt_encode(arena, &r), claims));
+	DIFFERS(c.partner = STR("g.example"));
+	DIFFERS(c.home = STR("g.example"));
+	DIFFERS(c.request_id.bytes[15] ^= 1);
+	DIFFERS(c.operation = OPERATION_UPDATE);
+	DIFFERS(c.done_ms++);
+	DIFFERS(c.content[31] ^= 1);
+	DIFFERS(c.decided_by = STR("x"));
+	DIFFERS(c.n_users--);
+	DIFFERS(c.revisions = other);
+	c = some_claims();
+	assert_true(str_eq(receipt_encode(arena, &c), claims));
 }
 
-static void claims_and_proof_are_put_together(void **state)
+static void the_parts_are_put_together(void **state)
 {
 	(void)state;
-	struct str claims, proof, whole = receipt_join(arena, STR("abc"), STR("d"));
-	assert_hex(whole, "82" "43616263" "4164");
-	assert_int_equal(receipt_split(whole, &claims, &proof, NULL), OK);
-	assert_str(claims, "abc");
-	assert_str(proof, "d");
+	struct receipt_parts parts = { STR("abc"), STR("d"), STR("ef") };
+	struct str whole = receipt_join(arena, &parts);
+	assert_hex(whole, "83" "43616263" "4164" "426566");
+	parts = (struct receipt_parts){ STR_NONE, STR_NONE, STR_NONE };
+	assert_int_equal(receipt_split(whole, &parts, NULL), OK);
+	assert_str(parts.content, "abc");
+	assert_str(parts.claims, "d");
+	assert_str(parts.proof, "ef");
 	for (size_t n = 0; n < whole.len; n++)
-		assert_int_equal(receipt_split((struct str){ whole.ptr, n }, &claims, &proof, NULL), ERR_INPUT);
-	assert_int_equal(receipt_split(STR("\x82\x41" "a\x41" "b\x40"), &claims, &proof, NULL), ERR_INPUT);
-	assert_int_equal(receipt_split(STR("\x82\x61" "a\x41" "b"), &claims, &proof, NULL), ERR_INPUT);
+		assert_int_equal(receipt_split((struct str){ whole.ptr, n }, &parts, NULL), ERR_INPUT);
+	assert_int_equal(receipt_split(STR("\x83\x41" "a\x41" "b\x41" "c\x40"), &parts, NULL), ERR_INPUT);
+	assert_int_equal(receipt_split(STR("\x83\x61" "a\x41" "b\x41" "c"), &parts, NULL), ERR_INPUT);
+	assert_int_equal(receipt_split(STR("\x82\x41" "a\x41" "b"), &parts, NULL), ERR_INPUT);
 }
 
 /* RFC 9052 C.2.1: what a signature with the protected header {1: -7} over "This is the content." is over. */
@@ -378,11 +381,12 @@ int main(void)
 		cmocka_unit_test(the_claims_have_these_bytes),
 		cmocka_unit_test(what_was_encoded_comes_back),
 		cmocka_unit_test(no_two_claims_say_the_same),
-		cmocka_unit_test(only_valid_receipts_are_taken),
+		cmocka_unit_test(only_valid_claims_are_taken),
 		cmocka_unit_test(only_those_done_are_certified),
 		cmocka_unit_test(removed_users_have_no_revision),
+		cmocka_unit_test(revisions_find_their_places),
 		cmocka_unit_test(each_difference_makes_other_claims),
-		cmocka_unit_test(claims_and_proof_are_put_together),
+		cmocka_unit_test(the_parts_are_put_together),
 		cmocka_unit_test(to_be_signed_is_that_of_the_rfc),
 		cmocka_unit_test(a_cose_receipt_has_these_bytes),
 		cmocka_unit_test(a_cose_receipt_is_read_as_it_was_written),

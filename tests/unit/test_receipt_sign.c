@@ -1,8 +1,9 @@
-// needs: common/receipt_sign.c common/receipt.c common/cose.c common/merkle.c common/crypto.c common/cbor.c common/tls.c common/tls_files.c common/tls_verify.c
+// needs: common/receipt_sign.c common/receipt.c common/content.c common/setup.c common/sort.c common/cose.c common/merkle.c common/crypto.c common/cbor.c common/tls.c common/tls_files.c common/tls_verify.c
 // needs: common/tls_sign.c common/identity.c common/text.c common/arena.c common/error.c
 #include "unit.h"
 #include "certificates.h"
 #include "common/cose.h"
+#include "common/crypto.h"
 #include "common/receipt_sign.h"
 
 #define FIRE "DNS:acms.fire.example"
@@ -71,17 +72,30 @@ static X509 *leaf_of(const struct tls_identity *i)
 	return d2i_X509(NULL, &at, (long)chain[0].len);
 }
 
-static struct receipt a_receipt(int64_t done)
+static struct str a_content(void)
 {
-	static struct receipt_user user = { .mc_id = { "a", 1 }, .revision = 1 };
-	return (struct receipt){ .partner = STR("fire.example"), .home = STR("police.example"), .done_ms = (uint64_t)done * 1000,
-				 .users = &user, .n_users = 1 };
+	static struct setup_user user = { .mc_id = { "a", 1 } };
+	return setup_content(arena, &(struct setup){ .users = &user, .n_users = 1 });
+}
+
+static struct receipt_claims some_claims(int64_t done)
+{
+	static const uint64_t revision = 1;
+	struct receipt_claims c = { .partner = STR("fire.example"), .home = STR("police.example"),
+				    .done_ms = (uint64_t)done * 1000, .revisions = &revision, .n_users = 1 };
+	assert_int_equal(crypto_sha256(a_content(), c.content), OK);
+	return c;
 }
 
 static struct str claims_of(int64_t done)
 {
-	struct receipt r = a_receipt(done);
-	return receipt_encode(arena, &r);
+	struct receipt_claims c = some_claims(done);
+	return receipt_encode(arena, &c);
+}
+
+static struct str whole_of(struct str claims, struct str proof)
+{
+	return receipt_join(arena, &(struct receipt_parts){ a_content(), claims, proof });
 }
 
 /* Alone in its tree. */
@@ -93,14 +107,14 @@ static struct str signed_by(const struct tls_identity *i, int64_t done)
 	assert_int_equal(merkle_leaf(claims_of(done), &leaf), OK);
 	if (receipt_sign(arena, i, &leaf, 1, &batch, &e) != OK)
 		fail_msg("%s", e.text);
-	return receipt_join(arena, claims_of(done), receipt_prove(arena, &batch, 0));
+	return whole_of(claims_of(done), receipt_prove(arena, &batch, 0));
 }
 
 static struct str proof_of(struct str whole)
 {
-	struct str claims, proof;
-	assert_int_equal(receipt_split(whole, &claims, &proof, NULL), OK);
-	return proof;
+	struct receipt_parts parts;
+	assert_int_equal(receipt_split(whole, &parts, NULL), OK);
+	return parts.proof;
 }
 
 /* --- connections in memory --- */
@@ -141,17 +155,19 @@ static void pair_free(struct pair *p)
 	tls_identity_free(p->own);
 }
 
-/* Of one that is alone in its tree, as the home system looks at it: at what it can find out of the claims. */
+/* Of one that is alone in its tree, as the home system looks at it: that knows what it asked, and so the claims. */
 static enum status by_peer(const struct pair *p, struct str whole, char **text)
 {
 	static struct error e;
-	struct str claims, proof;
+	struct receipt_parts parts;
 	struct receipt_proof found;
-	enum status status = receipt_split(whole, &claims, &proof, &e);
-	if (status == OK && merkle_leaf(claims, &found.root) == OK)
-		status = receipt_verify_peer(arena, p->client, proof, &found.root, &found.path, &e);
+	enum status status = receipt_split(whole, &parts, &e);
+	if (status == OK && !str_eq(parts.content, a_content()))
+		status = ERR_INPUT;
+	if (status == OK && merkle_leaf(parts.claims, &found.root) == OK)
+		status = receipt_verify_peer(arena, p->client, parts.proof, &found.root, &found.path, &e);
 	if (status == OK)
-		status = merkle_check(&memo, claims, &found.path, &found.root);
+		status = merkle_check(&memo, parts.claims, &found.path, &found.root);
 	*text = e.text;
 	return status;
 }
@@ -244,6 +260,54 @@ static void every_byte_counts(void **state)
 	tls_identity_free(i);
 }
 
+/* Signed well, but not about what is beside it. */
+static void the_claims_are_about_the_content(void **state)
+{
+	(void)state;
+	static struct setup_user users[] = { { .mc_id = { "a", 1 } }, { .mc_id = { "b", 1 } } };
+	static const uint64_t revisions[] = { 1, RECEIPT_NOT_DONE };
+	static const struct {
+		struct setup setup;
+		enum operation certified;
+		size_t n_claimed;
+		bool other;
+		const char *fault;
+	} cases[] = {
+		{ { .n_users = 1 }, OPERATION_SETUP, .n_claimed = 1, .fault = NULL },
+		{ { .n_users = 2, .best_effort = true }, OPERATION_SETUP, .n_claimed = 2, .fault = NULL },
+		{ { .n_users = 1 }, OPERATION_SETUP, .n_claimed = 1, .other = true, .fault = "not what its claims are about" },
+		{ { .n_users = 1 }, OPERATION_UPDATE, .n_claimed = 1, .fault = "another operation" },
+		{ { .n_users = 2 }, OPERATION_SETUP, .n_claimed = 1, .fault = "more or fewer users" },
+		{ { .n_users = 1, .best_effort = true }, OPERATION_SETUP, .n_claimed = 2, .fault = "more or fewer users" },
+		{ { .n_users = 2 }, OPERATION_SETUP, .n_claimed = 2, .fault = "not to be done in part" },
+		{ { .n_users = 1, .dry_run = true }, OPERATION_SETUP, .n_claimed = 1, .fault = "a dry run" },
+		{ { .n_users = 0 }, OPERATION_SETUP, .n_claimed = 1, .fault = "there are no users" },
+	};
+	struct tls_identity *i = fire(NULL);
+	struct tls_trust *t = trust(NULL);
+	for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+		struct setup setup = cases[k].setup;
+		struct receipt_claims c = some_claims(now);
+		struct merkle_hash leaf;
+		struct receipt_batch batch;
+		setup.users = users;
+		struct receipt_parts parts = { .content = setup_content(arena, &setup) };
+		c.operation = cases[k].certified, c.revisions = revisions, c.n_users = cases[k].n_claimed;
+		assert_int_equal(crypto_sha256(parts.content, c.content), OK);
+		c.content[31] ^= cases[k].other;
+		parts.claims = receipt_encode(arena, &c);
+		assert_int_equal(merkle_leaf(parts.claims, &leaf), OK);
+		assert_int_equal(receipt_sign(arena, i, &leaf, 1, &batch, NULL), OK);
+		parts.proof = receipt_prove(arena, &batch, 0);
+		struct offline o = offline(receipt_join(arena, &parts), t, FIRE);
+		assert_int_equal(o.status, cases[k].fault ? ERR_INPUT : OK);
+		if (cases[k].fault && !strstr(o.text, cases[k].fault))
+			fail_msg("case %zu: %s", k, o.text);
+	}
+	tls_trust_free(t);
+	tls_identity_free(i);
+}
+
 enum { TOGETHER = 70 };
 
 /* One signature, looked at once; each receipt by itself is good, for its own claims and for no others. */
@@ -267,8 +331,8 @@ static void signed_together_each_is_good_by_itself(void **state)
 		assert_int_equal(merkle_check(&memo, claims_of(now + k), &path, &batch.tree.root), OK);
 		assert_int_equal(merkle_check(&memo, claims_of(now + k + 1), &path, &batch.tree.root), ERR_INPUT);
 		assert_int_equal(receipt_verify_peer(arena, p.client, proof, &other, &path, &e), ERR_TLS);
-		assert_int_equal(offline(receipt_join(arena, claims_of(now + k), proof), p.trust, FIRE).status, OK);
-		assert_int_equal(offline(receipt_join(arena, claims_of(now + k + 1), proof), p.trust, FIRE).status, ERR_TLS);
+		assert_int_equal(offline(whole_of(claims_of(now + k), proof), p.trust, FIRE).status, OK);
+		assert_int_equal(offline(whole_of(claims_of(now + k + 1), proof), p.trust, FIRE).status, ERR_TLS);
 	}
 	pair_free(&p);
 	tls_identity_free(i);
@@ -355,11 +419,11 @@ static void the_certificate_and_the_key_belong_together(void **state)
 	assert_int_equal(cose_parse(arena, proof_of(by_renewed), &d, NULL), OK);
 	assert_int_equal(by_peer(&p, by_renewed, &text), OK);
 	c.chain = d.chain;
-	assert_int_equal(by_peer(&p, receipt_join(arena, claims_of(now), cose_encode(arena, &c)), &text), ERR_TLS);
-	assert_int_equal(offline(receipt_join(arena, claims_of(now), cose_encode(arena, &c)), p.trust, FIRE).status, ERR_TLS);
+	assert_int_equal(by_peer(&p, whole_of(claims_of(now), cose_encode(arena, &c)), &text), ERR_TLS);
+	assert_int_equal(offline(whole_of(claims_of(now), cose_encode(arena, &c)), p.trust, FIRE).status, ERR_TLS);
 	assert_int_equal(cose_parse(arena, proof_of(by_larger), &d, NULL), OK);
 	c.chain = d.chain;
-	assert_int_equal(by_peer(&p, receipt_join(arena, claims_of(now), cose_encode(arena, &c)), &text), ERR_TLS);
+	assert_int_equal(by_peer(&p, whole_of(claims_of(now), cose_encode(arena, &c)), &text), ERR_TLS);
 	assert_string_equal(text, "the signature's algorithm does not fit the certificate's key");
 	tls_identity_free(i), tls_identity_free(renewed), tls_identity_free(larger);
 	pair_free(&p);
@@ -487,6 +551,7 @@ int main(void)
 		cmocka_unit_test(each_kind_of_key_signs),
 		cmocka_unit_test(other_keys_are_told_apart_early),
 		cmocka_unit_test(every_byte_counts),
+		cmocka_unit_test(the_claims_are_about_the_content),
 		cmocka_unit_test(signed_together_each_is_good_by_itself),
 		cmocka_unit_test(what_was_verified_is_told_apart),
 		cmocka_unit_test(nobody_else_signs_for_the_partner),

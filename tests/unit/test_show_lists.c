@@ -1,6 +1,6 @@
 // needs: acmc/show_requests.c acmc/show_users.c acmc/show_reconcile.c acmc/show_receipt.c acmc/put.c acmc/repair.c
 // needs: acmc/track.c acmc/parts.c acmc/answers.c acmc/stock.c acmc/stock_sort.c acmc/spool.c acmc/reconcile.c
-// needs: common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
+// needs: common/receipt.c common/content.c common/cbor.c common/error.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c
 // needs: common/json.c common/table.c common/identity.c common/text.c common/arena.c common/cause.c
 // needs: common/sort.c
 /* Lists of requests and users as the administrator sees them, compared with tests/golden/cli/list-*; UPDATE=1 writes them. */
@@ -255,13 +255,16 @@ static void repairs(void **state)
 
 static void shows_receipts(void **state)
 {
-	struct receipt_user users[] = {
-		{ .mc_id = STR("alice\x1B"), .revision = 2, .service_ids = two_ids, .n_service_ids = 2, .validity = { noon, noon + 1 } },
+	struct setup_user users[] = {
+		{ .mc_id = STR("alice\x1B"), .service_ids = two_ids, .n_service_ids = 2 },
+		{ .mc_id = STR("anna") }, /* was not done */
 		{ .mc_id = STR("bob") },
 	};
-	struct receipt r = { .partner = STR("fire.example"), .home = STR("police.example"), .request_id = id,
-			     .operation = OPERATION_UPDATE, .done_ms = noon, .users = users, .n_users = 2,
-			     .decided_by = STR("duty") };
+	static const uint64_t revisions[] = { 2, RECEIPT_NOT_DONE, 0 };
+	struct receipt r = { .claims = { .partner = STR("fire.example"), .home = STR("police.example"), .request_id = id,
+					 .operation = OPERATION_UPDATE, .done_ms = noon, .revisions = revisions,
+					 .n_users = 3, .decided_by = STR("duty") },
+			     .setup = { .users = users, .n_users = 3, .validity = { noon, noon + 1 } } };
 	struct receipt_view good = { "fire.example", true, true, &r, "DNS:acms.fire.example", "the certificate has expired since",
 				     NULL, "fire.receipt" };
 	struct receipt_view bad = { "some.file", true, false, &r, "", "", "the signature is wrong", NULL };
