@@ -300,7 +300,7 @@ void work_answer_recorded(struct work *w, const struct request_record *r)
 		.n_revisions = r->n_revisions,
 		.decided_by = r->decided_by,
 	};
-	memcpy(w->out->content, r->content, DIGEST_SIZE);
+	memcpy(w->out->content, w->content, DIGEST_SIZE);
 }
 
 /* Version 1 recorded no revisions, and version 2 cannot tell TRUE without: those of now, or what there was at least. */
@@ -331,6 +331,23 @@ static void refuse(struct work *w, enum cause cause, const char *detail)
 		work_audit(w);
 }
 
+/* Whether this is what was asked when it was recorded; by a version 1, perhaps. */
+static bool same_content(struct work *w, const struct request_record *before)
+{
+	const struct setup *s = &w->what->setup;
+	uint8_t digest[DIGEST_SIZE];
+	if (memcmp(before->content, w->content, DIGEST_SIZE) == 0)
+		return true;
+	if (!setup_is_of_version_1(s))
+		return false;
+	struct str content = setup_content_1(w->arena, s);
+	if (!content.ptr || crypto_sha256(content, digest) != OK) {
+		store_fail_memory(w->txn);
+		return false;
+	}
+	return memcmp(before->content, digest, DIGEST_SIZE) == 0;
+}
+
 /* True: the request came before, and this is what it was told, or is told now. */
 static bool came_before(struct work *w)
 {
@@ -339,7 +356,7 @@ static bool came_before(struct work *w)
 	struct request_record before;
 	struct pending_record pending;
 	if (store_get_request(w->txn, w->arena, home, id, &before)) {
-		if (memcmp(before.content, w->content, DIGEST_SIZE) == 0)
+		if (same_content(w, &before))
 			work_answer_recorded(w, &before);
 		else
 			refuse(w, CAUSE_REQUEST_ID_REUSED, NULL);

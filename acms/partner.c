@@ -268,9 +268,9 @@ static size_t response_bytes(const struct setup_user *u)
 /* What home adds for its ACMC: the user's part of content and claims, be it done or not. */
 static size_t receipt_bytes(const struct setup_user *u)
 {
-	size_t n = 4 + u->mc_id.len + 4 + 8 + CBOR_HEAD_MAX;
+	size_t n = 3 + u->mc_id.len + 8 + 1 + CBOR_HEAD_MAX;
 	for (size_t i = 0; i < u->n_service_ids; i++)
-		n += 1 + 4 + u->service_ids[i].mc_service_id.len;
+		n += 1 + 3 + u->service_ids[i].mc_service_id.len;
 	return n;
 }
 

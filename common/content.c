@@ -1,36 +1,78 @@
 #include "common/content.h"
 
+#include <endian.h>
 #include <string.h>
 #include "common/setup_internal.h"
 
-/* Elements of version 2 that there are. */
-enum { FLAG_VALIDITY = 1, FLAG_DRY_RUN = 2, FLAG_BEST_EFFORT = 4, FLAG_REVISIONS = 8, FLAGS = 15 };
+/* The first byte is this and the operation: in version 1 there were smaller ones. */
+enum { FORM = 16 };
+enum { FLAG_VALIDITY = 1, FLAG_DRY_RUN = 2, FLAG_BEST_EFFORT = 4, FLAG_REVISIONS = 8 };
+/* Of texts: MC IDs, and MC service IDs of each service, whose numbers these are. */
+enum { KINDS = 1 + MC_SERVICE_MCDATA };
+enum { TEXT_HEAD = 3 };
 
 /* --- writing --- */
 
-static uint8_t *put_length(uint8_t *p, size_t n)
+static uint8_t *put_number(uint8_t *p, uint64_t n, size_t size)
 {
-	for (int shift = 24; shift >= 0; shift -= 8)
-		*p++ = (uint8_t)(n >> shift);
+	while (size-- > 0)
+		*p++ = (uint8_t)(n >> 8 * size);
 	return p;
 }
 
-static uint8_t *put_str(uint8_t *p, struct str s)
+static uint8_t *put_bytes(uint8_t *p, const char *bytes, size_t n)
 {
-	p = put_length(p, s.len);
-	if (s.len)
-		memcpy(p, s.ptr, s.len);
-	return p + s.len;
+	if (n)
+		memcpy(p, bytes, n);
+	return p + n;
 }
 
-static uint8_t *put_number(uint8_t *p, uint64_t n)
+/* Of both; words at a time, since nearly all of most identities is the same. */
+static size_t same_start(const char *a, const char *b, size_t most)
 {
-	p = put_length(p, (size_t)(n >> 32));
-	return put_length(p, (size_t)(n & UINT32_MAX));
+	size_t n = 0;
+	uint64_t x, y;
+	for (; n + sizeof x <= most; n += sizeof x) {
+		memcpy(&x, a + n, sizeof x);
+		memcpy(&y, b + n, sizeof y);
+		if (x != y)
+			return n + (size_t)__builtin_ctzll(le64toh(x ^ y)) / 8;
+	}
+	while (n < most && a[n] == b[n])
+		n++;
+	return n;
 }
 
-/* Which elements of version 2 follow. 0: no byte follows, so what version 1 knew has the content it had. */
-static uint8_t content_flags(const struct setup *s)
+/* a_end, b_end: right behind them. */
+static size_t same_end(const char *a_end, const char *b_end, size_t most)
+{
+	size_t n = 0;
+	uint64_t x, y;
+	for (; n + sizeof x <= most; n += sizeof x) {
+		memcpy(&x, a_end - n - sizeof x, sizeof x);
+		memcpy(&y, b_end - n - sizeof y, sizeof y);
+		if (x != y)
+			return n + (size_t)__builtin_clzll(le64toh(x ^ y)) / 8;
+	}
+	while (n < most && a_end[-1 - (ptrdiff_t)n] == b_end[-1 - (ptrdiff_t)n])
+		n++;
+	return n;
+}
+
+/* What it does not share with the one before of its kind, which it then takes the place of. */
+static uint8_t *put_text(uint8_t *p, struct str *before, struct str s)
+{
+	size_t most = s.len < before->len ? s.len : before->len;
+	size_t start = same_start(s.ptr, before->ptr, most);
+	size_t end = same_end(s.ptr + s.len, before->ptr + before->len, most - start);
+	*p++ = (uint8_t)start;
+	*p++ = (uint8_t)end;
+	*p++ = (uint8_t)(s.len - start - end);
+	*before = s;
+	return put_bytes(p, s.ptr + start, s.len - start - end);
+}
+
+static uint8_t flags_of(const struct setup *s)
 {
 	bool revisions = false;
 	for (size_t i = 0; i < s->n_users && !revisions; i++)
@@ -39,11 +81,64 @@ static uint8_t content_flags(const struct setup *s)
 			 (s->best_effort ? FLAG_BEST_EFFORT : 0) | (revisions ? FLAG_REVISIONS : 0));
 }
 
-static size_t content_size(const struct setup *s, uint8_t flags)
+/* At most. */
+static size_t content_size(const struct setup *s)
 {
-	size_t n = 1 + 4 + s->home_acmc_id.len + 4 + (flags ? 1 : 0);
-	n += flags & FLAG_VALIDITY ? 16 : 0;
-	n += flags & FLAG_REVISIONS ? 8 * s->n_users : 0;
+	size_t n = 2 + 16 + 1 + s->home_acmc_id.len + 4;
+	for (size_t i = 0; i < s->n_users; i++) {
+		n += TEXT_HEAD + s->users[i].mc_id.len + 8 + 1;
+		for (size_t j = 0; j < s->users[i].n_service_ids; j++)
+			n += 1 + TEXT_HEAD + s->users[i].service_ids[j].mc_service_id.len;
+	}
+	return n;
+}
+
+static uint8_t *put_user(uint8_t *p, struct str before[KINDS], const struct setup_user *u, uint8_t flags)
+{
+	p = put_text(p, &before[0], u->mc_id);
+	if (flags & FLAG_REVISIONS)
+		p = put_number(p, u->expected_revision, 8);
+	for (size_t j = 0; j < u->n_service_ids; j++) {
+		enum mc_service service = u->service_ids[j].service;
+		*p++ = (uint8_t)service;
+		p = put_text(p, &before[service], u->service_ids[j].mc_service_id);
+	}
+	*p++ = 0;
+	return p;
+}
+
+struct str setup_content(struct arena *a, const struct setup *s)
+{
+	struct str before[KINDS] = { { "", 0 }, { "", 0 }, { "", 0 }, { "", 0 } };
+	size_t size = content_size(s);
+	uint8_t flags = flags_of(s), *start = arena_raw(a, size), *p = start;
+	if (!p)
+		return STR_NONE;
+	*p++ = (uint8_t)(FORM + s->operation);
+	*p++ = flags;
+	if (flags & FLAG_VALIDITY) {
+		p = put_number(p, s->validity.not_before_ms, 8);
+		p = put_number(p, s->validity.not_after_ms, 8);
+	}
+	*p++ = (uint8_t)s->home_acmc_id.len;
+	p = put_bytes(p, s->home_acmc_id.ptr, s->home_acmc_id.len);
+	p = put_number(p, s->n_users, 4);
+	for (size_t i = 0; i < s->n_users; i++)
+		p = put_user(p, before, &s->users[i], flags);
+	arena_trim(a, start, size, (size_t)(p - start));
+	return (struct str){ (const char *)start, (size_t)(p - start) };
+}
+
+/* --- of version 1 --- */
+
+static uint8_t *put_text_1(uint8_t *p, struct str s)
+{
+	return put_bytes(put_number(p, s.len, 4), s.ptr, s.len);
+}
+
+static size_t content_size_1(const struct setup *s)
+{
+	size_t n = 1 + 4 + s->home_acmc_id.len + 4;
 	for (size_t i = 0; i < s->n_users; i++) {
 		n += 4 + s->users[i].mc_id.len + 4;
 		for (size_t j = 0; j < s->users[i].n_service_ids; j++)
@@ -52,40 +147,30 @@ static size_t content_size(const struct setup *s, uint8_t flags)
 	return n;
 }
 
-static void put_flagged(uint8_t *p, const struct setup *s, uint8_t flags)
+struct str setup_content_1(struct arena *a, const struct setup *s)
 {
-	if (!flags)
-		return;
-	*p++ = flags;
-	if (flags & FLAG_VALIDITY) {
-		p = put_number(p, s->validity.not_before_ms);
-		p = put_number(p, s->validity.not_after_ms);
-	}
-	for (size_t i = 0; flags & FLAG_REVISIONS && i < s->n_users; i++)
-		p = put_number(p, s->users[i].expected_revision);
-}
-
-struct str setup_content(struct arena *a, const struct setup *s)
-{
-	uint8_t flags = content_flags(s);
-	size_t size = content_size(s, flags);
+	size_t size = content_size_1(s);
 	uint8_t *start = arena_raw(a, size), *p = start;
 	if (!p)
 		return STR_NONE;
-	*p++ = (uint8_t)(1 + s->operation);
-	p = put_str(p, s->home_acmc_id);
-	p = put_length(p, s->n_users);
+	*p++ = 1;
+	p = put_text_1(p, s->home_acmc_id);
+	p = put_number(p, s->n_users, 4);
 	for (size_t i = 0; i < s->n_users; i++) {
 		const struct setup_user *u = &s->users[i];
-		p = put_str(p, u->mc_id);
-		p = put_length(p, u->n_service_ids);
+		p = put_text_1(p, u->mc_id);
+		p = put_number(p, u->n_service_ids, 4);
 		for (size_t j = 0; j < u->n_service_ids; j++) {
 			*p++ = (uint8_t)u->service_ids[j].service;
-			p = put_str(p, u->service_ids[j].mc_service_id);
+			p = put_text_1(p, u->service_ids[j].mc_service_id);
 		}
 	}
-	put_flagged(p, s, flags);
 	return (struct str){ (const char *)start, size };
+}
+
+bool setup_is_of_version_1(const struct setup *s)
+{
+	return s->operation == OPERATION_SETUP && flags_of(s) == 0;
 }
 
 /* --- reading --- */
@@ -95,7 +180,9 @@ struct reader {
 	struct arena *arena;
 	const uint8_t *at;
 	size_t left;
-	const char *bad; /* what, or NULL */
+	struct str before[KINDS];
+	size_t text_bytes; /* that all texts take together */
+	const char *bad;   /* what, or NULL */
 	bool spent;
 };
 
@@ -103,6 +190,14 @@ static void fail(struct reader *r, const char *what)
 {
 	if (!r->bad)
 		r->bad = what;
+}
+
+static void *or_spent(struct reader *r, void *memory)
+{
+	r->spent |= !memory;
+	if (!memory)
+		fail(r, "it takes too much memory");
+	return memory;
 }
 
 static const uint8_t *take(struct reader *r, size_t n)
@@ -126,25 +221,24 @@ static uint64_t get_number(struct reader *r, size_t size)
 	return n;
 }
 
-static struct str get_str(struct reader *r)
+/* What a few bytes stand for may be long: all together no more than a request could have had. */
+static struct str get_text(struct reader *r, struct str *before)
 {
-	size_t n = (size_t)get_number(r, 4);
-	const uint8_t *p = take(r, n);
-	return p ? (struct str){ (const char *)p, n } : STR_NONE;
-}
-
-/* Each item takes least bytes or more, so a count beyond what is left is a lie. NULL for one, too. */
-static void *get_list(struct reader *r, size_t least, size_t size, size_t *n)
-{
-	*n = (size_t)get_number(r, 4);
-	if (*n > r->left / least)
-		fail(r, "a list is longer than the content");
-	void *items = r->bad ? NULL : arena_array(r->arena, *n, size);
-	if (!items && !r->bad) {
-		r->spent = true;
-		fail(r, "it takes too much memory");
-	}
-	return items;
+	size_t start = get_number(r, 1), end = get_number(r, 1), middle = get_number(r, 1), n = start + middle + end;
+	const uint8_t *p = take(r, middle);
+	if (p && start + end > before->len)
+		fail(r, "a text shares more than there is");
+	r->text_bytes += n;
+	if (r->text_bytes > FRAME_BYTES_MAX)
+		fail(r, "it is longer than a request can be");
+	char *text = r->bad ? NULL : or_spent(r, arena_raw(r->arena, n));
+	if (!text)
+		return STR_NONE;
+	memcpy(text, before->ptr, start);
+	memcpy(text + start, p, middle);
+	memcpy(text + start + middle, before->ptr + before->len - end, end);
+	*before = (struct str){ text, n };
+	return *before;
 }
 
 static void check_canonical(struct reader *r, struct str id)
@@ -156,64 +250,53 @@ static void check_canonical(struct reader *r, struct str id)
 
 static void get_home_acmc_id(struct reader *r, struct setup *out)
 {
-	struct str id = get_str(r);
-	if (id.len == 0)
+	size_t n = get_number(r, 1);
+	const uint8_t *p = take(r, n);
+	if (!p || n == 0)
 		return;
-	check_canonical(r, id);
-	out->home_acmc_id = id;
+	out->home_acmc_id = (struct str){ (const char *)p, n };
+	check_canonical(r, out->home_acmc_id);
 }
 
-static void get_service_ids(struct reader *r, struct setup_user *u)
+/* They go on until a 0; how many there are is only known then. */
+static void get_service_ids(struct reader *r, struct setup_user *u, struct user_service_id *ids)
 {
-	struct user_service_id *ids = get_list(r, 1 + 4, sizeof *ids, &u->n_service_ids);
-	u->service_ids = ids;
-	for (size_t i = 0; !r->bad && i < u->n_service_ids; i++) {
-		int service = (int)get_number(r, 1);
-		ids[i].service = (enum mc_service)service;
-		ids[i].mc_service_id = get_str(r);
-		check_canonical(r, ids[i].mc_service_id);
-		if (!mc_service_name(service))
+	size_t n = 0;
+	for (uint64_t service; (service = get_number(r, 1)) != 0; n++) {
+		if (!mc_service_name((int)service)) {
 			fail(r, "an MC service is unknown");
-		if (!r->bad && i > 0 && setup_compare_ids(&ids[i - 1], &ids[i]) >= 0)
+			break;
+		}
+		ids[n] = (struct user_service_id){ (enum mc_service)service, get_text(r, &r->before[service]) };
+		check_canonical(r, ids[n].mc_service_id);
+		if (!r->bad && n > 0 && setup_compare_ids(&ids[n - 1], &ids[n]) >= 0)
 			fail(r, "MC service IDs are out of order");
 	}
+	u->service_ids = ids;
+	u->n_service_ids = n;
 }
 
-static void get_users(struct reader *r, struct setup *out)
+/* Each user takes least bytes or more, so a count beyond what is left is a lie; so do MC service IDs, however many. */
+static void get_users(struct reader *r, struct setup *out, uint64_t flags)
 {
-	out->users = get_list(r, 4 + 4, sizeof *out->users, &out->n_users);
-	if (out->n_users == 0)
-		fail(r, "there are no users");
+	enum { USER_LEAST = TEXT_HEAD + 1, ID_LEAST = 1 + TEXT_HEAD };
+	out->n_users = get_number(r, 4);
+	if (out->n_users == 0 || out->n_users > r->left / USER_LEAST)
+		fail(r, "there are no users, or fewer than it says");
+	out->users = r->bad ? NULL : or_spent(r, arena_array(r->arena, out->n_users, sizeof *out->users));
+	struct user_service_id *ids = r->bad ? NULL : or_spent(r, arena_array_raw(r->arena, r->left / ID_LEAST + 1, sizeof *ids));
 	for (size_t i = 0; !r->bad && i < out->n_users; i++) {
 		struct setup_user *u = &out->users[i];
-		u->mc_id = get_str(r);
+		u->mc_id = get_text(r, &r->before[0]);
 		if (!r->bad && !mc_id_valid(u->mc_id))
 			fail(r, "a user's name is no MC ID");
 		if (!r->bad && i > 0 && str_cmp(out->users[i - 1].mc_id, u->mc_id) >= 0)
 			fail(r, "users are out of order");
-		get_service_ids(r, u);
+		if (flags & FLAG_REVISIONS)
+			u->expected_revision = get_number(r, 8);
+		get_service_ids(r, u, ids + out->n_service_ids);
 		out->n_service_ids += u->n_service_ids;
 	}
-}
-
-static void get_flagged(struct reader *r, struct setup *out)
-{
-	if (r->left == 0)
-		return;
-	uint64_t flags = get_number(r, 1);
-	if (flags == 0 || flags & ~(uint64_t)FLAGS)
-		fail(r, "it has none of the elements of version 2, or an unknown one");
-	out->dry_run = flags & FLAG_DRY_RUN;
-	out->best_effort = flags & FLAG_BEST_EFFORT;
-	out->has_validity = flags & FLAG_VALIDITY;
-	if (out->has_validity) {
-		out->validity.not_before_ms = get_number(r, 8);
-		out->validity.not_after_ms = get_number(r, 8);
-	}
-	for (size_t i = 0; flags & FLAG_REVISIONS && !r->bad && i < out->n_users; i++)
-		out->users[i].expected_revision = get_number(r, 8);
-	if (!r->bad && flags != content_flags(out))
-		fail(r, "expected revisions that are none");
 }
 
 /* What setup_check asks for beside the order. */
@@ -232,22 +315,44 @@ static const char *misplaced(const struct setup *s)
 	return v->not_after_ms && v->not_after_ms <= v->not_before_ms ? "the validity is empty" : NULL;
 }
 
+static void get_setup(struct reader *r, struct setup *out)
+{
+	uint64_t operation = get_number(r, 1), flags = get_number(r, 1);
+	if (operation < FORM || operation >= FORM + OPERATIONS)
+		fail(r, "its operation is unknown");
+	else
+		out->operation = (enum operation)(operation - FORM);
+	out->dry_run = flags & FLAG_DRY_RUN;
+	out->best_effort = flags & FLAG_BEST_EFFORT;
+	out->has_validity = flags & FLAG_VALIDITY;
+	if (out->has_validity) {
+		out->validity.not_before_ms = get_number(r, 8);
+		out->validity.not_after_ms = get_number(r, 8);
+	}
+	get_home_acmc_id(r, out);
+	get_users(r, out, flags);
+	if (!r->bad && misplaced(out))
+		fail(r, misplaced(out));
+}
+
+/* That something could be written in two ways is found out by writing it again. */
+static void check_form(struct reader *r, struct str content, const struct setup *s)
+{
+	struct str again = setup_content(r->arena, s);
+	r->spent |= !again.ptr;
+	if (!str_eq(again, content))
+		fail(r, "it is not in the one form that it has, or there are bytes behind it");
+}
+
 enum status setup_from_content(struct arena *a, struct str content, struct setup *out, struct error *e)
 {
 	struct reader r = { .arena = a, .at = (const uint8_t *)content.ptr, .left = content.len };
 	*out = (struct setup){ 0 };
-	uint64_t operation = get_number(&r, 1);
-	if (operation < 1 || operation > OPERATIONS)
-		fail(&r, "its operation is unknown");
-	else
-		out->operation = (enum operation)(operation - 1);
-	get_home_acmc_id(&r, out);
-	get_users(&r, out);
-	get_flagged(&r, out);
-	if (r.left > 0)
-		fail(&r, "there are bytes behind it");
-	if (!r.bad && misplaced(out))
-		fail(&r, misplaced(out));
+	for (size_t i = 0; i < KINDS; i++)
+		r.before[i] = STR("");
+	get_setup(&r, out);
+	if (!r.bad)
+		check_form(&r, content, out);
 	if (r.bad)
 		return error_set(e, r.spent ? ERR_MEMORY : ERR_INPUT, "no content of a request: %s", r.bad);
 	return OK;

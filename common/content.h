@@ -17,9 +17,13 @@ struct str setup_content(struct arena *a, const struct setup *setup);
 
 /*
  * The setup with this content, but for what is none of it, which is left zero. Takes nothing but what setup_content makes of
- * a well-formed setup, except that it does not look for an MC service ID that two users have. Borrows from content; lists
- * from the arena. ERR_INPUT, ERR_MEMORY.
+ * a well-formed setup, except that it does not look for an MC service ID that two users have. Borrows from content; the
+ * rest from the arena. ERR_INPUT, ERR_MEMORY.
  */
 enum status setup_from_content(struct arena *a, struct str content, struct setup *out, struct error *e);
+
+/* What version 1 took for the content, of which upgraded stores have digests: only of a setup that it could have had. */
+bool setup_is_of_version_1(const struct setup *setup);
+struct str setup_content_1(struct arena *a, const struct setup *setup);
 
 #endif

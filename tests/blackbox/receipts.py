@@ -74,31 +74,42 @@ def number(n: int, size: int) -> bytes:
     return n.to_bytes(size, "big")
 
 
-def text(s: str) -> bytes:
-    return number(len(s.encode()), 4) + s.encode()
+def shared(a: bytes, b: bytes) -> int:
+    """Bytes that both begin with."""
+    return next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
+
+
+class Writer:
+    def __init__(self) -> None:
+        self.before = {}  # the last text of each kind
+
+    def text(self, kind: int, s: str) -> bytes:
+        now, before = s.encode(), self.before.get(kind, b"")
+        self.before[kind] = now
+        start = shared(now, before)
+        end = shared(now[start:][::-1], before[start:][::-1])
+        middle = now[start:len(now) - end]
+        return number(start, 1) + number(end, 1) + number(len(middle), 1) + middle
 
 
 def encode_content(r: Receipt) -> bytes:
-    out = number(r.operation + 1, 1) + text(r.home_acmc_id) + number(len(r.users), 4)
-    for u in r.users:
-        out += text(u.mc_id) + number(len(u.service_ids), 4)
-        out += b"".join(number(service, 1) + text(i) for service, i in u.service_ids)
     revisions = any(u.expected for u in r.users)
     flags = (r.validity is not None) | r.dry_run << 1 | r.best_effort << 2 | revisions << 3
-    if flags:
-        out += number(flags, 1)
+    out = number(16 + r.operation, 1) + number(flags, 1)
     if r.validity is not None:
         out += number(r.validity[0], 8) + number(r.validity[1], 8)
-    if revisions:
-        out += b"".join(number(u.expected, 8) for u in r.users)
+    out += number(len(r.home_acmc_id.encode()), 1) + r.home_acmc_id.encode() + number(len(r.users), 4)
+    texts = Writer()
+    for u in r.users:
+        out += texts.text(0, u.mc_id) + (number(u.expected, 8) if revisions else b"")
+        out += b"".join(number(service, 1) + texts.text(service, i) for service, i in u.service_ids) + b"\0"
     return out
 
 
-class Bytes:
-    """What is left of a content."""
-
+class Reader:
     def __init__(self, data: bytes) -> None:
         self.data = data
+        self.before = {}
 
     def take(self, n: int) -> bytes:
         need(n <= len(self.data), "the content is cut off")
@@ -108,35 +119,37 @@ class Bytes:
     def number(self, size: int) -> int:
         return int.from_bytes(self.take(size), "big")
 
-    def text(self) -> str:
-        return self.take(self.number(4)).decode()
+    def text(self, kind: int) -> str:
+        start, end, n = self.take(3)
+        before = self.before.get(kind, b"")
+        need(start + end <= len(before), "a text shares more than there is")
+        self.before[kind] = before[:start] + self.take(n) + before[len(before) - end:]
+        return self.before[kind].decode()
 
 
-def decode_user(content: Bytes) -> User:
-    user = User(content.text(), None, [])
+def decode_user(content: Reader, revisions: bool) -> User:
+    user = User(content.text(0), None, [], content.number(8) if revisions else 0)
     need(1 <= len(user.mc_id.encode()) <= 255, "an MC ID is bad")
-    for _ in range(content.number(4)):
-        user.service_ids.append((content.number(1), content.text()))
-    need(all(service in (1, 2, 3) for service, _ in user.service_ids), "an MC service is unknown")
+    while service := content.number(1):
+        need(service in (1, 2, 3), "an MC service is unknown")
+        user.service_ids.append((service, content.text(service)))
     keys = [(service, i.encode()) for service, i in user.service_ids]
     need(keys == sorted(set(keys)), "MC service IDs are out of order")
     return user
 
 
 def decode_content(data: bytes, out: Receipt) -> None:
-    content = Bytes(data)
-    need(content.number(1) == out.operation + 1, "another operation was asked for")
-    out.home_acmc_id = content.text()
-    out.users = [decode_user(content) for _ in range(content.number(4))]
-    ids = [u.mc_id.encode() for u in out.users]
-    need(ids == sorted(set(ids)), "users are out of order")
-    flags = content.number(1) if content.data else 0
+    content = Reader(data)
+    need(content.number(1) == 16 + out.operation, "another operation was asked for")
+    flags = content.number(1)
     need(flags < 16, "an unknown flag")
     out.dry_run, out.best_effort = bool(flags & 2), bool(flags & 4)
     if flags & 1:
         out.validity = content.number(8), content.number(8)
-    for user in out.users if flags & 8 else ():
-        user.expected = content.number(8)
+    out.home_acmc_id = content.take(content.number(1)).decode()
+    out.users = [decode_user(content, bool(flags & 8)) for _ in range(content.number(4))]
+    ids = [u.mc_id.encode() for u in out.users]
+    need(ids == sorted(set(ids)), "users are out of order")
     need(not content.data and encode_content(out) == data, "the content is not in its one form")
     need(not out.dry_run, "it was a dry run")
 

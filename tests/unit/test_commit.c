@@ -181,6 +181,26 @@ static void done_once(void **state)
 }
 
 /* As the committer gathers them. */
+/* As an upgraded store has it. */
+static void what_version_1_did_is_known(void **state)
+{
+	(void)state;
+	struct commit_setup w = ask("a=sip:a b", 1), other = ask("a=sip:a c", 1), more = ask("a=sip:a b", 1);
+	struct request_record r = { .answered_ms = 7, .cause = CAUSE_NO_CAUSE };
+	assert_int_equal(crypto_sha256(setup_content_1(arena, &w.setup), r.content), OK);
+	struct store_txn *t = writing(store);
+	store_put_request(t, arena, HOME, w.setup.request_id, &r);
+	assert_int_equal(store_commit(t, NULL), OK);
+	struct commit_answer again = commit(&w);
+	assert_true(again.repeated);
+	assert_int_equal(again.verdict.cause, CAUSE_NO_CAUSE);
+	assert_int_equal(again.answered_ms, 7);
+	assert_content_of(&again, &w.setup); /* for a receipt of today */
+	assert_int_equal(cause_of(&other), CAUSE_REQUEST_ID_REUSED);
+	more.setup.best_effort = true;
+	assert_int_equal(cause_of(&more), CAUSE_REQUEST_ID_REUSED);
+}
+
 static void those_of_one_transaction_see_each_other(void **state)
 {
 	(void)state;
@@ -594,6 +614,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		COMMIT_TEST(done_once),
+		COMMIT_TEST(what_version_1_did_is_known),
 		COMMIT_TEST(those_of_one_transaction_see_each_other),
 		COMMIT_TEST(update_and_remove),
 		COMMIT_TEST(a_denial_is_recorded),

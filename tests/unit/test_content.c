@@ -65,12 +65,86 @@ static void content_of_version_1_stays(void **state)
 				       "\0\0\0\1" "b\0\0\0\0" "\0\0\0\1" "c\0\0\0\0";
 	struct arena *a = arena_new(0);
 	struct setup_request r = make(OPERATION_SETUP);
+	struct setup s;
 	r.service_ids = entries, r.n_service_ids = 1;
+	r.expires_ms = 1, r.part = 2, r.parts = 3; /* no content */
+	check(a, &r, &s);
+	assert_true(setup_is_of_version_1(&s));
+	struct str c = setup_content_1(a, &s);
+	assert_int_equal(c.len, sizeof expected - 1);
+	assert_memory_equal(c.ptr, expected, c.len);
+	s.home_acmc_id = STR("tel:+1");
+	assert_int_equal(setup_content_1(a, &s).len, c.len + 6);
+	assert_true(setup_is_of_version_1(&s));
+	s.best_effort = true;
+	assert_false(setup_is_of_version_1(&s));
+	s.best_effort = false, s.has_validity = true;
+	assert_false(setup_is_of_version_1(&s));
+	s.has_validity = false, s.operation = OPERATION_REMOVE;
+	assert_false(setup_is_of_version_1(&s));
+	arena_free(a);
+}
+
+/* And of this. */
+static void content_has_these_bytes(void **state)
+{
+	(void)state;
+	static const char plain[] = "\x10\0" "\0" "\0\0\0\3"
+				    "\0\0\1" "a" "\1" "\0\0\x0f" "sip:a@x.example" "\3" "\0\0\x08" "tel:+491" "\0"
+				    "\0\0\1" "b" "\0"
+				    "\0\0\1" "c" "\1" "\4\x0a\1" "c" "\0";
+	static const char full[] = "\x11\x0f" "\0\0\0\0\0\0\0\5" "\1\2\3\4\5\6\7\x08" "\x06" "tel:+1" "\0\0\0\3"
+				   "\0\0\1" "a" "\0\0\0\0\0\0\0\1" "\0"
+				   "\0\0\1" "b" "\0\0\0\0\0\0\0\2" "\0"
+				   "\0\0\1" "c" "\0\0\1\0\0\0\0\0" "\0";
+	struct arena *a = arena_new(0);
+	struct setup_request r = make(OPERATION_SETUP);
+	r.service_ids = entries, r.n_service_ids = 3;
 	for (int i = 0; i < 2; i++) {
 		struct str c = content(a, &r);
-		assert_int_equal(c.len, sizeof expected - 1);
-		assert_memory_equal(c.ptr, expected, c.len);
+		assert_int_equal(c.len, sizeof plain - 1);
+		assert_memory_equal(c.ptr, plain, c.len);
 		r.expires_ms = 1, r.part = 2, r.parts = 3; /* no content */
+	}
+	r = make(OPERATION_UPDATE);
+	r.revisions = revisions, r.n_revisions = 3, r.home_acmc_id = STR("tel:+1"), r.dry_run = r.best_effort = true;
+	r.has_validity = true, r.validity = (struct validity){ 5, 0x0102030405060708 };
+	struct str c = content(a, &r);
+	assert_int_equal(c.len, sizeof full - 1);
+	assert_memory_equal(c.ptr, full, c.len);
+	arena_free(a);
+}
+
+/* Of each two texts that follow each other: whatever they share, at either end, comes back, and none of it twice. */
+static void what_is_shared_comes_back(void **state)
+{
+	(void)state;
+	enum { N = 300 };
+	static const char *const ends[] = { "", "x", "@police.example", "@police.example.police.example" };
+	static char texts[N][64];
+	struct str ids[N];
+	struct arena *a = arena_new(0);
+	for (size_t i = 0; i < N; i++) {
+		size_t n = 1 + i % 23;
+		memset(texts[i], 'a', n);
+		texts[i][n / 2] = (char)('a' + i / 23);
+		snprintf(texts[i] + n, sizeof texts[i] - n, "%s", ends[i % 4]);
+		ids[i] = str_of(texts[i]);
+	}
+	struct setup_user users[2] = { 0 };
+	struct setup s = { .users = users, .n_users = 2 }, again;
+	for (size_t i = 0; i < N; i++) {
+		for (size_t j = 0; j < N; j++) {
+			if (str_cmp(ids[i], ids[j]) >= 0)
+				continue;
+			users[0].mc_id = ids[i];
+			users[1].mc_id = ids[j];
+			struct str c = setup_content(a, &s);
+			assert_int_equal(setup_from_content(a, c, &again, NULL), OK);
+			assert_true(str_eq(again.users[0].mc_id, ids[i]) && str_eq(again.users[1].mc_id, ids[j]));
+			assert_true(c.len <= 7 + 4 + ids[i].len + 4 + ids[j].len);
+		}
+		arena_reset(a);
 	}
 	arena_free(a);
 }
@@ -158,10 +232,9 @@ static void no_two_contents_say_the_same(void **state)
 		char *copy = malloc(bytes.len + 1);
 		memcpy(copy, bytes.ptr, bytes.len);
 		copy[bytes.len] = 0;
-		for (size_t n = 0; n <= bytes.len + 1; n++) { /* without its flags it is another's, of version 1 */
-			struct str cut = { copy, n };
-			if (n != bytes.len && setup_from_content(a, cut, &s, NULL) == OK)
-				assert_true(str_eq(setup_content(a, &s), cut) && n < bytes.len);
+		for (size_t n = 0; n <= bytes.len + 1; n++) {
+			if (n != bytes.len)
+				assert_int_equal(setup_from_content(a, (struct str){ copy, n }, &s, NULL), ERR_INPUT);
 		}
 		for (size_t i = 0; i < 8 * bytes.len; i++) {
 			struct str changed = { copy, bytes.len };
@@ -178,45 +251,50 @@ static void no_two_contents_say_the_same(void **state)
 static void what_no_request_asks_for_is_refused(void **state)
 {
 	(void)state;
-#define A "\0\0\0\1" "a"
-#define NONE "\0\0\0\0"
 #define ONE "\0\0\0\1"
 #define TWO "\0\0\0\2"
-#define ID "\0\0\0\x08" "tel:+491"
+#define A "\0\0\1" "a"
+#define B "\0\0\1" "b"
+#define END "\0"
+#define ID "\0\0\x08" "tel:+491"
 #define ZERO "\0\0\0\0\0\0\0\0"
 #define FIVE "\0\0\0\0\0\0\0\5"
-#define B(text) { text, sizeof text - 1 }
+#define BYTES(text) { text, sizeof text - 1 }
 	static const struct { struct str content; const char *why; } cases[] = {
-		{ B("\1" NONE ONE A NONE), NULL },
-		{ B("\1" NONE ONE A ONE "\1" ID), NULL },
-		{ B("\2" NONE ONE A NONE "\x08" FIVE), NULL },
-		{ B(""), "cut off" },
-		{ B("\0" NONE ONE A NONE), "operation is unknown" },
-		{ B("\4" NONE ONE A NONE), "operation is unknown" },
-		{ B("\1" "\0\0\0\x09" "tel:+4911" ONE A NONE), NULL },
-		{ B("\1" "\0\0\0\x09" "tel:+49-1" ONE A NONE), "not canonical" },
-		{ B("\1" NONE NONE), "no users" },
-		{ B("\1" NONE "\xff\xff\xff\xff" A NONE), "longer than the content" },
-		{ B("\1" NONE TWO A NONE A NONE), "users are out of order" },
-		{ B("\1" NONE ONE ONE "\n" NONE), "no MC ID" },
-		{ B("\1" NONE ONE NONE NONE), "no MC ID" },
-		{ B("\1" NONE ONE A "\x7f\0\0\0"), "longer than the content" },
-		{ B("\1" NONE ONE A ONE "\0" ID), "MC service is unknown" },
-		{ B("\1" NONE ONE A ONE "\4" ID), "MC service is unknown" },
-		{ B("\1" NONE ONE A TWO "\1" ID "\1" ID), "IDs are out of order" },
-		{ B("\1" NONE ONE A TWO "\2" ID "\1" ID), "IDs are out of order" },
-		{ B("\1" NONE ONE A ONE "\1" NONE), "not valid" },
-		{ B("\1" NONE ONE A NONE "\0"), "none of the elements" },
-		{ B("\1" NONE ONE A NONE "\x10"), "unknown" },
-		{ B("\1" NONE ONE A NONE "\2\2"), "behind it" },
-		{ B("\1" NONE ONE A NONE "\1" ZERO), "cut off" },
-		{ B("\1" NONE ONE A NONE "\1" FIVE FIVE), "validity is empty" },
-		{ B("\1" NONE ONE A NONE "\x08" FIVE), "do not fit the operation" },
-		{ B("\2" NONE ONE A NONE "\x08" ZERO), "that are none" },
-		{ B("\2" NONE TWO A NONE ONE "b" NONE "\x08" FIVE ZERO), "do not fit the operation" },
-		{ B("\3" NONE TWO A NONE ONE "b" NONE "\x08" FIVE ZERO), NULL },
-		{ B("\3" NONE ONE A ONE "\1" ID), "a remove with" },
-		{ B("\3" NONE ONE A NONE "\1" ZERO ZERO), "a remove with" },
+		{ BYTES("\x10\0\0" ONE A END), NULL },
+		{ BYTES("\x10\0\0" ONE A "\1" ID END), NULL },
+		{ BYTES("\x11\x08\0" ONE A FIVE END), NULL },
+		{ BYTES(""), "cut off" },
+		{ BYTES("\1\0\0" ONE A END), "operation is unknown" },
+		{ BYTES("\x13\0\0" ONE A END), "operation is unknown" },
+		{ BYTES("\x10\x10\0" ONE A END), "not in the one form" },
+		{ BYTES("\x10\0" "\x09" "tel:+4911" ONE A END), NULL },
+		{ BYTES("\x10\0" "\x09" "tel:+49-1" ONE A END), "not canonical" },
+		{ BYTES("\x10\0\0" "\0\0\0\0"), "no users" },
+		{ BYTES("\x10\0\0" "\xff\xff\xff\xff" A END), "fewer than it says" },
+		{ BYTES("\x10\0\0" ONE A), "cut off" },
+		{ BYTES("\x10\0\0" ONE A END END), "behind it" },
+		{ BYTES("\x10\0\0" ONE "\1\0\1" "a" END), "shares more than there is" },
+		{ BYTES("\x10\0\0" TWO A END "\1\1\1" "b" END), "shares more than there is" },
+		{ BYTES("\x10\0\0" TWO A END "\0\0\2" "ab" END), "not in the one form" },
+		{ BYTES("\x10\0\0" TWO A END "\0\1\1" "a" END), "not in the one form" },
+		{ BYTES("\x10\0\0" TWO A END "\1\0\1" "a" END), NULL },
+		{ BYTES("\x10\0\0" TWO A END "\1\0\0" END), "users are out of order" },
+		{ BYTES("\x10\0\0" TWO B END A END), "users are out of order" },
+		{ BYTES("\x10\0\0" ONE "\0\0\1" "\n" END), "no MC ID" },
+		{ BYTES("\x10\0\0" ONE "\0\0\0" END), "no MC ID" },
+		{ BYTES("\x10\0\0" ONE A "\4" ID END), "MC service is unknown" },
+		{ BYTES("\x10\0\0" ONE A "\1" ID "\1\x08\0\0" END), "IDs are out of order" },
+		{ BYTES("\x10\0\0" ONE A "\2" ID "\1" ID END), "IDs are out of order" },
+		{ BYTES("\x10\0\0" ONE A "\1\0\0\0" END), "not valid" },
+		{ BYTES("\x10\1" ZERO), "cut off" },
+		{ BYTES("\x10\1" FIVE FIVE "\0" ONE A END), "validity is empty" },
+		{ BYTES("\x10\x08\0" ONE A FIVE END), "do not fit the operation" },
+		{ BYTES("\x12\x08\0" ONE A ZERO END), "not in the one form" },
+		{ BYTES("\x11\x08\0" TWO A FIVE END B ZERO END), "do not fit the operation" },
+		{ BYTES("\x12\x08\0" TWO A FIVE END B ZERO END), NULL },
+		{ BYTES("\x12\0\0" ONE A "\1" ID END), "a remove with" },
+		{ BYTES("\x12\1" ZERO ZERO "\0" ONE A END), "a remove with" },
 	};
 	struct arena *a = arena_new(0);
 	struct setup s;
@@ -232,15 +310,40 @@ static void what_no_request_asks_for_is_refused(void **state)
 	arena_free(a);
 }
 
+/* A few bytes can stand for many: not for more than a request could have had. */
+static void short_contents_of_long_texts_are_refused(void **state)
+{
+	(void)state;
+	enum { USERS = 70000, USER_SIZE = 3 + 3 + 1, FIRST = 7 + 3 + 255 + 1 };
+	struct arena *a = arena_new(64 << 20);
+	char *bytes = calloc(1, FIRST + USERS * USER_SIZE), *p = bytes;
+	struct setup s;
+	struct error e = { .text = "" };
+	memcpy(p, "\x10\0\0" "\0\1\x11\x71" "\0\0\xff", 10); /* 70,001 users */
+	memset(p + 10, '0', 255);
+	p += FIRST;
+	for (int i = 1; i <= USERS; i++, p += USER_SIZE) {
+		char user[] = { (char)200, 52, 3, (char)('0' + i / 4096), (char)('0' + i / 64 % 64), (char)('0' + i % 64), 0 };
+		memcpy(p, user, USER_SIZE);
+	}
+	assert_int_equal(setup_from_content(a, (struct str){ bytes, FIRST + USERS * USER_SIZE }, &s, &e), ERR_INPUT);
+	assert_non_null(strstr(e.text, "longer than a request can be"));
+	free(bytes);
+	arena_free(a);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(content_is_the_same_whatever_order_and_spelling),
 		cmocka_unit_test(content_of_version_1_stays),
+		cmocka_unit_test(content_has_these_bytes),
+		cmocka_unit_test(what_is_shared_comes_back),
 		cmocka_unit_test(content_has_what_is_asked_for),
 		cmocka_unit_test(what_was_asked_comes_back),
 		cmocka_unit_test(no_two_contents_say_the_same),
 		cmocka_unit_test(what_no_request_asks_for_is_refused),
+		cmocka_unit_test(short_contents_of_long_texts_are_refused),
 	};
 	return cmocka_run_group_tests_name("content", tests, NULL, NULL);
 }
