@@ -45,7 +45,7 @@ static bool make_leaf(struct arena *work, const struct setup *setup, struct str 
 		      const struct commit_answer *answer, struct merkle_hash *leaf)
 {
 	struct error e = { ERR_MEMORY, "out of memory" };
-	struct receipt_claims made;
+	struct receipt_claims receipt;
 	struct receipt_outcome outcome = {
 		.partner = own,
 		.home = home,
@@ -58,8 +58,8 @@ static bool make_leaf(struct arena *work, const struct setup *setup, struct str 
 		.n_revisions = answer->n_revisions,
 		.decided_by = answer->decided_by.acmc,
 	};
-	bool makeable = receipt_from_setup(work, setup, &outcome, &made, &e) == OK;
-	struct str claims = makeable ? receipt_encode(work, &made) : STR_NONE;
+	bool made = receipt_from_setup(work, setup, &outcome, &receipt, &e) == OK;
+	struct str claims = made ? receipt_encode(work, &receipt) : STR_NONE;
 	bool good = claims.ptr && merkle_leaf(claims, leaf) == OK;
 	if (!good)
 		log_error("no receipt can be made for what was done: %s", e.text);

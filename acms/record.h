@@ -78,7 +78,7 @@ struct answer_record {
 	size_t n_identities;
 	const uint64_t *revisions;       /* of each user of the request, in order, 0: none; or n_revisions is 0 */
 	size_t n_revisions;
-	struct str receipt; /* as it came, without claims; STR_NONE: none */
+	struct str receipt; /* as it came: the proof alone; STR_NONE: none */
 	struct decided_by decided_by;
 	uint64_t done_ms;   /* by the partner's clock; with a receipt, else 0 */
 };
