@@ -89,19 +89,30 @@ def chosen_rows(r: Results) -> list[dict]:
     return [row for row in rows if not re.match(r"(setups acms 1.|bulk acms sorted 1,000)", row["name"])]
 
 
-def limits(r: Results) -> str:
-    """What stands between the missed targets and this machine, as far as it was measured."""
+def latency_limit(r: Results) -> str:
     floor, threads, receipts = (r[f"latency floor{name} p50"] for name in (
         "", " with committers", " with committers and receipts"))
-    servers = sum(r[f"cost {end} {thread} bulk"] for end in ("home", "partner") for thread in ("loop", "committer"))
-    return (f"Why: one at a time, the floor itself takes {threads / floor:.2f} times as long once commits are made in threads of "
+    return (f"One at a time, the floor itself takes {threads / floor:.2f} times as long once commits are made in threads of "
             f"their own, so that the network never waits for the disk, and {receipts / floor:.2f} times with a signature made "
-            f"and verified. In bulk, home and partner take {servers:.1f} us of processor time a user, acmc some more: "
-            f"{r.about['cores']} cores that do nothing else allow at most {number(r.about['cores'] * 1e6 / servers)} users/s.")
+            f"and verified.")
+
+
+def bulk_limit(r: Results) -> str:
+    servers = sum(r[f"cost {end} {thread} bulk"] for end in ("home", "partner") for thread in ("loop", "committer"))
+    return (f"In bulk, home and partner take {servers:.1f} us of processor time a user, acmc some more: {r.about['cores']} cores "
+            f"that do nothing else allow at most {number(r.about['cores'] * 1e6 / servers)} users/s.")
+
+
+def misses(r: Results) -> list[str]:
+    """Which targets, and what stands between them and this machine, as far as it was measured."""
+    missed = [row for row in r.rows if reached(row) is False]
+    why = [limit(r) for kind, limit in (("latency", latency_limit), ("bulk", bulk_limit))
+           if any(row["name"].startswith(f"{kind} acms") for row in missed)]
+    titles = "; ".join(row["title"] for row in missed)
+    return [f"Missed targets: {titles or 'none'}.", *(["Why: " + " ".join(why)] if why else [])]
 
 
 def speed(r: Results) -> str:
-    missed = [row["title"] for row in r.rows if reached(row) is False]
     a = r.about
     return "\n".join([
         f"`make bench` on {a['cores']} cores ({a['cpu']}), {a['file_system'].split()[0]}, {a['date']}, commit {a['commit']}: the",
@@ -109,8 +120,7 @@ def speed(r: Results) -> str:
         "with a full sync for each commit; the others are one server each. What is compared and why that is fair:",
         "[tests/bench/README.md](tests/bench/README.md).", "",
         table(["what", "acms", "beside", "ratio", "target"], [line_of(row) for row in chosen_rows(r)]), "",
-        textwrap.fill("Missed targets: " + ("; ".join(missed) if missed else "none") + ".", 118),
-        textwrap.fill(limits(r), 118)])
+        *(textwrap.fill(text, 118) for text in misses(r))])
 
 
 # --- deploy/capacity.md -------------------------------------------------------------------------------
