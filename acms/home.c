@@ -93,6 +93,7 @@ static struct asked *add_kept(struct server *s, struct asking *g)
 	if (a) {
 		a->acmc = g->what.acmc;
 		a->certificate = g->what.certificate;
+		memcpy(a->content, g->out.content, DIGEST_SIZE);
 	}
 	return a;
 }

@@ -106,6 +106,7 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 		store_fail_memory(t);
 		return;
 	}
+	memcpy(out->content, asked.content, DIGEST_SIZE);
 	if (store_get_asked(t, work, r->setup.request_id, &before)) {
 		out->repeated = str_eq(before.acmc, r->acmc) && same_targets(&before, r) &&
 				memcmp(before.content, asked.content, DIGEST_SIZE) == 0;

@@ -34,6 +34,7 @@ struct home_accepted {
 	bool late;                 /* refused, as said; that is in the audit log */
 	bool repeated;             /* came before: what follows is what is known of it */
 	uint64_t deadline_ms;
+	uint8_t content[DIGEST_SIZE]; /* of the request, as it is on disk */
 	struct home_answered *targets; /* one for each route, in their order */
 };
 
@@ -49,7 +50,7 @@ void home_refuse(struct store_txn *t, struct arena *work, const struct home_requ
 struct home_answer {
 	struct request_id request_id;
 	struct str partner, own;
-	const struct asked_record *asked; /* the request, less its content and times, if it is at hand; NULL: it is read */
+	const struct asked_record *asked; /* the request, less when it was accepted, if it is at hand; NULL: it is read */
 	const struct setup_response *response; /* as it came, or NULL: our own, cause and detail */
 	uint32_t version;          /* of the connection that it came by */
 	const struct receipt_proof *receipt; /* signed by the partner, whatever it is for; NULL: none came */

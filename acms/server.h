@@ -145,7 +145,8 @@ struct asked {
 	struct watch_list watchers;
 	struct arena *arena;         /* of what follows; NULL when it is to be loaded from the store */
 	struct setup setup;
-	struct str acmc, certificate; /* who asked; not of a dry run */
+	struct str acmc, certificate; /* who asked; not of a dry run, */
+	uint8_t content[DIGEST_SIZE]; /* nor this */
 };
 
 /* One target's share. */
