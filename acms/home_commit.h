@@ -50,7 +50,7 @@ void home_refuse(struct store_txn *t, struct arena *work, const struct home_requ
 struct home_answer {
 	struct request_id request_id;
 	struct str partner, own;
-	const struct asked_record *asked; /* the request, less its times, if it is at hand; NULL: it is read */
+	const struct asked_record *asked; /* the request, less when it was accepted, if it is at hand; NULL: it is read */
 	const struct setup_response *response; /* as it came, or NULL: our own, cause and detail */
 	uint32_t version;          /* of the connection that it came by */
 	const struct receipt_proof *receipt; /* signed by the partner, whatever it is for; NULL: none came */

@@ -35,7 +35,7 @@ void setup_refuse(const struct setup_request *request, struct str mc_system_id, 
 static bool list_revisions(struct arena *a, const struct setup *s, struct setup_response *r)
 {
 	r->revisions = arena_array(a, r->n_of_each, sizeof *r->revisions);
-	for (size_t i = 0; r->revisions && i < r->n_of_each; i++) {
+	for (size_t i = 0; r->revisions && i < r->n_of_each && i < s->n_users; i++) {
 		if (r->revision_of_each[i])
 			r->revisions[r->n_revisions++] =
 				(struct user_revision){ s->users[i].mc_id, r->revision_of_each[i] };
