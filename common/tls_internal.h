@@ -14,7 +14,8 @@ struct tls_identity {
 	X509 *leaf;
 	STACK_OF(X509) *chain; /* behind the leaf */
 	EVP_PKEY *key;
-	EVP_PKEY_CTX *sign; /* to be copied; NULL: the key can sign no receipts */
+	const struct algorithm *algorithm; /* of its signatures; NULL: the key can sign no receipts */
+	EVP_PKEY_CTX *sign; /* to be copied; NULL likewise */
 };
 /* Once leaf, chain and key are there. */
 void identity_prepare(struct tls_identity *i);

@@ -56,11 +56,10 @@ static enum status fail(struct error *e, const char *what)
 
 enum status tls_identity_algorithm(const struct tls_identity *i, int *algorithm, struct error *e)
 {
-	const struct algorithm *a = algorithm_of(i->key);
-	if (!a)
+	if (!i->algorithm)
 		return error_set(e, ERR_TLS, "the certificate's key can sign no receipts: it must be EC on "
 				 "P-256 or P-384, or RSA");
-	*algorithm = a->cose;
+	*algorithm = i->algorithm->cose;
 	return OK;
 }
 
@@ -116,8 +115,8 @@ static bool digest(const struct algorithm *a, struct str data, unsigned char out
 
 void identity_prepare(struct tls_identity *i)
 {
-	const struct algorithm *a = algorithm_of(i->key);
-	i->sign = a ? prepare(i->key, a, EVP_PKEY_sign_init) : NULL;
+	i->algorithm = algorithm_of(i->key);
+	i->sign = i->algorithm ? prepare(i->key, i->algorithm, EVP_PKEY_sign_init) : NULL;
 	ERR_clear_error();
 }
 
@@ -131,7 +130,7 @@ enum status tls_identity_sign(const struct tls_identity *i, struct arena *arena,
 	enum status status = tls_identity_algorithm(i, &unused, e);
 	if (status != OK)
 		return status;
-	const struct algorithm *a = algorithm_of(i->key);
+	const struct algorithm *a = i->algorithm;
 	EVP_PKEY_CTX *c = i->sign ? EVP_PKEY_CTX_dup(i->sign) : NULL;
 	bool good = c && digest(a, data, sum, &n_sum) && EVP_PKEY_sign(c, made, &n, sum, n_sum) == 1 &&
 		    (!a->group || (n = to_raw(a, made, n, raw)) > 0);
