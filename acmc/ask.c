@@ -3,10 +3,11 @@
 #include "common/text.h"
 
 /*
- * What is on its way to the server, at most, so that neither end holds more of a large command: some thirty requests of a
- * thousand users, of which the server commits some while the others come.
+ * What is on its way to the server, at most, so that neither end holds more of a large command: a dozen requests of a
+ * thousand users, of which the server commits some while the others come. With more of them it takes requests first and
+ * passes answers on later.
  */
-enum { WINDOW_BYTES = 8 * 1024 * 1024 };
+enum { WINDOW_BYTES = 3 * 1024 * 1024 };
 
 struct ask {
 	struct home *h;

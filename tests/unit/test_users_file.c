@@ -442,7 +442,10 @@ static void wrong_arguments(void **state)
 
 /* --- size --- */
 
-/* Lines lie across what is read at a time, and one is longer: an MC service ID may be there many times. */
+/*
+ * Lines lie across what is read at a time, and one is longer: an MC service ID may be there many times. Carriage returns,
+ * quotes and blanks come after much that has none.
+ */
 static void csv_lines_of_any_length(void **state)
 {
 	enum { ROWS = 3000, TIMES = 20000 };
@@ -453,22 +456,24 @@ static void csv_lines_of_any_length(void **state)
 	(void)state;
 	fputs("mc_id,mcptt\n", out);
 	for (int i = 0; i < ROWS; i++)
-		fprintf(out, "user%0*d,tel:+%d\r\n", i % 100 + 1, i, 1000000 + i);
-	fputs("last,", out);
+		fprintf(out, "user%0*d,tel:+%d%s\n", i % 100 + 1, i, 1000000 + i, i < ROWS / 2 ? "" : "\r");
+	fputs("\"quo,ted\" ,\ttel:+1999999 \nlast,", out);
 	for (int i = 0; i < TIMES; i++)
 		fprintf(out, "tel:+%d ", 2000000 + i);
 	fclose(out);
 	begin(&f);
 	load(&f, text, size, USERS_CSV);
 	assert_true(users_check(&f.users));
-	assert_int_equal(f.users.n, ROWS + 1);
+	assert_int_equal(f.users.n, ROWS + 2);
 	for (size_t i = 0; i < ROWS; i++) {
 		char expected[120];
 		snprintf(expected, sizeof expected, "user%0*zu", (int)(i % 100 + 1), i);
 		assert_true(str_eq(f.users.items[i].mc_id, str_of(expected)));
 		assert_int_equal(f.users.items[i].line, i + 2);
 	}
-	assert_int_equal(f.users.items[ROWS].n, TIMES);
+	assert_true(str_eq(f.users.items[ROWS].mc_id, STR("quo,ted")));
+	assert_true(str_eq(f.users.ids[ROWS].entry.mc_service_id, STR("tel:+1999999")));
+	assert_int_equal(f.users.items[ROWS + 1].n, TIMES);
 	end(&f);
 	free(text);
 }
