@@ -73,32 +73,45 @@ static int compare_wanted(const void *a, const void *b)
 	return str_cmp(((const struct wanted_id *)a)->mc_service_id, ((const struct wanted_id *)b)->mc_service_id);
 }
 
-/*
- * In the order of the store's keys they are mostly found, and put, on the page at hand, and leave full pages behind.
- * Users in order mostly have the IDs of one service in order, too.
- */
-static bool sort_wanted(struct work *w, struct plan_owner *owners)
+/* Users in order mostly have the IDs of one service in order, too: those runs are merged. */
+static bool sort_by_service(struct work *w, const struct wanted_id *all)
 {
 	const struct setup *s = &w->what->setup;
-	struct wanted_id *all = arena_array_raw(w->arena, s->n_service_ids, sizeof *all);
 	size_t n = 0;
-	w->wanted = arena_array_raw(w->arena, s->n_service_ids, sizeof *w->wanted);
-	if (!all || !w->wanted)
-		return false;
 	for (int service = MC_SERVICE_MCPTT; service <= MC_SERVICE_MCDATA; service++) {
-		struct plan_owner *owner = owners;
+		const struct wanted_id *x = all;
 		for (size_t i = 0; i < s->n_users; i++) {
 			const struct setup_user *u = &s->users[i];
-			for (size_t j = 0; j < u->n_service_ids; j++, owner++) {
-				if (u->service_ids[j].service != (enum mc_service)service)
-					continue;
-				all[n] = (struct wanted_id){ u->service_ids[j].mc_service_id, i, owner };
-				w->wanted[n] = &all[n];
-				n++;
+			for (size_t j = 0; j < u->n_service_ids; j++, x++) {
+				if (u->service_ids[j].service == (enum mc_service)service)
+					w->wanted[n++] = x;
 			}
 		}
 	}
 	return sort_runs(w->arena, (const void **)w->wanted, n, compare_wanted);
+}
+
+/*
+ * In the order of the store's keys they are mostly found, and put, on the page at hand, and leave full pages behind. The
+ * check of a request leaves that order behind, a request that was stored meanwhile has lost it.
+ */
+static bool sort_wanted(struct work *w, struct plan_owner *owners)
+{
+	const struct setup *s = &w->what->setup;
+	struct wanted_id *all = arena_array_raw(w->arena, s->n_service_ids, sizeof *all), *x = all;
+	w->wanted = arena_array_raw(w->arena, s->n_service_ids, sizeof *w->wanted);
+	if (!all || !w->wanted)
+		return false;
+	for (size_t i = 0; i < s->n_users; i++) {
+		const struct setup_user *u = &s->users[i];
+		for (size_t j = 0; j < u->n_service_ids; j++)
+			*x++ = (struct wanted_id){ u->service_ids[j].mc_service_id, i, owners++ };
+	}
+	if (!s->in_key_order)
+		return sort_by_service(w, all);
+	for (size_t i = 0; i < s->n_service_ids; i++)
+		w->wanted[i] = &all[s->in_key_order[i]];
+	return true;
 }
 
 static bool look_up(struct work *w)

@@ -42,7 +42,17 @@ struct store {
 	bool broken, upgraded;
 };
 
+/* Behind `from` there is no key of a database before `to`: known until the transaction writes. */
+struct gap {
+	bool known, open; /* open: there is none behind at all */
+	enum database db;
+	size_t from_length;
+	char from[KEY_MAX];
+	MDB_val to; /* in the map */
+};
+
 struct store_txn {
+	struct gap gap; /* where the last key was looked for in vain */
 	struct store *store;
 	MDB_txn *txn;
 	MDB_cursor *cursors[DATABASES]; /* each where the last get or put was; NULL: not needed yet */

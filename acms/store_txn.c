@@ -215,15 +215,47 @@ static MDB_cursor *cursor_of(struct store_txn *t, enum database db)
 	return t->cursors[db];
 }
 
+static struct str str_of_key(MDB_val key)
+{
+	return (struct str){ key.mv_data, key.mv_size };
+}
+
+/*
+ * What is set up is mostly new, one after the other where nothing was: having found nothing between two keys, we need not
+ * search between them again.
+ */
+static bool is_in_gap(const struct gap *g, enum database db, struct str key)
+{
+	return g->known && g->db == db && str_cmp((struct str){ g->from, g->from_length }, key) <= 0 &&
+	       (g->open || str_cmp(key, str_of_key(g->to)) < 0);
+}
+
+static void note_gap(struct gap *g, enum database db, struct str from, const MDB_val *to)
+{
+	g->known = from.len <= sizeof g->from;
+	if (!g->known)
+		return;
+	g->db = db;
+	g->from_length = from.len;
+	memcpy(g->from, from.ptr, from.len);
+	g->open = !to;
+	if (to)
+		g->to = *to;
+}
+
 struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_val key)
 {
-	MDB_val v;
-	if (!txn_good(t) || !t->store->has[db])
+	MDB_val v, found = key;
+	if (!txn_good(t) || !t->store->has[db] || is_in_gap(&t->gap, db, str_of_key(key)))
 		return STR_NONE;
 	MDB_cursor *cursor = cursor_of(t, db);
-	int rc = cursor ? mdb_cursor_get(cursor, &key, &v, MDB_SET) : MDB_NOTFOUND;
-	if (rc == MDB_NOTFOUND)
+	if (!cursor)
 		return STR_NONE;
+	int rc = mdb_cursor_get(cursor, &found, &v, MDB_SET_RANGE);
+	if (rc == MDB_NOTFOUND || (rc == 0 && !str_eq(str_of_key(found), str_of_key(key)))) {
+		note_gap(&t->gap, db, str_of_key(key), rc == 0 ? &found : NULL);
+		return STR_NONE;
+	}
 	if (rc != 0) {
 		txn_fail(t, rc, store_database_names[db]);
 		return STR_NONE;
@@ -240,6 +272,7 @@ static bool put(struct store_txn *t, enum database db, MDB_val key, struct str v
 	MDB_val v = { value.len, (void *)value.ptr };
 	if (!value.ptr)
 		txn_fail_status(t, ERR_MEMORY, "out of memory");
+	t->gap.known = false;
 	MDB_cursor *cursor = txn_good(t) ? cursor_of(t, db) : NULL;
 	if (!cursor)
 		return false;
@@ -261,6 +294,7 @@ bool txn_add(struct store_txn *t, enum database db, MDB_val key, struct str valu
 
 void txn_delete(struct store_txn *t, enum database db, MDB_val key, MDB_val *value)
 {
+	t->gap.known = false;
 	close_cursor(t, db); /* nothing is to hang on where LMDB leaves it when pages are merged */
 	int rc = txn_good(t) ? mdb_del(t->txn, t->store->dbi[db], &key, value) : 0;
 	if (rc != 0 && rc != MDB_NOTFOUND)

@@ -1,6 +1,7 @@
 #include "common/cbor.h"
 
 #include <cbor.h>
+#include <endian.h>
 #include "common/text.h"
 
 /* --- writing --- */
@@ -45,9 +46,22 @@ static inline bool put_short_head(struct cbor_writer *w, enum major major, uint6
 	return true;
 }
 
+/* A number that needs all of eight bytes, as times do. False: it does not, or has no room. */
+static inline bool put_long_uint(struct cbor_writer *w, uint64_t value)
+{
+	if (value <= UINT32_MAX || w->left < CBOR_HEAD_MAX)
+		return false;
+	uint64_t big_endian = htobe64(value);
+	*w->at = MAJOR_UINT << 5 | 27;
+	memcpy(w->at + 1, &big_endian, sizeof big_endian);
+	w->at += CBOR_HEAD_MAX;
+	w->left -= CBOR_HEAD_MAX;
+	return true;
+}
+
 void cbor_put_uint(struct cbor_writer *w, uint64_t value)
 {
-	if (!put_short_head(w, MAJOR_UINT, value))
+	if (!put_short_head(w, MAJOR_UINT, value) && !put_long_uint(w, value))
 		advance(w, cbor_encode_uint(value, w->at, w->left));
 }
 
@@ -74,7 +88,6 @@ void cbor_put_array(struct cbor_writer *w, size_t items)
 		advance(w, cbor_encode_array_start(items, w->at, w->left));
 }
 
-/* A string is written behind its head. */
 static void put_raw(struct cbor_writer *w, const void *bytes, size_t n)
 {
 	if (n == 0)

@@ -264,21 +264,28 @@ static void note_duplicates(struct check *c, const struct setup *s, const struct
 	}
 }
 
-/* Gives each user its MC service IDs; pairs are sorted by user. */
-static bool hand_out(struct check *c, struct setup *out, const struct paired *const *pairs, size_t n)
+/* Gives each user its MC service IDs. The pairs by user, and by ID. */
+static bool hand_out(struct check *c, struct setup *out, const struct paired *pairs,
+		     const struct paired *const *by_user, const struct paired *const *by_id, size_t n)
 {
 	struct user_service_id *ids = arena_array_raw(c->arena, n, sizeof *ids);
-	if (!ids)
+	size_t *places = arena_array_raw(c->arena, n, sizeof *places);
+	size_t *in_key_order = arena_array_raw(c->arena, n, sizeof *in_key_order);
+	if (!ids || !places || !in_key_order)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		struct setup_user *u = &out->users[pairs[i]->user];
-		ids[i] = pairs[i]->id;
+		struct setup_user *u = &out->users[by_user[i]->user];
+		ids[i] = by_user[i]->id;
+		places[by_user[i] - pairs] = i;
 		if (u->n_service_ids++ == 0)
 			u->service_ids = &ids[i];
 		if (u->n_service_ids > c->limits->max_mc_service_ids_per_mc_id)
 			note(c, u->mc_id, ids[i].mc_service_id, CAUSE_TOO_MANY_IDENTITIES);
 	}
+	for (size_t i = 0; i < n; i++)
+		in_key_order[i] = places[by_id[i] - pairs];
 	out->n_service_ids = n;
+	out->in_key_order = in_key_order;
 	return true;
 }
 
@@ -286,19 +293,20 @@ static bool check_service_ids(struct check *c, struct setup *out)
 {
 	size_t n = c->request->n_service_ids;
 	struct paired *pairs = arena_array_raw(c->arena, n, sizeof *pairs);
-	const struct paired **sorted = arena_array_raw(c->arena, n, sizeof *sorted);
-	if (!pairs || !sorted)
+	const struct paired **by_id = arena_array_raw(c->arena, n, sizeof *by_id);
+	const struct paired **by_user = arena_array_raw(c->arena, n, sizeof *by_user);
+	if (!pairs || !by_id || !by_user)
 		return false;
 	n = pair_entries(c, out, pairs);
-	if (!sort_by_id(c->arena, pairs, n, sorted))
+	if (!sort_by_id(c->arena, pairs, n, by_id))
 		return false;
-	note_duplicates(c, out, sorted, n);
+	note_duplicates(c, out, by_id, n);
 	if (c->n_noted > 0)
 		return true; /* refused anyway */
 	for (size_t i = 0; i < n; i++)
-		sorted[i] = &pairs[i];
-	return sort_runs(c->arena, (const void **)sorted, n, setup_compare_by_user) &&
-	       hand_out(c, out, sorted, n);
+		by_user[i] = &pairs[i];
+	return sort_runs(c->arena, (const void **)by_user, n, setup_compare_by_user) &&
+	       hand_out(c, out, pairs, by_user, by_id, n);
 }
 
 /* Gives each user its expected revision. 0 is none, and so not one that could be expected. */
@@ -424,6 +432,7 @@ bool setup_copy(struct arena *a, const struct setup *setup, struct setup *out)
 	*out = *setup;
 	out->users = users;
 	out->targets = targets;
+	out->in_key_order = NULL;
 	out->home_acmc_id = arena_str(a, setup->home_acmc_id);
 	good &= !setup->home_acmc_id.ptr || out->home_acmc_id.ptr;
 	for (size_t i = 0; good && i < setup->n_users; i++) {

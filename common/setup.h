@@ -146,6 +146,8 @@ struct setup {
 	struct setup_user *users; /* sorted bytewise by MC ID */
 	size_t n_users;
 	size_t n_service_ids;
+	/* Of all MC service IDs the places, counted through the users, in their bytewise order; NULL: not known. */
+	const size_t *in_key_order;
 	enum operation operation;
 	bool has_validity;
 	struct validity validity;

@@ -251,6 +251,7 @@ class Client(Link):
         except DecodeError:
             return
         if body.request_id:
+            one_by_one(body)
             self.asked[body.request_id] = self.asked_by_any[body.request_id] = body
 
     def receive(self) -> "pb.Message":

@@ -74,6 +74,38 @@ static void one_uri_is_one_users(void **state)
 	arena_free(a);
 }
 
+/* The MC service ID at a place that is counted through the users. */
+static struct str id_at(const struct setup *s, size_t place)
+{
+	size_t user = 0;
+	for (; place >= s->users[user].n_service_ids; user++)
+		place -= s->users[user].n_service_ids;
+	return s->users[user].service_ids[place].mc_service_id;
+}
+
+static void the_order_of_keys_is_left_behind(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct str mc_ids[] = { STR("c"), STR("none"), STR("a"), STR("b") };
+	struct service_id_entry ids[] = { { STR("b"), 3, STR("sip:m@x.example") }, { STR("c"), 2, STR("sip:a@x.example") },
+					  { STR("a"), 1, STR("tel:+1") }, { STR("c"), 1, STR("SIP:a@x.example") },
+					  { STR("b"), 1, STR("sip:z@x.example") }, { STR("a"), 3, STR("sip:b@x.example") } };
+	struct setup_request r = make(mc_ids, 4, ids, 6);
+	struct setup s, copy;
+	size_t seen = 0;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_NO_CAUSE);
+	for (size_t i = 0; i < 6; i++) {
+		seen |= (size_t)1 << s.in_key_order[i];
+		if (i > 0)
+			assert_true(str_cmp(id_at(&s, s.in_key_order[i - 1]), id_at(&s, s.in_key_order[i])) <= 0);
+	}
+	assert_int_equal(seen, 63); /* each once */
+	assert_true(setup_copy(a, &s, &copy));
+	assert_null(copy.in_key_order);
+	arena_free(a);
+}
+
 static void users_are_found_wherever_they_are(void **state)
 {
 	(void)state;
@@ -240,6 +272,7 @@ int main(void)
 		cmocka_unit_test(sorted_paired_and_canonical),
 		cmocka_unit_test(all_identities_in_the_way_are_named),
 		cmocka_unit_test(one_uri_is_one_users),
+		cmocka_unit_test(the_order_of_keys_is_left_behind),
 		cmocka_unit_test(users_are_found_wherever_they_are),
 		cmocka_unit_test(bounds_and_missing_elements),
 		cmocka_unit_test(a_spent_arena_refuses),

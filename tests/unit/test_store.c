@@ -570,8 +570,44 @@ static void any_order_of_gets_puts_and_deletes(void **state)
 		t = reading(s);
 		for (i = 0; i < MANY_IDS; i++)
 			check_owner(t, a, i, now[i]);
+		for (i = MANY_IDS; i-- > 0;)
+			check_owner(t, a, i, now[i]);
 		store_abort(t);
 	}
+	arena_free(a);
+	store_close(s);
+}
+
+/* Where nothing was found nothing is searched again: until something is put there, and only in that database. */
+static void what_is_put_into_a_gap_is_found(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct store_txn *t = writing(s);
+	struct arena *a = arena_new(0);
+	struct owner_record owner = { HOME, STR("b") };
+	struct user_record user;
+	struct system_record system;
+	store_put_owner(t, a, STR("sip:b"), &owner);
+	store_put_owner(t, a, STR("sip:f"), &owner);
+	static const char *const asked[] = { "sip:c", "sip:d", "sip:c", "sip:a", "sip:b", "sip:e", "sip:f", "sip:z", "sip:zz", "sip:b" };
+	for (size_t i = 0; i < sizeof asked / sizeof *asked; i++) {
+		bool there = strcmp(asked[i], "sip:b") == 0 || strcmp(asked[i], "sip:f") == 0;
+		assert_int_equal(store_get_owner(t, a, str_of(asked[i]), &owner), there);
+	}
+	assert_false(store_get_owner(t, a, STR("sip:c"), &owner));
+	assert_false(store_get_user(t, a, STORE_USERS, HOME, STR("d"), &user)); /* another gap, without an end */
+	put_user(t, a, HOME, "e", 1); /* and sip:e */
+	assert_true(store_get_user(t, a, STORE_USERS, HOME, STR("e"), &user));
+	assert_false(store_get_owner(t, a, STR("sip:c"), &owner));
+	assert_true(store_get_owner(t, a, STR("sip:e"), &owner));
+	assert_false(store_get_owner(t, a, STR("sip:a"), &owner));
+	assert_false(store_get_system(t, a, STR("sip:b"), &system)); /* where an owner would be */
+	assert_true(store_get_owner(t, a, STR("sip:b"), &owner));
+	assert_false(store_get_owner(t, a, STR("sip:g"), &owner));
+	store_delete_owner(t, STR("sip:f"));
+	assert_false(store_get_owner(t, a, STR("sip:f"), &owner));
+	assert_int_equal(store_commit(t, NULL), OK);
 	arena_free(a);
 	store_close(s);
 }
@@ -598,6 +634,7 @@ int main(void)
 		STORE_TEST(systems_in_order),
 		STORE_TEST(the_audit_log_is_a_chain),
 		STORE_TEST(any_order_of_gets_puts_and_deletes),
+		STORE_TEST(what_is_put_into_a_gap_is_found),
 	};
 	return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }
