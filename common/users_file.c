@@ -326,8 +326,11 @@ void users_check_mc_ids(struct users *u)
 
 void users_check_service_ids(struct users *u)
 {
-	for (size_t i = 0; i < u->n_ids; i++)
-		check_id(u, &u->ids[i]);
+	struct str domain = STR_NONE;
+	for (size_t i = 0; i < u->n_ids; i++) {
+		if (!mc_service_id_is_plain(u->ids[i].entry.mc_service_id, &domain))
+			check_id(u, &u->ids[i]);
+	}
 }
 
 void users_check_unique(struct users *u)
