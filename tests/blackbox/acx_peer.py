@@ -248,10 +248,10 @@ class Client(Link):
     def note(self, payload: bytes) -> None:
         try:
             body = pb.Message.FromString(payload).mc_service_user_setup_request
-        except DecodeError:
+            one_by_one(body)
+        except (DecodeError, AssertionError, ValueError):  # it is malformed on purpose
             return
         if body.request_id:
-            one_by_one(body)
             self.asked[body.request_id] = self.asked_by_any[body.request_id] = body
 
     def receive(self) -> "pb.Message":
