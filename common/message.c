@@ -124,7 +124,7 @@ static struct service_id_entry *read_entries(struct reader *r, Acx__McServiceIdE
 
 static bool is_grouped(const Acx__McServiceUserSetupRequest *m)
 {
-	return m->n_mc_service_id > 0 || m->n_mc_service > 0 || m->n_mc_service_ids_per_mc_id > 0;
+	return m->n_mc_service_id > 0 || m->mc_service.len > 0 || m->mc_service_ids_per_mc_id.len > 0;
 }
 
 /* Each MC service ID with its MC ID again, which the groups spare. What is wrong stays unfinished. */
@@ -133,14 +133,14 @@ static void read_groups(struct reader *r, const Acx__McServiceUserSetupRequest *
 {
 	size_t n = m->n_mc_service_id, at = 0;
 	struct service_id_entry *list = read_list_raw(r, n, sizeof *list, "mc_service_id");
-	bool fit = m->n_mc_service_id_list == 0 && m->n_mc_service == n &&
-		   m->n_mc_service_ids_per_mc_id == m->n_mc_id_list;
+	bool fit = m->n_mc_service_id_list == 0 && m->mc_service.len == n &&
+		   m->mc_service_ids_per_mc_id.len == m->n_mc_id_list;
 	for (size_t i = 0; list && out->mc_ids && fit && i < m->n_mc_id_list; i++) {
-		uint32_t more = m->mc_service_ids_per_mc_id[i];
+		size_t more = m->mc_service_ids_per_mc_id.data[i];
 		fit = more <= n - at;
 		for (; fit && more > 0; more--, at++)
 			list[at] = (struct service_id_entry){
-				out->mc_ids[i], read_enum(r, (int)m->mc_service[at]),
+				out->mc_ids[i], m->mc_service.data[at],
 				read_text(r, m->mc_service_id[at], "mc_service_id") };
 	}
 	if (!fit || at != n)

@@ -130,28 +130,39 @@ static size_t count_group(const struct service_id_entry *entries, size_t n, stru
 	return i;
 }
 
-/* False, and nothing is written: the entries are not in the order of the MC IDs. */
+/* A byte for each MC ID. False: the entries are not in their order, or one has more than a byte can say. */
+static bool count_groups(const struct setup_request *m, uint8_t *counts)
+{
+	size_t at = 0;
+	for (size_t i = 0; i < m->n_mc_ids; i++) {
+		size_t n = count_group(m->service_ids + at, m->n_service_ids - at, m->mc_ids[i]);
+		if (n > UINT8_MAX)
+			return false;
+		counts[i] = (uint8_t)n;
+		at += n;
+	}
+	return at == m->n_service_ids;
+}
+
+/* False, and nothing is written: it cannot be said in groups. */
 static bool write_groups(struct writer *w, const struct setup_request *m,
 			 Acx__McServiceUserSetupRequest *out)
 {
-	size_t n = m->n_service_ids, at = 0;
-	uint32_t *counts = write_list(w, m->n_mc_ids, sizeof *counts);
-	Acx__McService *services = write_list(w, n, sizeof *services);
+	size_t n = m->n_service_ids;
+	uint8_t *counts = write_list(w, m->n_mc_ids, sizeof *counts);
+	uint8_t *services = write_list(w, n, sizeof *services);
 	char **ids = write_list(w, n, sizeof *ids);
-	for (size_t i = 0; counts && i < m->n_mc_ids; i++) {
-		counts[i] = (uint32_t)count_group(m->service_ids + at, n - at, m->mc_ids[i]);
-		at += counts[i];
-	}
-	if (at != n)
+	if (!counts || !services || !ids || !count_groups(m, counts))
 		return false;
-	for (size_t i = 0; services && ids && i < n; i++) {
-		services[i] = (Acx__McService)m->service_ids[i].service;
+	for (size_t i = 0; i < n; i++) {
+		if (m->service_ids[i].service < 0 || m->service_ids[i].service > UINT8_MAX)
+			return false;
+		services[i] = (uint8_t)m->service_ids[i].service;
 		ids[i] = write_text(w, m->service_ids[i].mc_service_id);
 	}
-	out->n_mc_service_ids_per_mc_id = n ? m->n_mc_ids : 0;
-	out->mc_service_ids_per_mc_id = counts;
-	out->n_mc_service = out->n_mc_service_id = n;
-	out->mc_service = services;
+	out->mc_service_ids_per_mc_id = (ProtobufCBinaryData){ n ? m->n_mc_ids : 0, counts };
+	out->mc_service = (ProtobufCBinaryData){ n, services };
+	out->n_mc_service_id = n;
 	out->mc_service_id = ids;
 	return true;
 }

@@ -85,7 +85,7 @@ def request(targets, users: dict[str, list[tuple[int, str]]], request_id: bytes 
 def one_by_one(body: "pb.McServiceUserSetupRequest") -> None:
     """Puts an MC service ID list that came grouped by MC ID into the form of version 1."""
     assert not (body.mc_service_id and body.mc_service_id_list)
-    counts = body.mc_service_ids_per_mc_id if body.mc_service_id else []
+    counts = body.mc_service_ids_per_mc_id
     owners = [mc_id for mc_id, n in zip(body.mc_id_list, counts, strict=bool(counts)) for _ in range(n)]
     for mc_id, service, uri in zip(owners, body.mc_service, body.mc_service_id, strict=True):
         body.mc_service_id_list.add(mc_id=mc_id, service=service, mc_service_id=uri)
@@ -99,8 +99,8 @@ def grouped(message: "pb.Message") -> "pb.Message":
     body = result.mc_service_user_setup_request
     for mc_id in body.mc_id_list:
         entries = [e for e in body.mc_service_id_list if e.mc_id == mc_id]
-        body.mc_service_ids_per_mc_id.append(len(entries))
-        body.mc_service.extend(e.service for e in entries)
+        body.mc_service_ids_per_mc_id += bytes([len(entries)])
+        body.mc_service += bytes(e.service for e in entries)
         body.mc_service_id.extend(e.mc_service_id for e in entries)
     body.ClearField("mc_service_id_list")
     return result

@@ -206,7 +206,7 @@ def test_grouped_mc_service_ids_mean_the_same(federation, client):
 
 def test_groups_that_do_not_fit(client):
     message = grouped(request(["fire.example"], {"a": [(1, "sip:a@police.example")], "b": []}))
-    message.mc_service_user_setup_request.mc_service_ids_per_mc_id[1] = 1
+    message.mc_service_user_setup_request.mc_service_ids_per_mc_id = b"\1\1"
     client.send(message)
     assert client.receive_close().cause == pb.MALFORMED_MESSAGE
 

@@ -340,16 +340,26 @@ static bool is_said_in_groups(struct service_id_entry *entries, size_t n)
 static void groups_come_back_as_they_were(void **state)
 {
 	(void)state;
-	struct service_id_entry entries[] = { { STR("one"), 1, STR("sip:1@a.b") }, { STR("two"), -7, STR("") },
+	struct service_id_entry entries[] = { { STR("one"), 1, STR("sip:1@a.b") }, { STR("two"), 255, STR("") },
 					      { STR("two"), 3, STR("sip:3@a.b") } };
 	assert_true(is_said_in_groups(entries, 3));
 	assert_true(is_said_in_groups(entries, 1));
 	assert_false(is_said_in_groups(entries, 0)); /* there is nothing to say */
+	entries[1].service = 256; /* nor can this be said */
+	assert_false(is_said_in_groups(entries, 3));
+	entries[1].service = -7;
+	assert_false(is_said_in_groups(entries, 3));
+	entries[1].service = 2;
 	entries[0].mc_id = STR("two");
 	entries[1].mc_id = STR("one");
 	assert_false(is_said_in_groups(entries, 3)); /* not in order: said one by one */
 	entries[1].mc_id = STR("unpaired");
 	assert_false(is_said_in_groups(entries, 3));
+	struct service_id_entry many[256];
+	for (size_t i = 0; i < 256; i++)
+		many[i] = (struct service_id_entry){ STR("one"), 1, STR("sip:1@a.b") };
+	assert_true(is_said_in_groups(many, 255));
+	assert_false(is_said_in_groups(many, 256));
 }
 
 static enum status back(const struct message *m)
