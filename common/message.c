@@ -148,7 +148,6 @@ static void read_groups(struct reader *r, const Acx__McServiceUserSetupRequest *
 	out->service_ids = list;
 	out->n_service_ids = n;
 	out->grouped = true;
-	r->has_packed_one |= m->n_mc_service == 1 || m->n_mc_service_ids_per_mc_id == 1;
 }
 
 static struct user_revision *read_revisions(struct reader *r, Acx__UserRevision **revisions,
