@@ -604,6 +604,9 @@ static void what_is_put_into_a_gap_is_found(void **state)
 	assert_false(store_get_owner(t, a, STR("sip:a"), &owner));
 	assert_false(store_get_system(t, a, STR("sip:b"), &system)); /* where an owner would be */
 	assert_true(store_get_owner(t, a, STR("sip:b"), &owner));
+	assert_false(store_get_user(t, a, STORE_BELIEVED, HOME, STR("d"), &user));
+	assert_true(store_add_user(t, a, STORE_BELIEVED, HOME, STR("c"), &(struct user_record){ .revision = 1 }));
+	assert_true(store_get_user(t, a, STORE_BELIEVED, HOME, STR("c"), &user));
 	assert_false(store_get_owner(t, a, STR("sip:g"), &owner));
 	store_delete_owner(t, STR("sip:f"));
 	assert_false(store_get_owner(t, a, STR("sip:f"), &owner));
