@@ -1,18 +1,12 @@
 #include "acms/committer.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #include "common/failpoint.h"
 #include "common/log.h"
 
-enum { BATCH_JOBS = 512, BATCH_WEIGHT = 10000, SPARE_ARENAS = 32, SLICE_NS = 100000 };
+enum { BATCH_JOBS = 512, BATCH_WEIGHT = 10000, SPARE_ARENAS = 32 };
 
 struct queue {
 	struct job *first, **last;
@@ -161,31 +155,9 @@ static void hand_back(struct committer *c, struct job *job)
 	c->host.wake(c->host.wake_context);
 }
 
-/*
- * The thread works in short bursts, between waits for the disk and for jobs. Asking for short slices (Linux 6.12; those before
- * take no notice) keeps whom it wakes up from taking the processor from it just before it lets go of it anyway: the loop,
- * which is to sign while the disk works, would put off that the disk does.
- */
-static void ask_for_short_slices(void)
-{
-	struct { /* the kernel's sched_attr, whose header contradicts the C library's sched.h */
-		uint32_t size, policy;
-		uint64_t flags;
-		int32_t nice;
-		uint32_t priority;
-		uint64_t runtime, deadline, period;
-	} attr;
-	if (syscall(SYS_sched_getattr, 0, &attr, sizeof attr, 0) != 0 || attr.policy != SCHED_OTHER)
-		return; /* whoever has set another policy knows better */
-	attr.runtime = SLICE_NS;
-	if (syscall(SYS_sched_setattr, 0, &attr, 0) != 0)
-		log_debug("the committer gets no short slices: %s", strerror(errno));
-}
-
 static void *run(void *context)
 {
 	struct committer *c = context;
-	ask_for_short_slices();
 	for (;;) {
 		size_t n;
 		pthread_mutex_lock(&c->mutex);
