@@ -304,7 +304,6 @@ struct decision_job {
 	struct commit_found found;
 	struct commit_decision what;
 	struct commit_decided decided;
-	struct str own; /* MC system ID */
 	struct partner_telling telling;
 	struct arena *kept;  /* the work arena, which the answer lives in, until it is told */
 };
@@ -320,9 +319,6 @@ static void run_decide(struct job *job, struct store_txn *t, struct arena *work,
 {
 	struct decision_job *j = (struct decision_job *)job;
 	commit_decision(t, work, &j->what, now_ms, &j->decided);
-	if (j->decided.cause == CAUSE_NO_CAUSE && store_status(t) == OK)
-		partner_note(j->query->server->notary, work, &j->telling, &j->what.what.setup, j->own,
-			     j->what.what.home, &j->decided.answer, 2);
 	fail_point("decision-written");
 }
 
@@ -364,7 +360,7 @@ static void done_decide(struct job *job, enum status status)
 	}
 	j->kept = committer_keep_work(s->committer);
 	j->telling.tell = tell_decided;
-	partner_tell(s, &j->telling, &j->what.what.setup, &j->decided.answer);
+	partner_tell(s, &j->telling, &j->what.what.setup, j->what.what.home, &j->decided.answer, 2);
 }
 
 /* By the rules of now. */
@@ -383,11 +379,10 @@ static bool judge(struct decision_job *j, const struct acmc_rule *acmc,
 		return false;
 	j->what.what.setup = j->found.pending.setup;
 	j->what.what.certificate = peer_certificate(j->query->peer, j->arena);
-	j->own = arena_str(j->arena, own); /* the configuration may go meanwhile */
 	j->what.approve = asked->approve;
 	j->what.decided_by = (struct decided_by){ .acmc = arena_str(j->arena, acmc->name),
 						  .reason = asked->reason };
-	return j->own.ptr && j->what.what.certificate.ptr && j->what.decided_by.acmc.ptr;
+	return j->what.what.certificate.ptr && j->what.decided_by.acmc.ptr;
 }
 
 static void run_find(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)

@@ -75,13 +75,9 @@ static enum status commit_jobs(struct committer *c, struct job *first, size_t n,
 		return status;
 	for (struct job *job = first; n > 0 && store_status(t) == OK; job = job->next, n--)
 		run_job(c, job, t);
-	if (c->host.applied && store_status(t) == OK)
-		c->host.applied(c->host.transaction_context);
 	fail_point("commit-before");
 	status = store_commit(t, e);
 	fail_point("commit-after");
-	if (c->host.ended)
-		c->host.ended(c->host.transaction_context);
 	return status;
 }
 

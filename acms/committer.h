@@ -42,14 +42,6 @@ struct committer_host {
 	/* In committer_submit, at the first job since committer_flush, which it asks for, soon. */
 	void (*gather)(void *context);
 	void *gather_context;
-	/*
-	 * In the committer's thread, of each transaction: its jobs have run, and it is on its way to the disk, where it may
-	 * not arrive; it has ended, well or not, and only now its jobs are handed back, or run again. NULL: nobody wants to
-	 * know.
-	 */
-	void (*applied)(void *context);
-	void (*ended)(void *context);
-	void *transaction_context;
 };
 
 enum status committer_start(struct store *store, const struct committer_host *host, struct committer **out,

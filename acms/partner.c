@@ -16,8 +16,6 @@ struct partner_job {
 	bool refused; /* before the store is asked: only an audit entry */
 	struct commit_refusal refusal;
 	struct commit_setup setup;
-	struct str own;   /* MC system ID */
-	uint32_t version; /* of the connection that it came by */
 	struct commit_answer answer;
 	struct partner_telling telling;
 	struct arena *kept; /* the work arena, which the answer lives in, until it is told */
@@ -41,13 +39,14 @@ void partner_response(struct server *s, const struct setup *setup, const struct 
 }
 
 /* What stands for the claims. Their bytes are of no use here: home makes them by itself. */
-static bool make_leaf(struct arena *work, const struct setup *setup, struct str own, struct str home,
+static bool make_leaf(struct server *s, const struct setup *setup, struct str home,
 		      const struct commit_answer *answer, struct merkle_hash *leaf)
 {
+	struct arena *a = arena_new(0);
 	struct error e = { ERR_MEMORY, "out of memory" };
 	struct receipt_claims receipt;
 	struct receipt_outcome outcome = {
-		.partner = own,
+		.partner = s->live->config->mc_system_id,
 		.home = home,
 		.content = answer->content,
 		.done_ms = answer->answered_ms,
@@ -58,21 +57,13 @@ static bool make_leaf(struct arena *work, const struct setup *setup, struct str 
 		.n_revisions = answer->n_revisions,
 		.decided_by = answer->decided_by.acmc,
 	};
-	bool made = receipt_from_setup(work, setup, &outcome, &receipt, &e) == OK;
-	struct str claims = made ? receipt_encode(work, &receipt) : STR_NONE;
+	bool made = a && receipt_from_setup(a, setup, &outcome, &receipt, &e) == OK;
+	struct str claims = made ? receipt_encode(a, &receipt) : STR_NONE;
 	bool good = claims.ptr && merkle_leaf(claims, leaf) == OK;
 	if (!good)
 		log_error("no receipt can be made for what was done: %s", e.text);
+	arena_free(a);
 	return good;
-}
-
-void partner_note(struct notary *n, struct arena *work, struct partner_telling *t, const struct setup *setup,
-		  struct str own, struct str home, const struct commit_answer *answer, uint32_t version)
-{
-	t->certifies = is_certified(setup, answer, version);
-	t->noted = t->certifies && make_leaf(work, setup, own, home, answer, &t->item.leaf);
-	if (t->noted)
-		notary_note(n, &t->item.leaf);
 }
 
 static void certified(struct notary_item *item, struct str proof, const struct merkle_hash *root)
@@ -83,19 +74,20 @@ static void certified(struct notary_item *item, struct str proof, const struct m
 	t->tell(t, proof.ptr ? &t->response : NULL);
 }
 
-void partner_tell(struct server *s, struct partner_telling *t, const struct setup *setup,
-		  const struct commit_answer *answer)
+void partner_tell(struct server *s, struct partner_telling *t, const struct setup *setup, struct str home,
+		  const struct commit_answer *answer, uint32_t version)
 {
 	partner_response(s, setup, answer, &t->response);
-	if (t->certifies != t->noted) {
-		t->tell(t, NULL);
-	} else if (!t->certifies) {
+	if (!is_certified(setup, answer, version)) {
 		t->tell(t, &t->response);
-	} else {
-		t->response.done_ms = answer->answered_ms;
-		t->item.certified = certified;
-		notary_add(s->notary, &t->item);
+		return;
 	}
+	t->response.done_ms = answer->answered_ms;
+	t->item.certified = certified;
+	if (make_leaf(s, setup, home, answer, &t->item.leaf))
+		notary_add(&s->notary, &t->item);
+	else
+		t->tell(t, NULL);
 }
 
 void partner_push(struct server *s, const struct setup_response *response, struct str home)
@@ -144,9 +136,10 @@ static void answered(struct partner_telling *t, const struct setup_response *res
 static void answer(struct partner_job *j)
 {
 	struct request *r = j->request;
+	uint32_t version = r->peer ? peer_version(r->peer) : 1; /* nobody there: no receipt is needed */
 	j->kept = committer_keep_work(r->server->committer);
 	j->telling.tell = answered;
-	partner_tell(r->server, &j->telling, &r->setup, &j->answer);
+	partner_tell(r->server, &j->telling, &r->setup, j->setup.home, &j->answer, version);
 }
 
 /* Not an answer yet. The home system may ask again, and its connection is free for other requests. */
@@ -185,9 +178,6 @@ static void run(struct job *job, struct store_txn *t, struct arena *work, uint64
 		commit_refusal(t, work, &j->refusal, now_ms);
 	else
 		commit_setup(t, work, &j->setup, now_ms, &j->answer);
-	if (!j->refused && !j->answer.pending && store_status(t) == OK)
-		partner_note(j->request->server->notary, work, &j->telling, &j->setup.setup, j->own, j->setup.home,
-			     &j->answer, j->version);
 	fail_point("partner-written");
 }
 
@@ -317,14 +307,12 @@ void partner_setup(struct request *r, const struct partner_rule *home)
 		return;
 	}
 	j->request = r;
-	j->version = version;
 	struct verdict v = check(r, version);
 	if (v.cause != CAUSE_NO_CAUSE) {
 		refuse(j, home, certificate, &v, false);
 		return;
 	}
-	j->own = arena_str(r->arena, own); /* the configuration may go meanwhile */
-	if (!j->own.ptr || !partner_judge(r->arena, home, own, &r->setup, &j->setup)) {
+	if (!partner_judge(r->arena, home, own, &r->setup, &j->setup)) {
 		unavailable(r, "out of memory", true);
 		return;
 	}

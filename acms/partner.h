@@ -21,27 +21,18 @@ void partner_response(struct server *s, const struct setup *setup, const struct 
 /* A response on its way to a home system. Embedded; its owner has it again once tell() is called. */
 struct partner_telling {
 	struct notary_item item; /* first */
-	bool certifies;          /* it comes with a receipt, */
-	bool noted;              /* of which the leaf is there */
 	struct setup_response response;
 	/* NULL: no memory, or no signature (logged): the home system has to ask again. Borrowed for the call. */
 	void (*tell)(struct partner_telling *t, const struct setup_response *response);
 };
 
 /*
- * In the committer's thread, once the answer is there, which is no decision that is still to be made: notes what of it is
- * to be certified, for the home system. own: our MC system ID.
- */
-void partner_note(struct notary *n, struct arena *work, struct partner_telling *t, const struct setup *setup,
-		  struct str own, struct str home, const struct commit_answer *answer, uint32_t version);
-
-/*
  * Has the response told with its receipt: at once if there is nothing to certify, otherwise once it is signed with what
- * else the committer hands back now. What is told was noted, and is on disk. What setup and answer live in must last until
- * then; t->tell is to be set before.
+ * else the committer hands back now. What is told was on disk before. What setup and answer live in must last until then;
+ * t->tell is to be set before.
  */
-void partner_tell(struct server *s, struct partner_telling *t, const struct setup *setup,
-		  const struct commit_answer *answer);
+void partner_tell(struct server *s, struct partner_telling *t, const struct setup *setup, struct str home,
+		  const struct commit_answer *answer, uint32_t version);
 
 /* Sends the answer to a request that waited for a decision to whatever connections the home system has. */
 void partner_push(struct server *s, const struct setup_response *response, struct str home);

@@ -139,7 +139,6 @@ static void swap_live(struct server *s, struct live *live, struct listener **lis
 		listener_set_limits(listeners[i], settings.max_connections, &settings.conn);
 	}
 	s->live = live;
-	notary_forget(s->notary);
 	peers_reload(s, live);
 	if (!partner_links_configure(s))
 		log_error("out of memory: not every partner system is connected; send SIGHUP again");
@@ -234,8 +233,7 @@ static void on_tick(void *context)
 static bool take_committed(struct server *s)
 {
 	bool any = committer_finish(s->committer);
-	if (any)
-		notary_sign(s->notary, s->live->identity);
+	notary_sign(&s->notary, s->live->identity);
 	return any;
 }
 
@@ -249,20 +247,6 @@ static void gather(void *context)
 	loop_late(context);
 }
 
-/* Receipts for what is on its way to the disk are made while it is. */
-static void applied(void *context)
-{
-	struct server *s = context;
-	if (notary_offer(s->notary))
-		loop_wake(s->committed);
-}
-
-static void ended(void *context)
-{
-	struct server *s = context;
-	notary_withdraw(s->notary);
-}
-
 static void on_gathered(void *context)
 {
 	struct server *s = context;
@@ -274,7 +258,6 @@ static void on_committed(void *context)
 	struct server *s = context;
 	struct error why;
 	take_committed(s);
-	notary_sign_ahead(s->notary, s->live->identity);
 	if (!s->failed && committer_failed(s->committer, &why)) {
 		log_error("%s; stopping, so that a restart can open the store anew", why.text);
 		s->failed = true;
@@ -295,18 +278,9 @@ static enum status start_store(struct server *s, struct error *e)
 		status = loop_wake_new(s->loop, on_committed, s, &s->committed, e);
 	if (status == OK && !(s->gathered = loop_late_new(s->loop, on_gathered, s)))
 		status = error_set(e, ERR_MEMORY, "out of memory");
-	if (status == OK && !(s->notary = notary_new()))
-		status = error_set(e, ERR_MEMORY, "out of memory");
 	if (status != OK)
 		return status;
-	struct committer_host host = { .now_ms = clock_wall_ms,
-				       .wake = wake_loop,
-				       .wake_context = s->committed,
-				       .gather = gather,
-				       .gather_context = s->gathered,
-				       .applied = applied,
-				       .ended = ended,
-				       .transaction_context = s };
+	struct committer_host host = { clock_wall_ms, wake_loop, s->committed, gather, s->gathered };
 	return committer_start(s->store, &host, &s->committer, e);
 }
 
@@ -363,7 +337,6 @@ static void finish(struct server *s)
 	approval_free(s);
 	sweeper_free(s->sweeper);
 	committer_free(s->committer);
-	notary_free(s->notary);
 	loop_wake_free(s->committed);
 	loop_late_free(s->gathered);
 	store_close(s->store);

@@ -39,7 +39,7 @@ struct server {
 	struct store *store;
 	struct committer *committer;
 	struct merkle_memo memo;     /* of receipts that came; the committer's thread only */
-	struct notary *notary;       /* signs what the committer hands back at once */
+	struct notary notary;        /* signs at the end of what the committer hands back at once */
 	struct loop_wake *committed;
 	struct loop_late *gathered;  /* jobs for the committer, in this turn of the loop */
 	struct listener **listeners; /* one for each of live->config->listen */

@@ -1,6 +1,5 @@
 #include "common/crypto.h"
 
-#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 #include <pthread.h>
@@ -107,9 +106,4 @@ enum status crypto_sha256_parts(const struct str *parts, size_t n, uint8_t diges
 enum status crypto_random(uint8_t *out, size_t n)
 {
 	return RAND_bytes(out, (int)n) == 1 ? OK : ERR_SYSTEM;
-}
-
-void crypto_wipe(void *secret, size_t n)
-{
-	OPENSSL_cleanse(secret, n);
 }

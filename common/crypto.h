@@ -19,7 +19,5 @@ void crypto_sum_add(struct crypto_sum *sum, const void *data, size_t n);
 enum status crypto_sum_end(struct crypto_sum *sum, uint8_t digest[32]);
 void crypto_sum_free(struct crypto_sum *sum); /* NULL is fine */
 enum status crypto_random(uint8_t *out, size_t n);
-/* Overwrites a secret, which the compiler does not leave out. */
-void crypto_wipe(void *secret, size_t n);
 
 #endif

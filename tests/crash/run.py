@@ -37,9 +37,8 @@ POINTS = {  # by end: fail point -> passes at which to die
            "home-answer-written": (1, 3, 8, 30), "home-answered": (1, 3, 8, 30), "home-answer-told": (1, 3, 8, 30),
            **SWEEP, **BOTH},
     PARTNER: {"partner-received": (1, 3, 8, 30), "partner-written": (1, 3, 8, 30), "partner-committed": (1, 3, 8, 30),
-              "partner-told": (1, 3, 8, 30), "receipts-signed-ahead": (1, 3, 8, 30),
-              "decision-received": (1, 2, 4), "decision-written": (1, 2, 4), "decision-committed": (1, 2, 4),
-              "decision-pushed": (1, 2, 4), "decision-told": (1, 2, 4),
+              "partner-told": (1, 3, 8, 30), "decision-received": (1, 2, 4), "decision-written": (1, 2, 4),
+              "decision-committed": (1, 2, 4), "decision-pushed": (1, 2, 4), "decision-told": (1, 2, 4),
               **SWEEP, **BOTH},
 }
 REACH_SECONDS = 30
