@@ -28,6 +28,7 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 	a->arena = arena;
 	if (setup)
 		a->setup = *setup;
+	s->users_at_hand += a->setup.n_users;
 	TAILQ_INIT(&a->deliveries);
 	LIST_INIT(&a->watchers);
 	HASH_ADD(hh, s->asked, id, sizeof a->id, a);
@@ -79,11 +80,17 @@ void outbox_forget(struct asked *a)
 		free(d);
 	}
 	HASH_DELETE(hh, a->server->asked, a);
+	a->server->users_at_hand -= a->setup.n_users;
 	arena_free(a->arena);
 	free(a);
 }
 
-/* The answer is held against the request, so it stays at hand for as long as one is near; links bound how many. */
+/*
+ * The answer is held against the request, so it stays at hand for as long as one is near; if they are many, as when one
+ * home system moves to many partners at once, those that come last are read from the store again instead.
+ */
+enum { AT_HAND_MAX = 64000 };
+
 static bool is_near_answer(enum delivery_phase phase)
 {
 	return phase == DELIVERY_PHASE_SENT || phase == DELIVERY_PHASE_ANSWERING;
@@ -93,10 +100,12 @@ static bool is_near_answer(enum delivery_phase phase)
 static void let_go(struct asked *a)
 {
 	const struct delivery *d;
+	bool roomy = a->server->users_at_hand <= AT_HAND_MAX;
 	TAILQ_FOREACH(d, &a->deliveries, in_asked) {
-		if (!a->kept || is_near_answer(d->phase))
+		if (!a->kept || (roomy && is_near_answer(d->phase)))
 			return;
 	}
+	a->server->users_at_hand -= a->setup.n_users;
 	arena_free(a->arena);
 	a->arena = NULL;
 	a->setup = (struct setup){ .n_users = 0 };

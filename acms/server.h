@@ -47,6 +47,7 @@ struct server {
 	struct peer_list peers;
 	struct link_list links;
 	struct asked *asked;         /* unfinished requests of our ACMCs, by request ID (uthash) */
+	size_t users_at_hand;        /* of those of them that are in memory */
 	struct asking_list accepting; /* and those that are being put on disk */
 	struct sweeper *sweeper;
 	struct approvals *approvals;

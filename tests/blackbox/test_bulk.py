@@ -3,13 +3,14 @@
 import json
 import random
 import re
+import signal
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from systems import BUILD, SANITIZED, WRAPPER
+from systems import BUILD, SANITIZED, WRAPPER, wait_for
 
 FEW, MANY = 10_000, 100_000
 SERVICES = ("mcptt", "mcvideo", "mcdata")
@@ -87,3 +88,38 @@ def test_nowhere_to_put_many_users(federation, tmp_path):
     assert result.returncode == 5
     assert result.stderr == "acmc: temporary file: No such file or directory; nothing was sent\n"
     assert ("police.example", "nowhere0@police.example") not in federation.fire.users()
+
+
+def anonymous_kib(process: subprocess.Popen) -> int:
+    return int(re.search(r"^Anonymous:\s+(\d+)", Path(f"/proc/{process.pid}/smaps_rollup").read_text(), re.M).group(1))
+
+
+def test_home_holds_only_so_much_of_what_partners_are_asked(world, tmp_path):
+    """What it sends after that it reads again when the answer comes."""
+    n, names = 40_000, ("fire", "rail", "port", "coast")
+    home = world.system("police.example")
+    config = home.acmc_config(home.acmc())
+    home.config["limits"]["partner_timeout"] = "120 s"
+    partners = [world.system(f"{name}.example") for name in names]
+    for partner in partners:
+        home.partner(partner, provision=None)
+        partner.partner(home, address=False)
+        partner.start()
+    home.start()
+    grown = []
+    for pair in partners[:2], partners[2:]:
+        before = anonymous_kib(home.process)
+        for partner in pair:
+            home.wait_log(f"partner {partner.name}: up")
+            partner.process.send_signal(signal.SIGSTOP)
+            write_csv(tmp_path / "users", partner.name, n)
+            subprocess.run([*WRAPPER, BUILD / "acmc", "setup", "-c", config, "--to", partner.name, "--no-wait", "-q",
+                            "--file", tmp_path / "users"], check=True, timeout=300)
+        grown.append(anonymous_kib(home.process) - before)
+    for partner in partners:
+        partner.process.send_signal(signal.SIGCONT)
+    unfinished = [BUILD / "acmc", "requests", "-c", config, "--unfinished", "--json"]
+    wait_for(lambda: not json.loads(subprocess.check_output(unfinished))["requests"], "all is answered", 120)
+    assert [len(partner.users()) for partner in partners] == [n] * len(partners)
+    if not (SANITIZED or WRAPPER):
+        assert grown[1] < 0.7 * grown[0], grown
