@@ -92,24 +92,24 @@ def chosen_rows(r: Results) -> list[dict]:
 def latency_limit(r: Results) -> str:
     floor, threads, receipts = (r[f"latency floor{name} p50"] for name in (
         "", " with committers", " with committers and receipts"))
-    return (f"One at a time, the floor itself takes {threads / floor:.2f} times as long once commits are made in threads of "
+    return (f"one at a time, the floor itself takes {threads / floor:.2f} times as long once commits are made in threads of "
             f"their own, so that the network never waits for the disk, and {receipts / floor:.2f} times with a signature made "
             f"and verified.")
 
 
 def bulk_limit(r: Results) -> str:
     servers = sum(r[f"cost {end} {thread} bulk"] for end in ("home", "partner") for thread in ("loop", "committer"))
-    return (f"In bulk, home and partner take {servers:.1f} us of processor time a user, acmc some more: {r.about['cores']} cores "
+    return (f"in bulk, home and partner take {servers:.1f} us of processor time a user, acmc some more: {r.about['cores']} cores "
             f"that do nothing else allow at most {number(r.about['cores'] * 1e6 / servers)} users/s.")
 
 
 def misses(r: Results) -> list[str]:
     """Which targets, and what stands between them and this machine, as far as it was measured."""
     missed = [row for row in r.rows if reached(row) is False]
-    why = [limit(r) for kind, limit in (("latency", latency_limit), ("bulk", bulk_limit))
-           if any(row["name"].startswith(f"{kind} acms") for row in missed)]
+    why = [limit(r) for name, limit in (("latency acms p50", latency_limit), ("bulk acms sorted", bulk_limit))
+           if any(row["name"] == name for row in missed)]
     titles = "; ".join(row["title"] for row in missed)
-    return [f"Missed targets: {titles or 'none'}.", *(["Why: " + " ".join(why)] if why else [])]
+    return [f"Missed targets: {titles or 'none'}.", *(f"Why: {text}" for text in why)]
 
 
 def speed(r: Results) -> str:
