@@ -306,7 +306,7 @@ static enum status read_last(struct store *s, struct audit_chain *c, uint64_t *l
 	if (status != OK)
 		return status;
 	bool found = store_get_audit_head(t, &c->head);
-	c->has_head = found ? AUDIT_HEAD_FOUND : store_version(s) < 2 ? AUDIT_HEAD_NONE : AUDIT_HEAD_MISSING;
+	c->has_head = found ? AUDIT_HEAD_FOUND : AUDIT_HEAD_MISSING;
 	if (found && c->head.number < UINT64_MAX)
 		store_list_audit(t, c->head.number + 1, is_behind, &behind);
 	*last = !found ? UINT64_MAX : behind.last ? behind.last : c->head.number;
@@ -348,7 +348,7 @@ static enum status add_items(struct verify *v, struct str all, struct error *e)
 			 v->chain.n + 1, all.len - rest.len, bad.text,
 			 v->chain.n ? "" : ": is it an export with --format cbor?");
 		report(v, text);
-		v->chain.has_head = AUDIT_HEAD_NONE;
+		v->chain.has_head = AUDIT_HEAD_UNKNOWN;
 	}
 	if (item == AUDIT_ITEM_HEAD && rest.len > 0)
 		report(v, "there is something behind the head");
@@ -386,8 +386,6 @@ static void print_whole(const struct verify *v)
 	if (c->n)
 		printf(", the last one's SHA-256 is %s", audit_digest_text(c->links[c->n - 1].digest, digest));
 	printf("\n");
-	if (c->has_head == AUDIT_HEAD_NONE)
-		printf("%s: it is of schema version 1, which would not show if its tail were cut off\n", v->name);
 }
 
 int audit_verify(const struct inspect *i)

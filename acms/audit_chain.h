@@ -19,7 +19,7 @@ struct audit_chain {
 	bool numbered; /* entries came with their numbers (a store), not just in their order (a file) */
 	struct audit_link *links;
 	size_t n, room;
-	enum { AUDIT_HEAD_FOUND, AUDIT_HEAD_MISSING, AUDIT_HEAD_NONE /* version 1 had none */ } has_head;
+	enum { AUDIT_HEAD_FOUND, AUDIT_HEAD_MISSING, AUDIT_HEAD_UNKNOWN /* it was not read so far */ } has_head;
 	struct audit_head head;
 };
 

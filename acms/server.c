@@ -270,8 +270,6 @@ static enum status start_store(struct server *s, struct error *e)
 	const struct config *c = s->live->config;
 	enum status status = store_open(c->store_directory.ptr, c->mc_system_id,
 					c->store_map_bytes, STORE_SERVE, &s->store, e);
-	if (status == OK && store_upgraded(s->store))
-		log_info("store %s: upgraded from an older version", LOG_STR(c->store_directory));
 	if (status == OK)
 		status = outbox_load(s, e);
 	if (status == OK)

@@ -24,18 +24,14 @@ enum store_mode {
 /*
  * Opens, and creates or checks the schema. mc_system_id: whose store it is, checked against what it says (with
  * STORE_READ it may be STR_NONE). map_bytes: first size of the map, grown when full; 0 with STORE_READ.
- * A store of an older schema version is upgraded, all or nothing; STORE_READ takes it as it is, what it has not being
- * empty. ERR_BUSY: another server has it (STORE_WRITE: one that would have to be upgraded). ERR_STORE_VERSION: written by a newer version. ERR_NOT_FOUND: none there.
+ * ERR_BUSY: another server has it. ERR_STORE_VERSION: written by a newer version, or before the first release.
+ * ERR_NOT_FOUND: none there.
  */
 enum status store_open(const char *directory, struct str mc_system_id, uint64_t map_bytes,
 		       enum store_mode mode, struct store **out, struct error *e);
 void store_close(struct store *s); /* NULL is fine */
 /* The MC system whose store it is; lives as long as s. */
 struct str store_mc_system_id(const struct store *s);
-/* The schema version that it has; less than the present one with STORE_READ only. */
-uint64_t store_version(const struct store *s);
-/* Whether store_open upgraded it: worth a line in the log. */
-bool store_upgraded(const struct store *s);
 
 /*
  * A transaction. Errors stick: after the first one every call does nothing, look-ups find nothing, and
@@ -118,7 +114,7 @@ void store_put_system(struct store_txn *t, struct arena *a, struct str mc_system
 		      const struct system_record *r);
 /* Appends behind the audit log's head, filling in r->previous, and moves the head, which is written with the commit. */
 void store_append_audit(struct store_txn *t, struct arena *a, struct audit_record *r);
-/* False: there is none (a version 1 store), or an error. */
+/* False: there is none, or an error. */
 bool store_get_audit_head(struct store_txn *t, struct audit_head *out);
 
 /*

@@ -5,12 +5,12 @@
 #include "acms/store.h"
 
 /*
- * What the files of the store share; for store*.c only, the only ones that know LMDB: store_open.c opens and upgrades,
+ * What the files of the store share; for store*.c only, the only ones that know LMDB: store_open.c opens,
  * store_txn.c begins, ends, gets and puts, store.c and store_requests.c know the records, store_audit.c the audit log,
  * store_lists.c the lists.
  */
 
-enum { SCHEMA_VERSION = 2, KEY_MAX = 511 };
+enum { SCHEMA_VERSION = 1, KEY_MAX = 511 };
 
 enum database {
 	DB_META,
@@ -19,7 +19,7 @@ enum database {
 	DB_REQUESTS,
 	DB_SYSTEMS,
 	DB_AUDIT,
-	DB_EXPIRIES, /* since schema version 2 */
+	DB_EXPIRIES,
 	DB_PENDING,
 	DB_ASKED,
 	DB_OUTBOX,
@@ -33,13 +33,11 @@ extern const char *const store_database_names[DATABASES];
 struct store {
 	MDB_env *env;
 	MDB_dbi dbi[DATABASES];
-	bool has[DATABASES]; /* all, but in a version 1 store that is only read */
 	char *directory;
 	char mc_system_id[MC_SYSTEM_ID_MAX + 1];
 	int lock_fd;
 	bool map_full; /* was what filled the last transaction */
-	uint64_t version;
-	bool broken, upgraded;
+	bool broken;
 };
 
 /* Behind `from` there is no key of a database before `to`: known until the transaction writes. */

@@ -17,7 +17,7 @@ struct walk {
 static struct walk walk_from(struct store_txn *t, enum database db, MDB_val start, bool skip)
 {
 	struct walk w = { .txn = t, .db = db, .start = start, .skip = skip, .rc = MDB_NOTFOUND };
-	if (!txn_good(t) || !t->store->has[db])
+	if (!txn_good(t))
 		return w;
 	w.scratch = arena_new(0);
 	w.rc = w.scratch ? mdb_cursor_open(t->txn, t->store->dbi[db], &w.cursor) : 0;

@@ -26,31 +26,15 @@ const char *const store_database_names[DATABASES] = {
 	[DB_BELIEVED_EXPIRIES] = "believed_expiries",
 };
 
-/* The schema version that a database came with. */
-static uint64_t since(enum database db)
-{
-	return db >= DB_EXPIRIES ? 2 : 1;
-}
-
 struct str store_mc_system_id(const struct store *s)
 {
 	return str_of(s->mc_system_id);
 }
 
-uint64_t store_version(const struct store *s)
-{
-	return s->version;
-}
-
-bool store_upgraded(const struct store *s)
-{
-	return s->upgraded;
-}
-
 /* --- the environment --- */
 
 /* One server at a time; readers and imports do not ask for it. */
-static enum status take_lock(struct store *s, const char *advice, struct error *e)
+static enum status take_lock(struct store *s, struct error *e)
 {
 	char path[4096];
 	snprintf(path, sizeof path, "%s/acms.lock", s->directory);
@@ -60,7 +44,8 @@ static enum status take_lock(struct store *s, const char *advice, struct error *
 				 "acms runs as", s->directory, strerror(errno));
 	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return OK;
-	return error_set(e, ERR_BUSY, "store %s: another acms has it: %s", s->directory, advice);
+	return error_set(e, ERR_BUSY, "store %s: another acms has it: stop that one, or give this one a directory "
+			 "of its own", s->directory);
 }
 
 static void drop_lock(struct store *s)
@@ -118,40 +103,46 @@ static int open_database(struct store *s, struct store_txn *t, enum database db,
 {
 	bool index = db == DB_EXPIRIES || db == DB_BELIEVED_EXPIRIES;
 	unsigned flags = create ? MDB_CREATE | (index ? MDB_DUPSORT : 0) : 0;
-	int rc = mdb_dbi_open(t->txn, store_database_names[db], flags, &s->dbi[db]);
-	s->has[db] = rc == 0;
-	return rc;
+	return mdb_dbi_open(t->txn, store_database_names[db], flags, &s->dbi[db]);
 }
 
-/* Those that came with version `from` or later, up to version `to`. */
-static enum status open_databases(struct store *s, struct store_txn *t, uint64_t from, uint64_t to,
-				  bool create, struct error *e)
+static enum status open_databases(struct store *s, struct store_txn *t, bool create, struct error *e)
 {
 	for (int i = 0; i < DATABASES; i++) {
-		enum database db = (enum database)i;
-		if (since(db) < from || since(db) > to)
-			continue;
-		int rc = open_database(s, t, db, create);
+		int rc = open_database(s, t, (enum database)i, create);
 		if (rc != 0)
-			return store_error(s, rc, store_database_names[db], e);
+			return store_error(s, rc, store_database_names[i], e);
 	}
 	return OK;
 }
 
-static enum status check_meta(struct store *s, struct store_txn *t, struct arena *a,
-			      struct str mc_system_id, uint64_t *version, struct error *e)
+/* Before the first release the schema's number was under "schema". */
+static enum status check_version(const struct store *s, struct store_txn *t, struct arena *a, struct error *e)
 {
-	struct str id;
-	enum status status = record_decode_uint(txn_get_meta(t, a, "schema"), version, e);
+	uint64_t version;
+	struct str value = txn_get_meta(t, a, "schema_version");
+	if (!value.ptr && store_status(t) == OK)
+		return error_set(e, ERR_STORE_VERSION,
+				 "store %s: an acms from before the first release wrote it, and this one cannot read it: move "
+				 "the directory away and start with an empty one; what partners have of this system's users "
+				 "comes back with acmc reconcile", s->directory);
+	enum status status = record_decode_uint(value, &version, e);
 	if (status != OK)
 		return error_prefix(e, ERR_STORE, "store %s", s->directory);
-	if (*version > SCHEMA_VERSION)
+	if (version > SCHEMA_VERSION)
 		return error_set(e, ERR_STORE_VERSION,
 				 "store %s: has schema version %llu, this acms knows %d: use the newer acms",
-				 s->directory, (unsigned long long)*version, SCHEMA_VERSION);
-	if (*version == 0)
+				 s->directory, (unsigned long long)version, SCHEMA_VERSION);
+	if (version == 0)
 		return error_set(e, ERR_STORE, "store %s: schema version 0", s->directory);
-	status = record_decode_text(txn_get_meta(t, a, "mc_system_id"), &id, e);
+	return OK;
+}
+
+static enum status check_owner(struct store *s, struct store_txn *t, struct arena *a, struct str mc_system_id,
+			       struct error *e)
+{
+	struct str id;
+	enum status status = record_decode_text(txn_get_meta(t, a, "mc_system_id"), &id, e);
 	if (status != OK || id.len > MC_SYSTEM_ID_MAX)
 		return error_prefix(e, ERR_STORE, "store %s", s->directory);
 	if (mc_system_id.ptr && !str_eq(id, mc_system_id))
@@ -164,40 +155,13 @@ static enum status check_meta(struct store *s, struct store_txn *t, struct arena
 static enum status make_content(struct store *s, struct store_txn *t, struct arena *a,
 				struct str mc_system_id, struct error *e)
 {
-	enum status status = open_databases(s, t, 1, SCHEMA_VERSION, true, e);
+	enum status status = open_databases(s, t, true, e);
 	if (status != OK)
 		return status;
-	s->version = SCHEMA_VERSION;
-	txn_put_meta(t, "schema", record_encode_uint(a, SCHEMA_VERSION));
+	txn_put_meta(t, "schema_version", record_encode_uint(a, SCHEMA_VERSION));
 	txn_put_meta(t, "mc_system_id", record_encode_text(a, mc_system_id));
 	audit_put_head(t, &(struct audit_head){ .number = 0 });
 	memcpy(s->mc_system_id, mc_system_id.ptr, mc_system_id.len);
-	return OK;
-}
-
-/*
- * One step for each version, all in the transaction that opens the store: what dies on the way leaves the old one.
- * An older acms that serves from it would go on writing as it knows, so it must not be there.
- */
-static enum status upgrade(struct store *s, struct store_txn *t, struct arena *a, uint64_t version,
-			   struct error *e)
-{
-	struct audit_head head;
-	if (s->lock_fd < 0) {
-		enum status status = take_lock(s, "it is older than this one: restart it first", e);
-		if (status != OK)
-			return status;
-	}
-	if (version < 2) {
-		enum status status = open_databases(s, t, 2, 2, true, e);
-		if (status != OK)
-			return status;
-		audit_last(t, &head);
-		audit_put_head(t, &head);
-	}
-	txn_put_meta(t, "schema", record_encode_uint(a, SCHEMA_VERSION));
-	s->upgraded = true;
-	s->version = SCHEMA_VERSION;
 	return OK;
 }
 
@@ -205,7 +169,6 @@ static enum status upgrade(struct store *s, struct store_txn *t, struct arena *a
 static enum status open_content(struct store *s, struct store_txn *t, struct arena *a,
 				struct str mc_system_id, enum store_mode mode, struct error *e)
 {
-	uint64_t version = 0;
 	int rc = open_database(s, t, DB_META, false);
 	if (rc == MDB_NOTFOUND && (mode == STORE_READ || is_foreign(t->txn)))
 		return error_set(e, ERR_NOT_FOUND, "store %s: there is no IdM store of acms in it",
@@ -214,13 +177,10 @@ static enum status open_content(struct store *s, struct store_txn *t, struct are
 		return make_content(s, t, a, mc_system_id, e);
 	if (rc != 0)
 		return store_error(s, rc, store_database_names[DB_META], e);
-	enum status status = check_meta(s, t, a, mc_system_id, &version, e);
-	s->version = version;
+	enum status status = check_version(s, t, a, e);
 	if (status == OK)
-		status = open_databases(s, t, 1, version, false, e);
-	if (status == OK && version < SCHEMA_VERSION && mode != STORE_READ)
-		status = upgrade(s, t, a, version, e);
-	return status;
+		status = check_owner(s, t, a, mc_system_id, e);
+	return status == OK ? open_databases(s, t, false, e) : status;
 }
 
 static enum status open_schema(struct store *s, struct str mc_system_id, enum store_mode mode,
@@ -234,25 +194,12 @@ static enum status open_schema(struct store *s, struct str mc_system_id, enum st
 		arena_free(a);
 		return status;
 	}
-	s->upgraded = false;
 	status = open_content(s, t, a, mc_system_id, mode, e);
 	if (status == OK)
 		status = store_commit(t, e); /* of a read, too: it keeps the handles */
 	else
 		store_abort(t);
 	arena_free(a);
-	return status;
-}
-
-/* An upgrade may not find room in a map that is just as large as what is in it. */
-static enum status open_growing(struct store *s, struct str mc_system_id, enum store_mode mode,
-				struct error *e)
-{
-	enum status status = open_schema(s, mc_system_id, mode, e);
-	if (status == ERR_STORE_FULL && s->map_full && store_grow(s, e) == OK)
-		status = open_schema(s, mc_system_id, mode, e);
-	if (mode != STORE_SERVE)
-		drop_lock(s);
 	return status;
 }
 
@@ -267,7 +214,7 @@ enum status store_open(const char *directory, struct str mc_system_id, uint64_t 
 	s->lock_fd = -1;
 	enum status status = check_directory(s, e);
 	if (status == OK && mode == STORE_SERVE)
-		status = take_lock(s, "stop that one, or give this one a directory of its own", e);
+		status = take_lock(s, e);
 	if (status == OK) {
 		int rc = open_environment(s, map_bytes, mode);
 		if (rc == ENOENT)
@@ -277,7 +224,7 @@ enum status store_open(const char *directory, struct str mc_system_id, uint64_t 
 			status = store_error(s, rc, "cannot be opened", e);
 	}
 	if (status == OK)
-		status = open_growing(s, mc_system_id, mode, e);
+		status = open_schema(s, mc_system_id, mode, e);
 	if (status == OK)
 		*out = s;
 	else

@@ -246,7 +246,7 @@ static void note_gap(struct gap *g, enum database db, struct str from, const MDB
 struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_val key)
 {
 	MDB_val v, found = key;
-	if (!txn_good(t) || !t->store->has[db] || is_in_gap(&t->gap, db, str_of_key(key)))
+	if (!txn_good(t) || is_in_gap(&t->gap, db, str_of_key(key)))
 		return STR_NONE;
 	MDB_cursor *cursor = cursor_of(t, db);
 	if (!cursor)

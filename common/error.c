@@ -48,7 +48,7 @@ const char *status_name(enum status status)
 	case ERR_TLS: return "TLS failed";
 	case ERR_STORE: return "store failed";
 	case ERR_STORE_FULL: return "store full";
-	case ERR_STORE_VERSION: return "store of a newer version";
+	case ERR_STORE_VERSION: return "store of another version";
 	case ERR_BUSY: return "in use";
 	case ERR_NOT_FOUND: return "not found";
 	}

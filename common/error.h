@@ -14,7 +14,7 @@ enum status {
 	ERR_TLS,          /* certificates, keys, handshakes */
 	ERR_STORE,        /* the store failed */
 	ERR_STORE_FULL,   /* no room in the map or on the disk */
-	ERR_STORE_VERSION,/* written by a newer version */
+	ERR_STORE_VERSION,/* written by a version that this one cannot read */
 	ERR_BUSY,         /* somebody else holds it */
 	ERR_NOT_FOUND,
 };

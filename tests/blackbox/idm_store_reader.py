@@ -45,7 +45,7 @@ class IdmStore:
     def __init__(self, path):
         self.env = lmdb.open(str(path), readonly=True, max_dbs=16, lock=True)
         self.dbs = {n: self.env.open_db(n.encode(), create=False, dupsort=n.endswith("expiries")) for n in DATABASES}
-        assert decode(self.get("meta", b"schema")) == 2
+        assert decode(self.get("meta", b"schema_version")) == 1
         self.mc_system_id = decode(self.get("meta", b"mc_system_id"))
 
     def close(self) -> None:

@@ -109,9 +109,23 @@ def test_a_store_from_a_newer_version(world):
     _, fire = two(world)
     fire.start()
     fire.stop()
-    put_meta(fire.store, b"schema", 3)
-    starts_not(fire, "has schema version 3, this acms knows 2: use the newer acms")
-    assert "schema version 3" in fire.run("users", "list").stderr
+    put_meta(fire.store, b"schema_version", 2)
+    starts_not(fire, "has schema version 2, this acms knows 1: use the newer acms")
+    assert "schema version 2" in fire.run("users", "list").stderr
+
+
+def test_a_store_from_before_the_first_release(world):
+    """Refused, with what to do; and left as it is."""
+    _, fire = two(world)
+    with lmdb.open(str(fire.store), max_dbs=16) as env:
+        env.open_db(b"meta")
+    put_meta(fire.store, b"schema", 2)
+    before = (fire.store / "data.mdb").read_bytes()
+    starts_not(fire, "an acms from before the first release wrote it")
+    for words in (("users", "list"), ("audit", "verify")):
+        refused = fire.run(*words)
+        assert refused.returncode and "move the directory away" in refused.stderr and "acmc reconcile" in refused.stderr
+    assert (fire.store / "data.mdb").read_bytes() == before
 
 
 def test_a_store_of_another_system_and_what_is_no_store(world):

@@ -1,4 +1,4 @@
-"""What lies in a store of schema 2, from proto/idm-store.cddl alone, and whether it agrees with itself."""
+"""What lies in a store from proto/idm-store.cddl alone, and whether it agrees with itself."""
 
 import hashlib
 
@@ -20,7 +20,7 @@ class Store:
             with env.begin() as txn:
                 self.db = {n: [(bytes(k), bytes(v)) for k, v in txn.cursor(dbs[n])] for n in NAMES}
         self.meta = {k: decode(v) for k, v in self.db["meta"]}
-        assert self.meta[b"schema"] == 2
+        assert self.meta[b"schema_version"] == 1
         self.audit = self.read_audit()
         self.users, self.believed = self.read_users("users"), self.read_users("believed")
         self.answers = self.read_answers()

@@ -92,7 +92,7 @@ static void whole_ones(void **state)
 	says(whole(true), "");
 	says(whole(false), "");
 	says(none, "");
-	assert_string_equal(check(&l, AUDIT_HEAD_NONE).text, "");
+	assert_string_equal(check(&l, AUDIT_HEAD_UNKNOWN).text, "");
 }
 
 static void altered(void **state)
@@ -267,7 +267,7 @@ static void no_entry_at_all(void **state)
 static void not_without_end(void **state)
 {
 	(void)state;
-	struct audit_chain c = { .numbered = true, .has_head = AUDIT_HEAD_NONE };
+	struct audit_chain c = { .numbered = true, .has_head = AUDIT_HEAD_UNKNOWN };
 	struct arena *a = arena_new(0);
 	struct told t = { "" };
 	for (uint64_t i = 0; i < 1000; i++)

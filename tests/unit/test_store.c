@@ -124,12 +124,14 @@ static void newer_and_damaged_ones(void **state)
 {
 	(void)state;
 	store_close(open_as(STORE_SERVE, 1 << 20));
-	put_raw("meta", "schema", 6, STR("\x03"));
-	refused(STORE_SERVE, ERR_STORE_VERSION, "schema version 3");
+	put_raw("meta", "schema_version", 14, STR("\x02"));
+	refused(STORE_SERVE, ERR_STORE_VERSION, "schema version 2");
 	refused(STORE_READ, ERR_STORE_VERSION, "newer acms");
-	put_raw("meta", "schema", 6, STR("\x18\x01")); /* not the shortest form */
+	put_raw("meta", "schema_version", 14, STR("\x18\x01")); /* not the shortest form */
 	refused(STORE_READ, ERR_STORE, "store ");
-	put_raw("meta", "schema", 6, STR("\x01"));
+	put_raw("meta", "schema_version", 14, STR("\x00"));
+	refused(STORE_READ, ERR_STORE, "schema version 0");
+	put_raw("meta", "schema_version", 14, STR("\x01"));
 	put_raw("meta", "mc_system_id", 12, STR("\xff"));
 	refused(STORE_WRITE, ERR_STORE, "store ");
 	int fd = open(path_of("data.mdb"), O_WRONLY | O_TRUNC);
@@ -142,9 +144,9 @@ static void newer_and_damaged_ones(void **state)
 static void newer_with_other_databases(void **state)
 {
 	(void)state;
-	put_raw("meta", "schema", 6, STR("\x03"));
-	refused(STORE_SERVE, ERR_STORE_VERSION, "schema version 3");
-	refused(STORE_READ, ERR_STORE_VERSION, "schema version 3");
+	put_raw("meta", "schema_version", 14, STR("\x02"));
+	refused(STORE_SERVE, ERR_STORE_VERSION, "schema version 2");
+	refused(STORE_READ, ERR_STORE_VERSION, "schema version 2");
 }
 
 /* --- records --- */

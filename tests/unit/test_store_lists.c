@@ -4,7 +4,7 @@
 #include <sys/wait.h>
 #include "store_unit.h"
 
-/* What schema version 2 brought: validity, what is believed, requests on their way, an audit log with a head. */
+/* Lists, ranges and expiries; what is believed, requests on their way; the head of the audit log. */
 
 static struct request_id id_of(unsigned n)
 {
@@ -468,7 +468,7 @@ static void the_head_moves_with_its_transaction(void **state)
 	arena_free(a);
 }
 
-/* Should a process of version 1 have appended while another upgraded: no error for ever after. */
+/* However they came there: no error for ever after. */
 static void entries_beyond_the_head_are_gone_on_from(void **state)
 {
 	(void)state;
@@ -549,5 +549,5 @@ int main(void)
 		STORE_TEST(entries_beyond_the_head_are_gone_on_from),
 		STORE_TEST(growing_clears_dead_readers),
 	};
-	return cmocka_run_group_tests_name("store, version 2", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("store, lists", tests, NULL, NULL);
 }
