@@ -71,7 +71,7 @@ $(BUILD)/obj/proto/%.o: $(BUILD)/gen/proto/%.c
 	@echo '  CC $@'
 	@$(CC) $(ALL_CFLAGS) -c -o $@ $<
 
-$(patsubst %,$(BUILD)/obj/common/%.o,message message_v2 message_encode) $(BUILD)/obj/tests/unit/test_cause.o: $(BUILD)/gen/proto/acx.pb-c.h
+$(patsubst %,$(BUILD)/obj/common/%.o,message message_query message_encode) $(BUILD)/obj/tests/unit/test_cause.o: $(BUILD)/gen/proto/acx.pb-c.h
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)

@@ -57,10 +57,8 @@ static void put_text(struct spool *to, struct str s)
 	spool_put(to, s.ptr, s.len);
 }
 
-/* Where the command's users are known, they are not packed again. */
-static void put_said(struct spool *to, const struct setup_response *r, bool users_known)
+static void put_said(struct spool *to, const struct setup_response *r)
 {
-	size_t n_mc_ids = users_known ? 0 : r->n_mc_ids;
 	put_number(to, r->n_identities);
 	for (size_t i = 0; i < r->n_identities; i++) {
 		put_text(to, r->identities[i].mc_id);
@@ -68,16 +66,8 @@ static void put_said(struct spool *to, const struct setup_response *r, bool user
 		put_number(to, (uint64_t)r->identities[i].cause);
 	}
 	put_number(to, r->n_revisions);
-	for (size_t i = 0; i < r->n_revisions; i++) {
-		put_text(to, r->revisions[i].mc_id);
-		put_number(to, r->revisions[i].revision);
-	}
-	put_number(to, r->n_of_each);
-	spool_put(to, r->revision_of_each, r->n_of_each * sizeof *r->revision_of_each);
-	put_number(to, n_mc_ids);
-	for (size_t i = 0; i < n_mc_ids; i++)
-		put_text(to, r->mc_ids[i]);
-	put_text(to, users_known ? STR_NONE : r->receipt);
+	spool_put(to, r->revisions, r->n_revisions * sizeof *r->revisions);
+	put_text(to, r->receipt);
 }
 
 static uint64_t number(const uint8_t **at)
@@ -110,19 +100,8 @@ static bool unpack_identities(const uint8_t **at, struct arena *arena, struct sa
 	return out->identities;
 }
 
-static bool unpack_revisions(const uint8_t **at, struct arena *arena, struct said *out)
-{
-	out->n_revisions = number(at);
-	out->revisions = arena_array(arena, out->n_revisions, sizeof *out->revisions);
-	for (size_t i = 0; out->revisions && i < out->n_revisions; i++) {
-		out->revisions[i].mc_id = text(at);
-		out->revisions[i].revision = number(at);
-	}
-	return out->revisions;
-}
-
-/* Those given for each user of the part, by its place; their MC IDs are in the stock. */
-static bool unpack_of_each(const struct answers *a, size_t part, const uint8_t **at, struct arena *arena, struct said *out)
+/* By the users' places in their part. */
+static bool unpack_revisions(const struct answers *a, size_t part, const uint8_t **at, struct arena *arena, struct said *out)
 {
 	struct setup setup;
 	size_t n = number(at);
@@ -141,15 +120,6 @@ static bool unpack_of_each(const struct answers *a, size_t part, const uint8_t *
 	return out->revisions;
 }
 
-static bool unpack_mc_ids(const uint8_t **at, struct arena *arena, struct said *out)
-{
-	out->n_mc_ids = number(at);
-	out->mc_ids = arena_array(arena, out->n_mc_ids, sizeof *out->mc_ids);
-	for (size_t i = 0; out->mc_ids && i < out->n_mc_ids; i++)
-		out->mc_ids[i] = text(at);
-	return out->mc_ids;
-}
-
 bool answers_said(const struct answers *a, const struct answer *x, struct arena *arena, struct said *out)
 {
 	*out = (struct said){ .receipt = STR_NONE };
@@ -157,8 +127,7 @@ bool answers_said(const struct answers *a, const struct answer *x, struct arena 
 		return true;
 	const uint8_t *at = spool_at(a->said, x->said_at, x->said_bytes);
 	size_t part = (size_t)(x - a->items) / a->parts->n_targets;
-	if (!at || !unpack_identities(&at, arena, out) || !unpack_revisions(&at, arena, out) ||
-	    !unpack_of_each(a, part, &at, arena, out) || !unpack_mc_ids(&at, arena, out)) {
+	if (!at || !unpack_identities(&at, arena, out) || !unpack_revisions(a, part, &at, arena, out)) {
 		*out = (struct said){ .receipt = STR_NONE };
 		return false;
 	}
@@ -177,7 +146,7 @@ static bool fill(struct answers *a, struct answer *to, const struct setup_respon
 					       arena_str(a->arena, r->decided_by.reason),
 					       r->decided_by.at_ms },
 			       .n_identities = r->n_identities, .said_at = spool_size(a->said) };
-	put_said(a->said, r, a->parts->users != NULL);
+	put_said(a->said, r);
 	to->said_bytes = (size_t)(spool_size(a->said) - to->said_at);
 	a->missing--;
 	return true;
@@ -226,9 +195,7 @@ static const char *fault_in(const struct answers *a, const struct addressed *to,
 			    const struct setup_response *r)
 {
 	struct setup setup = outline(a->parts, to->part);
-	if (r->as_requested && a->parts->version < 2)
-		return "a response with elements of another version";
-	if (r->as_requested && r->n_identities == 0)
+	if (r->n_identities == 0)
 		return setup_home_response_fault(&setup, to->whole, r);
 	struct arena *work = arena_new(0);
 	const char *fault = "a response that there is not enough memory to check";
@@ -238,26 +205,12 @@ static const char *fault_in(const struct answers *a, const struct addressed *to,
 	return fault;
 }
 
-/* What can be said without knowing the users. */
-static const char *fault_of_form(const struct setup_response *r)
-{
-	if (r->origin != ORIGIN_PARTNER_ACMS && r->origin != ORIGIN_HOME_ACMS)
-		return "a response without an origin";
-	if (r->result != (r->cause == CAUSE_NO_CAUSE))
-		return "a response whose result does not fit its cause";
-	if (r->origin == ORIGIN_HOME_ACMS && r->result)
-		return "a response with TRUE that no partner made";
-	if (r->as_requested || r->n_of_each > 0)
-		return "a response that leaves out what was not asked for here";
-	return NULL;
-}
-
 const char *answers_fault(const struct answers *a, const struct setup_response *r)
 {
 	struct addressed to = address_of(a, r);
 	for (size_t t = to.first; t < to.end; t++) {
 		if (!answers_at(a, to.part, t)->given)
-			return a->parts->users ? fault_in(a, &to, r) : fault_of_form(r);
+			return fault_in(a, &to, r);
 	}
 	return NULL;
 }

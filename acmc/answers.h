@@ -32,11 +32,11 @@ struct answer {
 struct said {
 	struct identity_cause *identities;
 	size_t n_identities;
-	struct user_revision *revisions;
+	struct user_revision {
+		struct str mc_id;
+		uint64_t revision;
+	} *revisions;
 	size_t n_revisions;
-	/* Where the command's users are not known: those that it concerns, and the receipt. */
-	struct str *mc_ids;
-	size_t n_mc_ids;
 	struct str receipt; /* STR_NONE: none */
 };
 

@@ -50,7 +50,7 @@ static enum home_result send_part(struct ask *a, size_t part)
 {
 	struct message m = { .kind = MESSAGE_SETUP_REQUEST };
 	struct arena *work = arena_new(0);
-	bool good = work && parts_request(a->parts, part, work, &m.request);
+	bool good = work && parts_setup(a->parts, part, work, &m.request);
 	if (good)
 		home_send(a->h, &m);
 	arena_free(work);
@@ -154,15 +154,6 @@ static enum home_result start(struct ask *a, struct request_id base, struct aren
 {
 	const struct limits *server = home_limits(a->h);
 	unsigned too_large;
-	a->parts->version = home_version(a->h);
-	if (a->no_wait || parts_need_version_2(a->parts)) {
-		char what[64];
-		snprintf(what, sizeof what, "acmc %s%s", operation_name((int)a->parts->operation),
-			 a->parts->operation == OPERATION_SETUP ? " with these options" : "");
-		enum home_result result = home_needs_version_2(a->h, what);
-		if (result != HOME_OK)
-			return result;
-	}
 	if (a->parts->n_targets > server->max_mc_system_ids)
 		return home_fail(a->h, HOME_BAD_INPUT, "the server takes %u MC systems in one request, not %zu",
 				 server->max_mc_system_ids, a->parts->n_targets);
@@ -185,8 +176,6 @@ static enum home_result start(struct ask *a, struct request_id base, struct aren
 static enum home_result start_again(struct ask *a)
 {
 	enum home_result result = home_reconnect(a->h, &a->attempts, tell_lost, (void *)a->watcher);
-	if (result == HOME_OK)
-		result = home_needs_version_2(a->h, "going on");
 	a->next_part = a->in_flight = a->bytes_in_flight = 0;
 	memset(a->in_flight_parts, 0, a->parts->n * sizeof *a->in_flight_parts);
 	return result;

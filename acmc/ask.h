@@ -25,7 +25,7 @@ struct watcher {
  * Connects, sends the users to the targets and collects the answers. no_wait: only until every part is accepted, or
  * answered. HOME_OK: nothing is missing that was waited for. HOME_BAD_INPUT: nothing was sent since a user or
  * the number of targets is more than the server takes. Once anything is accepted, a lost connection is made again,
- * and the requests are repeated under their IDs. parts needs all but version, items and n. answers->items stays NULL if nothing was
+ * and the requests are repeated under their IDs. parts needs all but items and n. answers->items stays NULL if nothing was
  * sent; answers_free is the caller's. The connection stays.
  */
 enum home_result ask_run(struct home *h, struct parts *parts, struct request_id base, bool no_wait,

@@ -34,7 +34,6 @@ struct home {
 	struct conn *conn;
 	enum session_state session;
 	struct arena *hello; /* what the server said lives here */
-	uint32_t version;
 	struct str system;
 	struct limits limits;
 
@@ -123,8 +122,9 @@ static void on_opened(struct conn *conn, void *context)
 static void on_hello(struct home *h, const struct hello *hello)
 {
 	char detail[256];
+	uint32_t version;
 	struct str expected = h->config->mc_system_id.ptr ? h->config->mc_system_id : hello->mc_system_id;
-	enum cause cause = hello_check(hello, expected, true, &h->version, detail, sizeof detail);
+	enum cause cause = hello_check(hello, expected, true, &version, detail, sizeof detail);
 	if (cause != CAUSE_NO_CAUSE) {
 		over(h, HOME_UNUSABLE, detail);
 		return;
@@ -159,10 +159,6 @@ static bool on_message(struct home *h, struct received *r)
 		on_hello(h, &m->hello);
 		break;
 	case SESSION_DO_DELIVER:
-		if (!session_allows(h->version, m)) {
-			over_by_nonsense(h, "a message of another version");
-			break;
-		}
 		TAILQ_INSERT_TAIL(&h->queue, r, next);
 		h->answered_ms = clock_mono_ms();
 		loop_stop(h->loop);
@@ -449,11 +445,6 @@ enum home_result home_reconnect(struct home *h, unsigned *attempts,
 
 /* --- talking --- */
 
-uint32_t home_version(const struct home *h)
-{
-	return h->version;
-}
-
 struct str home_system(const struct home *h)
 {
 	return h->system;
@@ -467,14 +458,6 @@ const struct limits *home_limits(const struct home *h)
 uint64_t home_bytes_received(const struct home *h)
 {
 	return h->bytes;
-}
-
-enum home_result home_needs_version_2(struct home *h, const char *what)
-{
-	if (h->version >= 2)
-		return HOME_OK;
-	return home_fail(h, HOME_UNUSABLE, "the server speaks version %u of the protocol only; %s needs version 2",
-			 h->version, what);
 }
 
 uint64_t home_token(struct home *h)

@@ -34,12 +34,9 @@ void home_wait_until(struct home *h, uint64_t mono_ms);
 /* Connects, and says Hello both ways. */
 enum home_result home_connect(struct home *h);
 /* What the server said, once connected. */
-uint32_t home_version(const struct home *h);
 struct str home_system(const struct home *h);
 const struct limits *home_limits(const struct home *h); /* the server's */
 const struct limits *home_own_limits(void);
-/* HOME_UNUSABLE, and says so, if the server does not speak version 2, which `what` needs. */
-enum home_result home_needs_version_2(struct home *h, const char *what);
 
 /* Queues a message. */
 void home_send(struct home *h, const struct message *m);

@@ -37,7 +37,7 @@ bool load_track(struct query *q, struct track *t, bool follow)
 		} else {
 			return false;
 		}
-		const char *why = answers_failed(&t->answers);
+		const char *why = track_failed(t);
 		if (why)
 			q->result = home_fail(q->home, HOME_FAILED, "temporary file: %s", why);
 	}

@@ -1,7 +1,7 @@
 #include "acmc/parts.h"
 
-#include <stdlib.h>
 #include <string.h>
+#include "common/sort.h"
 
 static struct validity validity_of(const struct parts *p, const struct stocked *u)
 {
@@ -26,28 +26,22 @@ static size_t ids_of(const struct parts *p, const struct stocked *u)
 	return p->operation == OPERATION_REMOVE ? 0 : u->n_ids;
 }
 
-bool parts_need_version_2(const struct parts *p)
-{
-	return p->operation != OPERATION_SETUP || p->expires_ms || p->dry_run || p->best_effort ||
-	       (p->has_validity ? is_bounded(p->validity) : p->users->bounded);
-}
-
 /* --- splitting --- */
 
-/* At most what a user adds to the encoded request: every field has a tag and a length of at most 3 bytes. */
+/* At most what a user adds to the encoded request: every text has a tag and a length of at most 3 bytes. */
 static size_t user_bytes(const struct parts *p, const struct stocked *u)
 {
 	size_t n = u->mc_id.len + 4;
-	if (revision_of(p, u))
-		n += u->mc_id.len + 20;
+	if (p->operation != OPERATION_SETUP)
+		n += sizeof u->revision;
 	if (p->operation != OPERATION_REMOVE)
-		n += u->n_ids * (16 + u->mc_id.len) + u->ids_bytes;
+		n += u->n_ids * 4 + u->ids_bytes;
 	return n;
 }
 
 static size_t fixed_bytes(const struct parts *p)
 {
-	size_t n = 64 + p->home_acmc_id.len + (parts_need_version_2(p) ? 48 : 0);
+	size_t n = 128 + p->home_acmc_id.len;
 	for (size_t i = 0; i < p->n_targets; i++)
 		n += p->targets[i].len + 4;
 	return n;
@@ -100,8 +94,8 @@ bool parts_split(struct parts *p, struct request_id base, const struct limits *s
 	p->n = 0;
 	*too_large = 0;
 	for (; stock_next(p->users, &next, &u); offset = next) {
-		size_t more = user_bytes(p, &u);
-		if (s.fixed + more > s.most || ids_of(p, &u) > server->max_mc_service_ids_per_mc_id) {
+		size_t more = user_bytes(p, &u), n_ids = ids_of(p, &u);
+		if (s.fixed + more > s.most || n_ids > server->max_mc_service_ids_per_mc_id || n_ids > SETUP_SERVICE_IDS_MAX) {
 			*too_large = u.line;
 			return false;
 		}
@@ -109,7 +103,7 @@ bool parts_split(struct parts *p, struct request_id base, const struct limits *s
 			return false;
 		struct part *last = &p->items[p->n - 1];
 		last->n_users++;
-		last->n_ids += ids_of(p, &u);
+		last->n_ids += n_ids;
 		last->packed += u.packed;
 		last->encoded += more;
 	}
@@ -117,87 +111,6 @@ bool parts_split(struct parts *p, struct request_id base, const struct limits *s
 }
 
 /* --- requests --- */
-
-static void fill_user(const struct parts *p, const struct stocked *u, struct setup_request *out)
-{
-	uint64_t revision = revision_of(p, u);
-	const uint8_t *at = u->ids;
-	out->mc_ids[out->n_mc_ids++] = u->mc_id;
-	for (size_t i = 0; i < ids_of(p, u); i++) {
-		struct user_service_id id;
-		at = stock_id(at, &id);
-		out->service_ids[out->n_service_ids++] =
-			(struct service_id_entry){ u->mc_id, (int)id.service, id.mc_service_id };
-	}
-	if (revision)
-		out->revisions[out->n_revisions++] = (struct user_revision){ u->mc_id, revision };
-}
-
-static bool fill_lists(const struct parts *p, const struct part *part, struct arena *a,
-		       struct setup_request *out)
-{
-	const uint8_t *at = stock_at(p->users, part->offset, part->packed);
-	if (!at)
-		return false;
-	out->mc_ids = arena_array_raw(a, part->n_users, sizeof *out->mc_ids);
-	out->service_ids = arena_array_raw(a, part->n_ids, sizeof *out->service_ids);
-	out->revisions = arena_array_raw(a, p->operation == OPERATION_SETUP ? 0 : part->n_users, sizeof *out->revisions);
-	if (!out->mc_ids || !out->service_ids || !out->revisions)
-		return false;
-	for (size_t i = 0; i < part->n_users; i++) {
-		struct stocked u;
-		at = stock_user(at, &u);
-		fill_user(p, &u, out);
-	}
-	return true;
-}
-
-bool parts_request(const struct parts *p, size_t i, struct arena *a, struct setup_request *out)
-{
-	const struct part *part = &p->items[i];
-	*out = (struct setup_request){ .request_id = part->id,
-				       .home_acmc_id = p->home_acmc_id,
-				       .mc_system_ids = (struct str *)p->targets,
-				       .n_mc_system_ids = p->n_targets,
-				       .operation = p->operation,
-				       .expires_ms = p->expires_ms,
-				       .dry_run = p->dry_run,
-				       .best_effort = p->best_effort,
-				       .grouped = p->version >= 2 };
-	if (p->operation != OPERATION_REMOVE && is_bounded(part->validity)) {
-		out->has_validity = true;
-		out->validity = part->validity;
-	}
-	if (p->version >= 2 && p->n > 1) {
-		out->part = (uint32_t)i;
-		out->parts = (uint32_t)p->n;
-	}
-	return fill_lists(p, part, a, out);
-}
-
-/* --- what is asked for --- */
-
-static int compare_users(const void *a, const void *b)
-{
-	return str_cmp(((const struct setup_user *)a)->mc_id, ((const struct setup_user *)b)->mc_id);
-}
-
-static int compare_ids(const void *a, const void *b)
-{
-	const struct user_service_id *x = a, *y = b;
-	int d = (x->service > y->service) - (x->service < y->service);
-	return d ? d : str_cmp(x->mc_service_id, y->mc_service_id);
-}
-
-/* Files mostly have them in order. */
-static void sort(void *items, size_t n, size_t size, int (*compare)(const void *a, const void *b))
-{
-	size_t i = 1;
-	while (i < n && compare((char *)items + (i - 1) * size, (char *)items + i * size) <= 0)
-		i++;
-	if (i < n)
-		qsort(items, n, size, compare);
-}
 
 static const uint8_t *take_user(const struct parts *p, const uint8_t *at, struct user_service_id *ids,
 				struct setup_user *out)
@@ -208,28 +121,46 @@ static const uint8_t *take_user(const struct parts *p, const uint8_t *at, struct
 	at = u.ids;
 	for (size_t i = 0; i < out->n_service_ids; i++)
 		at = stock_id(at, &ids[i]);
-	sort(ids, out->n_service_ids, sizeof *ids, compare_ids);
+	sort_items(ids, out->n_service_ids, sizeof *ids, setup_compare_ids);
 	return next;
+}
+
+static bool take_users(const struct parts *p, const struct part *part, struct arena *a, struct setup *out)
+{
+	const uint8_t *at = stock_at(p->users, part->offset, part->packed);
+	struct user_service_id *ids = arena_array_raw(a, part->n_ids, sizeof *ids);
+	out->users = arena_array_raw(a, part->n_users, sizeof *out->users);
+	if (!at || !ids || !out->users)
+		return false;
+	for (; out->n_users < part->n_users; out->n_users++) {
+		at = take_user(p, at, ids, &out->users[out->n_users]);
+		ids += out->users[out->n_users].n_service_ids;
+		out->n_service_ids += out->users[out->n_users].n_service_ids;
+	}
+	sort_items(out->users, out->n_users, sizeof *out->users, setup_compare_users);
+	return true;
 }
 
 bool parts_setup(const struct parts *p, size_t i, struct arena *a, struct setup *out)
 {
 	const struct part *part = &p->items[i];
-	const uint8_t *at = stock_at(p->users, part->offset, part->packed);
-	if (!at)
-		return false;
-	*out = (struct setup){ .request_id = part->id, .operation = p->operation, .dry_run = p->dry_run,
-			       .best_effort = p->best_effort, .n_service_ids = part->n_ids };
-	struct user_service_id *ids = arena_array_raw(a, out->n_service_ids, sizeof *ids);
-	out->users = arena_array_raw(a, part->n_users, sizeof *out->users);
-	if (!ids || !out->users)
-		return false;
-	for (; out->n_users < part->n_users; out->n_users++) {
-		at = take_user(p, at, ids, &out->users[out->n_users]);
-		ids += out->users[out->n_users].n_service_ids;
+	*out = (struct setup){ .request_id = part->id,
+			       .home_acmc_id = p->home_acmc_id,
+			       .targets = p->targets,
+			       .n_targets = p->n_targets,
+			       .operation = p->operation,
+			       .expires_ms = p->expires_ms,
+			       .dry_run = p->dry_run,
+			       .best_effort = p->best_effort };
+	if (p->operation != OPERATION_REMOVE && is_bounded(part->validity)) {
+		out->has_validity = true;
+		out->validity = part->validity;
 	}
-	sort(out->users, out->n_users, sizeof *out->users, compare_users);
-	return true;
+	if (p->n > 1) {
+		out->part = (uint32_t)i;
+		out->parts = (uint32_t)p->n;
+	}
+	return take_users(p, part, a, out);
 }
 
 /* The number that parts count with (request_id_part). */

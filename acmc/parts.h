@@ -16,13 +16,10 @@ struct part {
 
 struct parts {
 	struct arena *arena;
-	/* NULL: a command of which only the number of users is known, as when asking what became of it. */
-	struct stock *users;
+	struct stock *users; /* NULL: nothing is known of the command yet */
 	const struct str *targets;
 	size_t n_targets;
 	struct str home_acmc_id; /* STR_NONE: left out */
-	uint32_t version;        /* of the protocol, that the server speaks */
-	/* Version 2 only. */
 	enum operation operation;
 	bool has_validity;         /* in place of the users' own */
 	struct validity validity;
@@ -34,8 +31,6 @@ struct parts {
 	size_t n;
 };
 
-/* Whether the command cannot be said in version 1. */
-bool parts_need_version_2(const struct parts *p);
 /*
  * Splits by both ends' limits. base: the ID of the first part. False: a user alone is more than the server takes
  * (*too_large is its line), or out of memory, or the stock failed (*too_large is 0).
@@ -43,11 +38,9 @@ bool parts_need_version_2(const struct parts *p);
 bool parts_split(struct parts *p, struct request_id base, const struct limits *server,
 		 const struct limits *own, unsigned *too_large);
 /*
- * The request of a part; lists from the arena given, texts from the stock, until it is asked for others. False: out of
- * memory, or the stock failed.
+ * The request of a part: users in order, each with its MC service IDs in order. Lists from the arena given, texts from the
+ * stock, until it is asked for others. False: out of memory, or the stock failed.
  */
-bool parts_request(const struct parts *p, size_t i, struct arena *a, struct setup_request *out);
-/* Likewise what is asked for, as who checks it has it: sorted, MC service IDs with their users. */
 bool parts_setup(const struct parts *p, size_t i, struct arena *a, struct setup *out);
 /* The part with this ID; the number of parts: none. */
 size_t parts_find(const struct parts *p, const struct request_id *id);

@@ -14,8 +14,6 @@ bool query_begin(struct query *q, const struct common_options *options)
 	q->result = home_new(q->config, &q->home);
 	if (q->result == HOME_OK)
 		q->result = home_connect(q->home);
-	if (q->result == HOME_OK)
-		q->result = home_needs_version_2(q->home, options->command);
 	q->begun = q->result == HOME_OK;
 	return q->begun;
 }

@@ -4,7 +4,7 @@
 #include "acmc/home.h"
 #include "acmc/options.h"
 
-/* What the commands that ask and show have in common: a connection of version 2, and how they end. */
+/* What the commands that ask and show have in common: a connection, and how they end. */
 struct query {
 	const struct common_options *options;
 	struct acmc_config *config;

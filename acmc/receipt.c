@@ -298,8 +298,11 @@ static bool take(struct desk *d, struct query *q, const struct track *t, size_t 
 	struct said said;
 	if (!is_wanted(d->o, t, part, target))
 		return true;
-	if (!answers_said(&t->answers, answers_at(&t->answers, part, target), q->arena, &said))
+	struct arena *work = arena_new(0);
+	if (!work || !answers_said(&t->answers, answers_at(&t->answers, part, target), work, &said)) {
+		arena_free(work);
 		return false;
+	}
 	text_escape(partner, system, sizeof system);
 	name = arena_printf(q->arena, t->parts.n > 1 ? "%s, part %zu of %zu" : "%s", system, part + 1, t->parts.n);
 	if (d->o->out && single)
@@ -308,6 +311,7 @@ static bool take(struct desk *d, struct query *q, const struct track *t, size_t 
 		saved = arena_printf(q->arena, "%s.%s.%zu", d->o->out, system, part + 1);
 	bool good = !saved || save(saved, said.receipt);
 	judge(d, said.receipt, &wanted, name ? name : "?", good ? saved : NULL);
+	arena_free(work);
 	return good;
 }
 
@@ -323,7 +327,7 @@ static int fetch(const struct options *o)
 	track_init(&t, q.arena, o->id, home_system(q.home));
 	bool loaded = load_track(&q, &t, false);
 	if (!begin(&d, o, q.config)) {
-		answers_free(&t.answers);
+		track_free(&t);
 		query_end(&q, true, code);
 		return EXIT_USAGE;
 	}
@@ -336,7 +340,7 @@ static int fetch(const struct options *o)
 		fputs("acmc: no partner has given a receipt for it, or not yet\n", stderr);
 	code = loaded ? end(&d, saved ? EXIT_ALL_TRUE : EXIT_SYSTEM, saved ? NULL : "not every receipt could be saved") :
 			end(&d, query_exit_code(&q), query_failure(&q));
-	answers_free(&t.answers);
+	track_free(&t);
 	return query_end(&q, true, code);
 }
 

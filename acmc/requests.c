@@ -77,7 +77,7 @@ int status_of(const struct common_options *options, struct request_id id)
 		putchar('\n');
 		shown = show_table(stdout, &t.answers, query_failure(&q), options_colours(options, stdout));
 	}
-	answers_free(&t.answers);
+	track_free(&t);
 	return query_end(&q, shown, code);
 }
 
@@ -163,7 +163,7 @@ int wait_command(int argc, char **argv)
 		code = wait_for(&o, &q, &t);
 	else if (o.common.json)
 		shown = show_json(stdout, &t.answers, o.id, query_failure(&q), query_exit_code(&q));
-	answers_free(&t.answers);
+	track_free(&t);
 	return query_end(&q, shown, code);
 }
 
@@ -225,6 +225,8 @@ static bool keep(struct newest *k, const struct request_entry *e)
 	*to = (struct kept){ arena_new(0), *e };
 	if (!to->arena)
 		return false;
+	to->entry.request = setup_outline(&e->request);
+	to->entry.request.home_acmc_id = STR_NONE; /* not shown */
 	to->entry.acmc = arena_str(to->arena, e->acmc);
 	k->n++;
 	return copy_deliveries(to->arena, &to->entry);
@@ -252,12 +254,12 @@ static void collect(struct query *q, const struct list_options *o, struct newest
 		more = page->page.more;
 		for (size_t i = 0; i < page->n_entries; i++) {
 			const struct request_entry *e = &page->entries[i];
-			if (next->has_after && memcmp(&e->request_id, &next->after, sizeof next->after) <= 0) {
+			if (next->has_after && memcmp(&e->request.request_id, &next->after, sizeof next->after) <= 0) {
 				query_nonsense(q, "a page out of order");
 				return;
 			}
 			next->has_after = true;
-			next->after = e->request_id;
+			next->after = e->request.request_id;
 			if (!keep(k, e)) {
 				q->result = home_fail(q->home, HOME_FAILED, "out of memory");
 				return;

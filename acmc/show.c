@@ -254,10 +254,10 @@ bool show_table(FILE *out, const struct answers *a, const char *failure, bool co
 
 /* --- JSON --- */
 
-/* Those of the part, or, where the command's users are not known, those that the answer concerns. */
-static bool put_mc_ids(struct json_writer *w, const struct answers *a, const struct part *p, const struct said *said)
+/* Nothing is known of a part that the home system does not know. */
+static bool put_mc_ids(struct json_writer *w, const struct answers *a, const struct part *p)
 {
-	const uint8_t *at = a->parts->users ? stock_at(a->parts->users, p->offset, p->packed) : NULL;
+	const uint8_t *at = p->n_users ? stock_at(a->parts->users, p->offset, p->packed) : NULL;
 	json_key(w, "mc_id_list");
 	json_array(w);
 	for (size_t i = 0; at && i < p->n_users; i++) {
@@ -265,10 +265,8 @@ static bool put_mc_ids(struct json_writer *w, const struct answers *a, const str
 		at = stock_user(at, &u);
 		json_text(w, u.mc_id);
 	}
-	for (size_t i = 0; i < said->n_mc_ids; i++)
-		json_text(w, said->mc_ids[i]);
 	json_end_array(w);
-	return at || !a->parts->users;
+	return at || p->n_users == 0;
 }
 
 static struct str state_of(const struct answers *a, size_t part, const struct answer *x)
@@ -290,7 +288,7 @@ static bool put_answer(struct json_writer *w, const struct answers *a, size_t pa
 	json_map(w);
 	put_id(w, "request_id", p->id);
 	put_text(w, "mc_system_id", a->parts->targets[target]);
-	good &= put_mc_ids(w, a, p, &said);
+	good &= put_mc_ids(w, a, p);
 	put_text(w, "state", state_of(a, part, x));
 	put_time(w, "deadline", a->accepted[part].deadline_ms);
 	if (x->given) {

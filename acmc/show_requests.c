@@ -1,6 +1,7 @@
 #include "acmc/show_requests.h"
 
 #include "acmc/put.h"
+#include "acmc/show_users.h"
 #include "common/text.h"
 #include "common/when.h"
 
@@ -63,8 +64,8 @@ bool requests_table_add(struct table *t, const struct request_entry *e)
 {
 	char id[REQUEST_ID_TEXT_SIZE], accepted[WHEN_TEXT_SIZE], until[WHEN_TEXT_SIZE], part[32], users[16],
 		label[CAUSE_LABEL_SIZE];
-	request_id_format(e->request_id, id);
-	snprintf(part, sizeof part, "%u/%u", e->part + 1, e->parts);
+	request_id_format(e->request.request_id, id);
+	snprintf(part, sizeof part, "%u/%u", e->request.part + 1, e->request.parts);
 	snprintf(users, sizeof users, "%u", e->users);
 	for (size_t i = 0; i < e->n_deliveries; i++) {
 		const struct delivery_entry *d = &e->deliveries[i];
@@ -72,8 +73,8 @@ bool requests_table_add(struct table *t, const struct request_entry *e)
 		struct str cells[] = { first ? str_of(id) : STR(""),
 				       first ? seconds(e->accepted_ms, accepted) : STR(""),
 				       first ? e->acmc : STR(""),
-				       first ? operation_of(e->operation) : STR(""),
-				       first && e->parts > 1 ? str_of(part) : STR(""),
+				       first ? operation_of((int)e->request.operation) : STR(""),
+				       first && e->request.parts > 1 ? str_of(part) : STR(""),
 				       first ? str_of(users) : STR(""),
 				       d->mc_system_id, state_word(d, label),
 				       d->state == DELIVERY_ANSWERED ? STR("") : seconds(d->until_ms, until), why(d) };
@@ -106,13 +107,13 @@ static void put_delivery(struct json_writer *w, const struct delivery_entry *d)
 void put_request(struct json_writer *w, const struct request_entry *e)
 {
 	json_map(w);
-	put_id(w, "request_id", e->request_id);
-	put_text(w, "operation", operation_of(e->operation));
+	put_id(w, "request_id", e->request.request_id);
+	put_text(w, "operation", operation_of((int)e->request.operation));
 	put_text(w, "acmc", e->acmc);
 	put_time(w, "accepted", e->accepted_ms);
-	put_time(w, "deadline", e->deadline_ms);
-	put_number(w, "part", e->part + 1); /* as people count */
-	put_number(w, "parts", e->parts ? e->parts : 1);
+	put_time(w, "deadline", e->request.expires_ms);
+	put_number(w, "part", e->request.part + 1); /* as people count */
+	put_number(w, "parts", e->request.parts ? e->request.parts : 1);
 	put_number(w, "users", e->users);
 	json_key(w, "deliveries");
 	json_array(w);
@@ -137,7 +138,7 @@ bool pending_table_add(struct table *t, const struct pending_entry *e)
 	request_id_format(e->request.request_id, id);
 	snprintf(users, sizeof users, "%u", e->users);
 	struct str cells[] = { e->mc_system_id, str_of(id), seconds(e->received_ms, received),
-			       seconds(e->until_ms, until), operation_of(e->request.operation), str_of(users) };
+			       seconds(e->until_ms, until), operation_of((int)e->request.operation), str_of(users) };
 	return table_row(t, cells);
 }
 
@@ -146,50 +147,29 @@ void show_pending_line(FILE *out, const struct pending_entry *e)
 	char id[REQUEST_ID_TEXT_SIZE], until[WHEN_TEXT_SIZE], system[300];
 	request_id_format(e->request.request_id, id);
 	fprintf(out, "%s: %s: %.*s of %u user%s", text_escape(e->mc_system_id, system, sizeof system), id,
-		STR_ARG(operation_of(e->request.operation)), e->users, text_s(e->users));
+		STR_ARG(operation_of((int)e->request.operation)), e->users, text_s(e->users));
 	if (e->until_ms)
 		fprintf(out, ", decide until %s", when_format_seconds(e->until_ms, until));
 	putc('\n', out);
 }
 
-static uint64_t expected_revision(const struct setup_request *r, struct str mc_id)
+static void put_pending_user(struct json_writer *w, const struct setup_user *u)
 {
-	for (size_t i = 0; i < r->n_revisions; i++) {
-		if (str_eq(r->revisions[i].mc_id, mc_id))
-			return r->revisions[i].revision;
-	}
-	return 0;
-}
-
-static void put_pending_user(struct json_writer *w, const struct setup_request *r, struct str mc_id)
-{
-	uint64_t revision = expected_revision(r, mc_id);
 	json_map(w);
-	put_text(w, "mc_id", mc_id);
-	json_key(w, "mc_service_ids");
-	json_array(w);
-	for (size_t i = 0; i < r->n_service_ids; i++) {
-		const char *service = mc_service_name(r->service_ids[i].service);
-		if (!str_eq(r->service_ids[i].mc_id, mc_id))
-			continue;
-		json_map(w);
-		put_text(w, "service", str_of(service));
-		put_text(w, "mc_service_id", r->service_ids[i].mc_service_id);
-		json_end_map(w);
-	}
-	json_end_array(w);
-	if (revision)
-		put_number(w, "revision", revision);
+	put_text(w, "mc_id", u->mc_id);
+	put_service_ids(w, u->service_ids, u->n_service_ids);
+	if (u->expected_revision)
+		put_number(w, "revision", u->expected_revision);
 	json_end_map(w);
 }
 
 void put_pending(struct json_writer *w, const struct pending_entry *e)
 {
-	const struct setup_request *r = &e->request;
+	const struct setup *r = &e->request;
 	json_map(w);
 	put_text(w, "mc_system_id", e->mc_system_id);
 	put_id(w, "request_id", r->request_id);
-	put_text(w, "operation", operation_of(r->operation));
+	put_text(w, "operation", operation_of((int)r->operation));
 	put_time(w, "received", e->received_ms);
 	put_time(w, "until", e->until_ms);
 	put_number(w, "user_count", e->users);
@@ -197,41 +177,34 @@ void put_pending(struct json_writer *w, const struct pending_entry *e)
 	put_time(w, "not_after", r->validity.not_after_ms);
 	put_bool(w, "best_effort", r->best_effort);
 	put_text(w, "home_acmc_id", r->home_acmc_id);
-	if (r->n_mc_ids) { /* a list does not have them */
+	if (r->n_users) { /* a list does not have them */
 		json_key(w, "users");
 		json_array(w);
-		for (size_t i = 0; i < r->n_mc_ids; i++)
-			put_pending_user(w, r, r->mc_ids[i]);
+		for (size_t i = 0; i < r->n_users; i++)
+			put_pending_user(w, &r->users[i]);
 		json_end_array(w);
 	}
 	json_end_map(w);
 }
 
-static bool add_user(struct table *t, struct arena *a, const struct setup_request *r, struct str mc_id)
+static bool add_user(struct table *t, struct arena *a, const struct setup_user *u)
 {
 	char revision[24] = "";
-	const char *ids = "";
-	if (expected_revision(r, mc_id))
-		snprintf(revision, sizeof revision, "%llu", (unsigned long long)expected_revision(r, mc_id));
-	for (size_t i = 0; ids && i < r->n_service_ids; i++) {
-		const struct service_id_entry *e = &r->service_ids[i];
-		const char *service = mc_service_name(e->service);
-		if (str_eq(e->mc_id, mc_id))
-			ids = arena_printf(a, "%s%s%s=%.*s", ids, *ids ? " " : "", service ? service : "?",
-					   STR_ARG(e->mc_service_id));
-	}
-	struct str cells[] = { mc_id, str_of(revision), ids ? str_of(ids) : STR("") };
+	const char *ids = service_ids_text(a, u->service_ids, u->n_service_ids);
+	if (u->expected_revision)
+		snprintf(revision, sizeof revision, "%llu", (unsigned long long)u->expected_revision);
+	struct str cells[] = { u->mc_id, str_of(revision), ids ? str_of(ids) : STR("") };
 	return ids && table_row(t, cells);
 }
 
-static bool show_users(FILE *out, const struct setup_request *r, bool colours)
+static bool show_users(FILE *out, const struct setup *r, bool colours)
 {
 	static const char *const titles[] = { "MC ID", "REVISION", "MC SERVICE IDS", NULL };
 	struct arena *a = arena_new(0);
 	struct table *t = table_new(titles);
 	bool good = a && t;
-	for (size_t i = 0; good && i < r->n_mc_ids; i++)
-		good = add_user(t, a, r, r->mc_ids[i]);
+	for (size_t i = 0; good && i < r->n_users; i++)
+		good = add_user(t, a, &r->users[i]);
 	if (good)
 		table_skip_empty(t);
 	good = good && table_print(t, out, colours);
@@ -243,7 +216,7 @@ static bool show_users(FILE *out, const struct setup_request *r, bool colours)
 bool show_pending(FILE *out, const struct pending_entry *e, bool colours)
 {
 	char text[WHEN_TEXT_SIZE], who[300];
-	const struct setup_request *r = &e->request;
+	const struct setup *r = &e->request;
 	show_pending_line(out, e);
 	if (r->home_acmc_id.ptr)
 		fprintf(out, "asked by %s, as its home system says\n",

@@ -77,8 +77,8 @@ static bool for_another_service(const struct users_id *ids, size_t i)
 {
 	bool another = false;
 	for (size_t j = 0; j < i; j++) {
-		if (str_eq(ids[j].entry.mc_service_id, ids[i].entry.mc_service_id)) {
-			if (ids[j].entry.service == ids[i].entry.service)
+		if (str_eq(ids[j].id.mc_service_id, ids[i].id.mc_service_id)) {
+			if (ids[j].id.service == ids[i].id.service)
 				return false;
 			another = true;
 		}
@@ -94,7 +94,7 @@ static void put_hashes(struct stock *s, const struct users_user *u, const struct
 		return;
 	memcpy(to, &hash, sizeof hash);
 	for (size_t i = 0; i < u->n; i++) {
-		hash = for_another_service(ids, i) ? 0 : hash_of_service_id(ids[i].entry.mc_service_id);
+		hash = for_another_service(ids, i) ? 0 : hash_of_service_id(ids[i].id.mc_service_id);
 		to += sizeof hash;
 		memcpy(to, &hash, sizeof hash);
 	}
@@ -106,7 +106,7 @@ static size_t packed_size(const struct users_user *u, const struct users_id *ids
 {
 	size_t n = sizeof(struct head) + u->mc_id.len;
 	for (size_t i = 0; i < u->n; i++)
-		n += sizeof(struct id_head) + ids[i].entry.mc_service_id.len;
+		n += sizeof(struct id_head) + ids[i].id.mc_service_id.len;
 	return n;
 }
 
@@ -115,6 +115,13 @@ static uint8_t *write_bytes(uint8_t *to, const void *bytes, size_t n)
 	if (n)
 		memcpy(to, bytes, n);
 	return to + n;
+}
+
+static uint8_t *write_id(uint8_t *to, unsigned line, const struct user_service_id *id)
+{
+	struct id_head head = { line, (uint32_t)id->service, (uint32_t)id->mc_service_id.len };
+	to = write_bytes(to, &head, sizeof head);
+	return write_bytes(to, id->mc_service_id.ptr, id->mc_service_id.len);
 }
 
 static void put_user(struct stock *s, const struct users_user *u, const struct users_id *ids)
@@ -126,12 +133,8 @@ static void put_user(struct stock *s, const struct users_user *u, const struct u
 		return;
 	to = write_bytes(to, &head, sizeof head);
 	to = write_bytes(to, u->mc_id.ptr, u->mc_id.len);
-	for (size_t i = 0; i < u->n; i++) {
-		struct str id = ids[i].entry.mc_service_id;
-		struct id_head id_head = { ids[i].line, (uint32_t)ids[i].entry.service, (uint32_t)id.len };
-		to = write_bytes(to, &id_head, sizeof id_head);
-		to = write_bytes(to, id.ptr, id.len);
-	}
+	for (size_t i = 0; i < u->n; i++)
+		to = write_id(to, ids[i].line, &ids[i].id);
 }
 
 static bool same_validity(struct validity a, struct validity b)
@@ -170,6 +173,28 @@ void stock_take(struct stock *s, struct users *users)
 		s->n++;
 	}
 	users_clear(users);
+}
+
+void stock_add(struct stock *s, const struct setup_user *u)
+{
+	size_t packed = sizeof(struct head) + u->mc_id.len;
+	for (size_t i = 0; i < u->n_service_ids; i++)
+		packed += sizeof(struct id_head) + u->service_ids[i].mc_service_id.len;
+	struct head head = { .revision = u->expected_revision, .packed = (uint32_t)packed,
+			     .mc_id = (uint32_t)u->mc_id.len, .n_ids = (uint32_t)u->n_service_ids };
+	uint8_t *to = spool_room(&s->users, packed);
+	if (!to)
+		return;
+	to = write_bytes(to, &head, sizeof head);
+	to = write_bytes(to, u->mc_id.ptr, u->mc_id.len);
+	for (size_t i = 0; i < u->n_service_ids; i++)
+		to = write_id(to, 0, &u->service_ids[i]);
+	s->n++;
+}
+
+uint64_t stock_bytes(const struct stock *s)
+{
+	return spool_size(&s->users);
 }
 
 /* --- reading --- */

@@ -36,6 +36,9 @@ struct stocked {
 void stock_free(struct stock *s);
 /* Takes all users over, each of which was checked by itself; the list is empty then. */
 void stock_take(struct stock *s, struct users *users);
+/* One of a request that others have checked: nobody asks who is there twice. */
+void stock_add(struct stock *s, const struct setup_user *user);
+uint64_t stock_bytes(const struct stock *s);
 /*
  * Once all are taken: tells who is there twice. True: there was no mistake at all. False, too, when the stock failed
  * (stock_failed).

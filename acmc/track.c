@@ -8,9 +8,20 @@ void track_init(struct track *t, struct arena *arena, struct request_id id, stru
 {
 	*t = (struct track){ .arena = arena, .asked = id };
 	t->parts.arena = arena;
-	t->parts.version = 2;
 	t->answers = (struct answers){ .arena = arena, .parts = &t->parts, .missing = 1,
 				       .home = arena_str(arena, home) };
+}
+
+void track_free(struct track *t)
+{
+	answers_free(&t->answers);
+	stock_free(&t->stock);
+}
+
+const char *track_failed(const struct track *t)
+{
+	const char *why = answers_failed(&t->answers);
+	return why ? why : stock_failed(&t->stock);
 }
 
 struct request_id track_base(const struct track *t)
@@ -50,12 +61,13 @@ static bool copy_targets(struct track *t, const struct request_entry *e)
 
 static const char *begin(struct track *t, const struct request_entry *e)
 {
-	size_t n = e->parts ? e->parts : 1;
+	const struct setup *r = &e->request;
+	size_t n = r->parts ? r->parts : 1;
 	struct str home = t->answers.home;
 	if (n > PARTS_MAX || e->n_deliveries > TARGETS_MAX || e->n_deliveries == 0 ||
-	    (e->parts && e->part >= e->parts))
+	    (r->parts && r->part >= r->parts))
 		return "a request of impossible size";
-	struct request_id base = e->parts ? request_id_part(t->asked, (uint32_t)0 - e->part) : t->asked;
+	struct request_id base = r->parts ? request_id_part(t->asked, (uint32_t)0 - r->part) : t->asked;
 	t->parts.items = arena_array(t->arena, n, sizeof *t->parts.items);
 	if (!t->parts.items || !copy_targets(t, e))
 		return "more than there is memory for";
@@ -64,7 +76,9 @@ static const char *begin(struct track *t, const struct request_entry *e)
 		t->parts.items[i].id = request_id_part(base, (uint32_t)i);
 	if (!answers_init(&t->answers, t->arena, &t->parts, home))
 		return "more than there is memory for";
-	t->parts.operation = (enum operation)e->operation;
+	t->parts.users = &t->stock;
+	t->parts.operation = r->operation;
+	t->parts.best_effort = r->best_effort;
 	t->acmc = arena_str(t->arena, e->acmc);
 	t->accepted_ms = e->accepted_ms;
 	t->begun = true;
@@ -96,6 +110,20 @@ static const char *take_delivery(struct track *t, size_t part, const struct deli
 	return NULL;
 }
 
+/* Once, of each part. */
+static void take_users(struct track *t, struct part *part, const struct setup *r)
+{
+	if (part->n_users)
+		return;
+	part->offset = stock_bytes(&t->stock);
+	part->n_users = r->n_users;
+	part->n_ids = r->n_service_ids;
+	part->validity = r->validity;
+	for (size_t i = 0; i < r->n_users; i++)
+		stock_add(&t->stock, &r->users[i]);
+	part->packed = (size_t)(stock_bytes(&t->stock) - part->offset);
+}
+
 const char *track_take(struct track *t, const struct requests_page *page)
 {
 	const struct request_entry *e = page->entries;
@@ -105,14 +133,16 @@ const char *track_take(struct track *t, const struct requests_page *page)
 		t->next++;
 		return NULL;
 	}
-	if (page->n_entries != 1 || memcmp(&e->request_id, &wanted, sizeof wanted) != 0)
+	if (page->n_entries != 1 || memcmp(&e->request.request_id, &wanted, sizeof wanted) != 0)
 		return "a page about something else";
+	if (e->request.n_users == 0 || e->request.n_users != e->users)
+		return "a page without the request that it is about";
 	const char *fault = t->begun ? NULL : begin(t, e);
 	size_t part = fault ? 0 : parts_find(&t->parts, &wanted);
 	if (fault)
 		return fault;
-	t->parts.items[part].n_users = e->users;
-	answers_accept(&t->answers, part, e->deadline_ms);
+	take_users(t, &t->parts.items[part], &e->request);
+	answers_accept(&t->answers, part, e->request.expires_ms);
 	for (size_t i = 0; !fault && i < e->n_deliveries; i++)
 		fault = take_delivery(t, part, &e->deliveries[i]);
 	if (part == t->next)

@@ -10,7 +10,8 @@
 struct track {
 	struct arena *arena;
 	struct request_id asked;  /* by the administrator */
-	struct parts parts;       /* users: NULL */
+	struct stock stock;       /* the users of the parts that were heard of */
+	struct parts parts;
 	struct answers answers;
 	struct str acmc;          /* who asked */
 	uint64_t accepted_ms;
@@ -21,6 +22,9 @@ struct track {
 
 /* home: the home system's MC system ID. */
 void track_init(struct track *t, struct arena *arena, struct request_id id, struct str home);
+void track_free(struct track *t);
+/* NULL: what came could be kept so far; otherwise why not (static). */
+const char *track_failed(const struct track *t);
 /* The command's ID: its first part's. */
 struct request_id track_base(const struct track *t);
 /* Begins anew, on another connection: what is answered stays. */

@@ -79,17 +79,11 @@ static struct pending_entry entry_of(struct str home, const struct setup *setup,
 				     uint64_t received_ms, uint64_t until_ms)
 {
 	return (struct pending_entry){
+		.request = setup_outline(setup),
+		.users = (uint32_t)setup->n_users,
 		.mc_system_id = home,
 		.received_ms = received_ms,
 		.until_ms = until_ms,
-		.request = { .request_id = setup->request_id,
-			     .home_acmc_id = setup->home_acmc_id,
-			     .operation = (int)setup->operation,
-			     .has_validity = setup->has_validity,
-			     .validity = setup->validity,
-			     .expires_ms = setup->expires_ms,
-			     .best_effort = setup->best_effort },
-		.users = (uint32_t)setup->n_users,
 	};
 }
 
@@ -227,10 +221,11 @@ static void show_pending(struct pending_job *j, struct store_txn *t)
 	}
 	const struct pending_record *p = &found.pending;
 	*e = entry_of(found.home, &p->setup, p->received_ms, p->decide_until_ms);
-	if (!setup_to_request(j->work, &p->setup, j->own, &e->request))
-		j->page.page.cause = CAUSE_STORE_UNAVAILABLE;
+	e->request = p->setup;
+	e->request.targets = &j->own;
+	e->request.n_targets = 1;
 	j->page.entries = e;
-	j->page.n_entries = j->page.page.cause == CAUSE_NO_CAUSE;
+	j->page.n_entries = 1;
 }
 
 static void run_pending(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
@@ -335,8 +330,7 @@ static void tell_decided(struct partner_telling *t, const struct setup_response 
 		partner_push(j->query->server, response, j->what.what.home);
 		m.decision_result.response = *response;
 		m.decision_result.response.receipt = m.decision_result.response.receipt_root = STR_NONE; /* is home's */
-		m.decision_result.has_response =
-			setup_spell_out(a, &j->what.what.setup, &m.decision_result.response);
+		m.decision_result.request = j->what.what.setup;
 	}
 	if (j->query->peer && !peer_takes(j->query->peer, &m)) /* that it is decided can be told */
 		m.decision_result.has_response = false;
@@ -360,7 +354,7 @@ static void done_decide(struct job *job, enum status status)
 	}
 	j->kept = committer_keep_work(s->committer);
 	j->telling.tell = tell_decided;
-	partner_tell(s, &j->telling, &j->what.what.setup, j->what.what.home, &j->decided.answer, 2);
+	partner_tell(s, &j->telling, &j->what.what.setup, j->what.what.home, &j->decided.answer);
 }
 
 /* By the rules of now. */

@@ -173,12 +173,6 @@ bool work_judge(struct work *w)
 					       operation_name((int)what->setup.operation)) };
 		return true;
 	}
-	if (what->approval == APPROVAL_MANUAL && what->setup.expires_ms == 0) {
-		w->out->verdict = (struct verdict){
-			.cause = CAUSE_OPERATION_NOT_PERMITTED,
-			.detail = "it needs approval, which a request of version 1 cannot wait for" };
-		return true;
-	}
 	if (!plan(w)) {
 		out_of_memory(w);
 		return false;
@@ -316,49 +310,12 @@ void work_answer_recorded(struct work *w, const struct request_record *r)
 	memcpy(w->out->content, w->content, DIGEST_SIZE);
 }
 
-/* Version 1 recorded no revisions, and version 2 cannot tell TRUE without: those of now, or what there was at least. */
-static void complete_revisions(struct work *w)
-{
-	const struct setup *s = &w->what->setup;
-	struct commit_answer *out = w->out;
-	bool lacks = out->verdict.cause == CAUSE_NO_CAUSE && out->n_revisions == 0 &&
-		     s->operation != OPERATION_REMOVE;
-	uint64_t *all = lacks ? arena_array(w->arena, s->n_users, sizeof *all) : NULL;
-	for (size_t i = 0; all && i < s->n_users; i++) {
-		struct user_record r;
-		bool there = store_get_user(w->txn, w->arena, STORE_USERS, w->what->home,
-					    s->users[i].mc_id, &r);
-		all[i] = there ? r.revision : 1;
-	}
-	if (all) {
-		out->revisions = all;
-		out->n_revisions = s->n_users;
-	}
-}
-
 /* A refusal that is not recorded, since the request ID is not this request's to take, or is too late. */
 static void refuse(struct work *w, enum cause cause, const char *detail)
 {
 	w->out->verdict = (struct verdict){ .cause = cause, .detail = detail };
 	if (!w->what->setup.dry_run)
 		work_audit(w);
-}
-
-/* Whether this is what was asked when it was recorded; by a version 1, perhaps. */
-static bool same_content(struct work *w, const struct request_record *before)
-{
-	const struct setup *s = &w->what->setup;
-	uint8_t digest[DIGEST_SIZE];
-	if (memcmp(before->content, w->content, DIGEST_SIZE) == 0)
-		return true;
-	if (!setup_is_of_version_1(s))
-		return false;
-	struct str content = setup_content_1(w->arena, s);
-	if (!content.ptr || crypto_sha256(content, digest) != OK) {
-		store_fail_memory(w->txn);
-		return false;
-	}
-	return memcmp(before->content, digest, DIGEST_SIZE) == 0;
 }
 
 /* True: the request came before, and this is what it was told, or is told now. */
@@ -369,11 +326,10 @@ static bool came_before(struct work *w)
 	struct request_record before;
 	struct pending_record pending;
 	if (store_get_request(w->txn, w->arena, home, id, &before)) {
-		if (same_content(w, &before))
+		if (memcmp(before.content, w->content, DIGEST_SIZE) == 0)
 			work_answer_recorded(w, &before);
 		else
 			refuse(w, CAUSE_REQUEST_ID_REUSED, NULL);
-		complete_revisions(w);
 		return true;
 	}
 	if (!store_get_pending(w->txn, w->arena, home, id, &pending))
@@ -458,13 +414,13 @@ static bool id_fits(struct str mc_service_id)
 static void name_identities(struct arena *a, const struct commit_refusal *what,
 			    struct audit_record *audit)
 {
-	const struct setup_request *r = &what->request;
+	const struct setup *r = &what->request;
 	const struct verdict *v = &what->verdict;
-	struct str *mc_ids = arena_array(a, r->n_mc_ids, sizeof *mc_ids);
+	struct str *mc_ids = arena_array(a, r->n_users, sizeof *mc_ids);
 	struct identity_cause *ids = arena_array(a, v->n_identities, sizeof *ids);
-	for (size_t i = 0; mc_ids && i < r->n_mc_ids; i++) {
-		if (mc_id_valid(r->mc_ids[i]))
-			mc_ids[audit->n_mc_ids++] = r->mc_ids[i];
+	for (size_t i = 0; mc_ids && i < r->n_users; i++) {
+		if (mc_id_valid(r->users[i].mc_id))
+			mc_ids[audit->n_mc_ids++] = r->users[i].mc_id;
 	}
 	for (size_t i = 0; ids && i < v->n_identities; i++) {
 		if (mc_id_valid(v->identities[i].mc_id) && id_fits(v->identities[i].mc_service_id))
@@ -477,8 +433,8 @@ static void name_identities(struct arena *a, const struct commit_refusal *what,
 void commit_refusal(struct store_txn *t, struct arena *work, const struct commit_refusal *what,
 		    uint64_t now_ms)
 {
-	const struct setup_request *r = &what->request;
-	bool known = r->operation >= 0 && r->operation < OPERATIONS;
+	const struct setup *r = &what->request;
+	bool known = (unsigned)r->operation < OPERATIONS;
 	struct str acmc = STR_NONE;
 	struct audit_record audit = {
 		.at_ms = now_ms,

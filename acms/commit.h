@@ -15,7 +15,7 @@
 /* A request of a home system, or of an import, judged by the rules of when it was submitted. */
 struct commit_setup {
 	struct setup setup;         /* well-formed; its times are judged here */
-	bool must_expire;           /* of version 2 */
+	bool must_expire;           /* it came over a connection */
 	struct str home;            /* the home system, by its certificate */
 	struct str certificate;     /* who asks, or decides: for the audit entry */
 	struct verdict denied;      /* a denial at step 4 to be recorded; CAUSE_NO_CAUSE: to be done */
@@ -50,7 +50,7 @@ void commit_setup(struct store_txn *t, struct arena *work, const struct commit_s
  * is left out of the entry.
  */
 struct commit_refusal {
-	struct setup_request request; /* as received */
+	struct setup request;       /* as received */
 	struct str home, certificate;
 	struct verdict verdict;
 };

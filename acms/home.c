@@ -14,28 +14,23 @@ struct asking {
 	struct home_request what;
 	struct verdict verdict;     /* of a refusal, */
 	struct verdict on_record;   /* and what the audit log says of it */
-	bool well_formed;
 	struct home_accepted out;
 };
 
 /* Our own answer for a target. */
-static void respond(struct request *r, struct str target, const struct verdict *v, bool well_formed)
+static void respond(struct request *r, struct str target, const struct verdict *v)
 {
 	struct setup_response response;
-	if (well_formed)
-		setup_to_response(&r->setup, target, ORIGIN_HOME_ACMS, v, &response);
-	else
-		setup_refuse(&r->received, target, ORIGIN_HOME_ACMS, v, &response);
+	setup_to_response(&r->received, target, ORIGIN_HOME_ACMS, v, &response);
 	request_respond(r, &response);
 	request_answered(r);
 }
 
-static void respond_all(struct request *r, const struct route *routes, size_t n,
-			const struct verdict *v, bool well_formed)
+static void respond_all(struct request *r, const struct route *routes, size_t n, const struct verdict *v)
 {
 	r->unanswered = n;
 	for (size_t i = 0; i < n; i++)
-		respond(r, routes[i].target, v, well_formed);
+		respond(r, routes[i].target, v);
 }
 
 /* --- refusals: on record before they are told, if the store can take them --- */
@@ -51,7 +46,7 @@ static void refused(struct job *job, enum status status)
 	struct asking *g = (struct asking *)job;
 	if (status != OK)
 		log_warning("a refusal could not be written into the audit log");
-	respond_all(g->request, g->what.routes, g->what.n_routes, &g->verdict, g->well_formed);
+	respond_all(g->request, g->what.routes, g->what.n_routes, &g->verdict);
 	arena_free(g->arena);
 }
 
@@ -74,7 +69,7 @@ static void tell_accepted(struct peer *p, const struct asking *g)
 	log_info("request %s of ACMC %s: %s, %zu user%s, %zu target%s", id, LOG_STR(g->what.acmc),
 		 g->out.repeated ? "repeated" : "accepted", g->what.setup.n_users, text_s(g->what.setup.n_users),
 		 g->what.n_routes, text_s(g->what.n_routes));
-	if (p && peer_version(p) >= 2)
+	if (p)
 		peer_send(p, &m);
 }
 
@@ -117,10 +112,7 @@ static struct asked *asked_of(struct server *s, struct asking *g)
 	return a;
 }
 
-/*
- * Version 2: the request's turn on the connection ends here, and the answers follow by themselves. Version 1:
- * it ends with the last answer.
- */
+/* The request's turn on the connection ends here; the answers follow by themselves. */
 static void accepted(struct job *job, enum status status)
 {
 	struct asking *g = (struct asking *)job;
@@ -133,21 +125,21 @@ static void accepted(struct job *job, enum status status)
 		if (status != OK || g->out.reused)
 			g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
 									       CAUSE_REQUEST_ID_REUSED };
-		respond_all(r, g->what.routes, g->what.n_routes, &g->verdict, true);
+		respond_all(r, g->what.routes, g->what.n_routes, &g->verdict);
 		arena_free(g->arena);
 		return;
 	}
 	struct arena *arena = g->arena;
 	struct asked *a = asked_of(s, g);
-	bool fresh = a && a->arena == arena, counts = p && peer_version(p) < 2;
+	bool fresh = a && a->arena == arena;
 	tell_accepted(p, g);
 	if (a && p)
-		counts = outbox_watch(a, p, counts ? r : NULL) && counts;
+		outbox_watch(a, p, NULL);
 	r->unanswered = g->what.n_routes;
 	for (size_t i = 0; i < g->what.n_routes; i++) {
 		if (g->out.targets[i].answered)
 			tell_known(r, g, &g->out.targets[i]);
-		else if (!counts || !a)
+		else
 			request_answered(r);
 	}
 	fail_point("home-accept-told");
@@ -189,7 +181,7 @@ static void refuse(struct request *r, const struct acmc_rule *acmc, const struct
 {
 	struct asking *g = asking_new(r, acmc, routes, n);
 	if (!g) {
-		respond_all(r, routes, n, v, well_formed);
+		respond_all(r, routes, n, v);
 		return;
 	}
 	g->verdict = *v;
@@ -199,7 +191,6 @@ static void refuse(struct request *r, const struct acmc_rule *acmc, const struct
 		g->on_record.identities = NULL;
 		g->on_record.n_identities = 0;
 	}
-	g->well_formed = well_formed;
 	g->job.run = run_refuse;
 	g->job.done = refused;
 	committer_submit(r->server->committer, &g->job);
@@ -236,7 +227,7 @@ static void deliver_unkept(struct request *r, const struct route *routes, size_t
 			v = (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" };
 		any |= v.cause == CAUSE_NO_CAUSE;
 		if (v.cause != CAUSE_NO_CAUSE)
-			respond(r, routes[i].target, &v, true);
+			respond(r, routes[i].target, &v);
 	}
 	if (any)
 		outbox_send(a);
@@ -302,8 +293,7 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 	struct setup copy;
 	if (!g || !setup_copy(g->arena, &r->setup, &copy)) {
 		respond_all(r, routes, n,
-			    &(struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" },
-			    true);
+			    &(struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" });
 		if (g)
 			arena_free(g->arena);
 		return;
@@ -326,7 +316,7 @@ static void take(struct request *r, const struct acmc_rule *acmc, const struct r
 {
 	struct verdict v = check_room(r);
 	if (v.cause != CAUSE_NO_CAUSE)
-		respond_all(r, routes, n, &v, true);
+		respond_all(r, routes, n, &v);
 	else if (r->setup.dry_run)
 		deliver_unkept(r, routes, n);
 	else
@@ -341,15 +331,15 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 	fail_point("home-received");
 	struct verdict v = setup_check(r->arena, &r->received, &config->limits, &r->setup);
 	bool well_formed = v.cause == CAUSE_NO_CAUSE;
-	struct route *routes = routes_of(r->arena, config, acmc, r->received.mc_system_ids,
-					 r->received.n_mc_system_ids, &n);
+	struct route *routes = routes_of(r->arena, config, acmc, r->received.targets,
+					 r->received.n_targets, &n);
 	if (!own || !routes || n == 0 ||
-	    r->received.n_mc_system_ids > config->limits.max_mc_system_ids) {
+	    r->received.n_targets > config->limits.max_mc_system_ids) {
 		struct route spare = { .target = config->mc_system_id };
 		if (well_formed) /* only for want of memory */
 			v.cause = CAUSE_TOO_MANY_IDENTITIES;
 		if (!own) {
-			respond_all(r, &spare, 1, &v, false);
+			respond_all(r, &spare, 1, &v);
 			return;
 		}
 		*own = spare;

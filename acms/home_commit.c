@@ -216,9 +216,6 @@ static void update_believed(struct store_txn *t, struct arena *work, const struc
 	uint64_t done_ms = r->done_ms ? r->done_ms : now_ms;
 	if (s->operation == OPERATION_REMOVE) {
 		believe_all_removed(t, work, a, s, done_ms, now_ms);
-	} else if (a->version < 2) { /* which says no revisions */
-		for (size_t i = 0; i < s->n_users; i++)
-			believe(t, work, a, s, &s->users[i], 1, done_ms);
 	} else {
 		for (size_t i = 0; i < answer->n_revisions; i++) {
 			if (answer->revisions[i])
@@ -242,6 +239,8 @@ static struct answer_record answer_of(const struct home_answer *a, uint64_t now_
 				       .detail = r->detail,
 				       .identities = r->identities,
 				       .n_identities = r->n_identities,
+				       .revisions = r->revisions,
+				       .n_revisions = r->n_revisions,
 				       .receipt = r->receipt,
 				       .done_ms = r->done_ms,
 				       .decided_by = r->decided_by };
@@ -330,16 +329,14 @@ static const char *receipt_fault(struct arena *work, const struct home_answer *a
 	return status == OK ? NULL : "a receipt that cannot be verified: out of memory";
 }
 
-/* NULL: it is an answer, and its revisions are in the record. */
+/* NULL: it is an answer. */
 static const char *fault_of(struct arena *work, const struct home_answer *a, const struct asked_record *asked,
-			    struct answer_record *answer)
+			    const struct answer_record *answer)
 {
 	const struct setup_response *r = a->response;
-	const char *fault = r ? setup_response_fault(&asked->setup, a->partner, a->version, r) : NULL;
-	if (fault || !r || a->version < 2)
+	const char *fault = r ? setup_response_fault(&asked->setup, a->partner, r) : NULL;
+	if (fault || !r)
 		return fault;
-	if (!setup_revisions(work, &asked->setup, r, &answer->revisions, &answer->n_revisions))
-		return "a response that there is not enough memory to record";
 	bool done = r->cause == CAUSE_NO_CAUSE || r->cause == CAUSE_PARTLY_DONE;
 	return done ? receipt_fault(work, a, asked, answer) : NULL;
 }
@@ -371,8 +368,8 @@ void home_response(const struct setup *setup, struct str target, const struct an
 			     answer->n_identities, NULL };
 	setup_to_response(setup, target, answer->origin, &v, out);
 	out->detail = answer->detail;
-	out->revision_of_each = answer->revisions;
-	out->n_of_each = answer->n_revisions;
+	out->revisions = answer->revisions;
+	out->n_revisions = answer->n_revisions;
 	out->done_ms = answer->done_ms;
 	out->decided_by = answer->decided_by;
 }

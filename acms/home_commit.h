@@ -52,7 +52,6 @@ struct home_answer {
 	struct str partner, own;
 	const struct asked_record *asked; /* the request, less when it was accepted, if it is at hand; NULL: it is read */
 	const struct setup_response *response; /* as it came, or NULL: our own, cause and detail */
-	uint32_t version;          /* of the connection that it came by */
 	const struct receipt_proof *receipt; /* signed by the partner, whatever it is for; NULL: none came */
 	struct merkle_memo *memo;  /* of all answers, for receipts that were signed together */
 	enum cause cause;
@@ -70,7 +69,7 @@ struct home_recorded {
 void home_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,
 		 uint64_t now_ms, struct home_recorded *out);
 
-/* The response to tell an ACMC of a recorded answer, as requested, without its receipt. Borrowed. */
+/* The response to tell an ACMC of a recorded answer, without its receipt. Borrowed. */
 void home_response(const struct setup *setup, struct str target, const struct answer_record *answer,
 		   struct setup_response *out);
 

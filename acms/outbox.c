@@ -127,37 +127,22 @@ static void delivery_free(struct delivery *d)
 
 /* --- who wants to hear of it --- */
 
-/* NULL: out of memory. */
-static struct watch *watch(struct asked *a, struct peer *p, struct request *request)
+bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
 {
 	struct watch *w;
 	LIST_FOREACH(w, &a->watchers, in_asked) {
 		if (w->peer == p && !request && !w->request)
-			return w;
+			return true;
 	}
 	w = calloc(1, sizeof *w);
 	if (!w)
-		return NULL;
+		return false;
 	w->asked = a;
 	w->peer = p;
 	w->request = request;
-	w->spells_out = true;
 	LIST_INSERT_HEAD(&a->watchers, w, in_asked);
 	LIST_INSERT_HEAD(peer_watches(p), w, in_peer);
-	return w;
-}
-
-bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
-{
-	struct watch *w = watch(a, p, request);
-	if (w)
-		w->spells_out = false;
-	return w;
-}
-
-bool outbox_follow(struct asked *a, struct peer *p)
-{
-	return watch(a, p, NULL);
+	return true;
 }
 
 void outbox_peer_gone(struct peer *p)
@@ -179,33 +164,17 @@ static void tell(struct asked *a, struct str target, enum process_state state, u
 	struct message m = { .kind = MESSAGE_PROCESS_INDICATION,
 			     .indication = { a->id, target, state, until_ms, detail } };
 	struct watch *w;
-	LIST_FOREACH(w, &a->watchers, in_asked) {
-		if (peer_version(w->peer) >= 2)
-			peer_send(w->peer, &m);
-	}
+	LIST_FOREACH(w, &a->watchers, in_asked)
+		peer_send(w->peer, &m);
 }
 
-/* Without memory it is not told, and asks again. */
-static void tell_spelled_out(struct peer *p, const struct setup *setup, const struct setup_response *response)
-{
-	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
-	struct arena *a = arena_new(0);
-	if (a && setup_spell_out(a, setup, &m.response))
-		peer_send(p, &m);
-	arena_free(a);
-}
-
-void outbox_tell_response(struct asked *a, const struct setup *setup, const struct setup_response *response)
+void outbox_tell_response(struct asked *a, const struct setup_response *response)
 {
 	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
 	struct watch *w, *next;
 	for (w = LIST_FIRST(&a->watchers); w; w = next) {
 		struct request *r = w->request;
 		next = LIST_NEXT(w, in_asked);
-		if (w->spells_out) {
-			tell_spelled_out(w->peer, setup, response);
-			continue;
-		}
 		if (!r) {
 			peer_send(w->peer, &m);
 			continue;
@@ -359,47 +328,12 @@ void outbox_tick(struct server *s)
 	}
 }
 
-static struct setup_response parting(const struct request *r, struct str target)
-{
-	struct verdict v = { .cause = CAUSE_PARTNER_TIMEOUT,
-			     .detail = "the home ACMS stops; the request goes on when it is back" };
-	struct setup_response response;
-	setup_refuse(&r->received, target, ORIGIN_HOME_ACMS, &v, &response);
-	response.mc_ids = r->received.mc_ids;
-	response.n_mc_ids = r->received.n_mc_ids;
-	return response;
-}
-
-/* Those of version 1 are owed a response for each target. */
-static void part_from(struct asked *a)
-{
-	struct delivery *d;
-	TAILQ_FOREACH(d, &a->deliveries, in_asked) {
-		struct watch *w, *next;
-		for (w = LIST_FIRST(&a->watchers); w; w = next) {
-			struct request *r = w->request;
-			next = LIST_NEXT(w, in_asked);
-			if (!r)
-				continue;
-			struct setup_response response = parting(r, d->target);
-			request_respond(r, &response);
-			if (r->unanswered == 1)
-				watch_free(w);
-			request_answered(r);
-		}
-	}
-}
-
 void outbox_stop(struct server *s)
 {
 	struct asked *a, *next_asked;
 	HASH_ITER(hh, s->asked, a, next_asked) {
 		struct delivery *d, *next;
-		if (a->kept) {
-			part_from(a);
-			continue;
-		}
-		for (d = TAILQ_FIRST(&a->deliveries); d; d = next) {
+		for (d = a->kept ? NULL : TAILQ_FIRST(&a->deliveries); d; d = next) {
 			next = TAILQ_NEXT(d, in_asked);
 			outbox_event(d, DELIVERY_EV_STOPPING, NULL);
 		}

@@ -33,7 +33,7 @@ static void publish(struct delivery *d, const struct setup *setup, const struct 
 	struct setup_response response;
 	home_response(setup, d->target, answer, &response);
 	log_answer(&d->asked->id, &response);
-	outbox_tell_response(d->asked, setup, &response);
+	outbox_tell_response(d->asked, &response);
 }
 
 static void run_answer(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
@@ -147,9 +147,9 @@ void outbox_answer_ourselves(struct delivery *d, enum cause cause)
 	submit_answer(j, a->server, 0);
 }
 
-static void take_unkept(struct delivery *d, struct arena *a, const struct setup_response *r, uint32_t version)
+static void take_unkept(struct delivery *d, const struct setup_response *r)
 {
-	const char *fault = setup_response_fault(&d->asked->setup, d->target, version, r);
+	const char *fault = setup_response_fault(&d->asked->setup, d->target, r);
 	if (fault) {
 		if (d->link)
 			partner_link_nonsense(d->link, fault);
@@ -157,11 +157,9 @@ static void take_unkept(struct delivery *d, struct arena *a, const struct setup_
 		return;
 	}
 	struct answer_record answer = { .origin = r->origin, .cause = r->cause, .detail = r->detail,
-					.identities = r->identities, .n_identities = r->n_identities };
-	if (setup_revisions(a, &d->asked->setup, r, &answer.revisions, &answer.n_revisions))
-		answer_unkept(d, &answer);
-	else
-		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
+					.identities = r->identities, .n_identities = r->n_identities,
+					.revisions = r->revisions, .n_revisions = r->n_revisions };
+	answer_unkept(d, &answer);
 }
 
 static bool is_transient(const struct setup_response *r)
@@ -170,8 +168,7 @@ static bool is_transient(const struct setup_response *r)
 }
 
 void outbox_response(struct server *s, struct str partner, struct arena *arena,
-		     const struct setup_response *response, uint32_t version,
-		     const struct receipt_proof *receipt)
+		     const struct setup_response *response, const struct receipt_proof *receipt)
 {
 	struct delivery *d = outbox_find_delivery(s, &response->request_id, partner);
 	size_t users = d ? d->users : 0;
@@ -192,7 +189,7 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 	if (d)
 		outbox_event(d, DELIVERY_EV_RESPONSE, NULL);
 	if (d && !d->asked->kept) {
-		take_unkept(d, arena, response, version);
+		take_unkept(d, response);
 		arena_free(arena);
 		return;
 	}
@@ -204,7 +201,6 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 	}
 	j->response = *response;
 	j->what.response = &j->response;
-	j->what.version = version;
 	j->what.receipt = receipt;
 	j->what.memo = &s->memo;
 	if (d)

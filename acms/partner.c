@@ -12,7 +12,6 @@
 struct partner_job {
 	struct job job;
 	struct request *request;
-	bool well_formed;
 	bool refused; /* before the store is asked: only an audit entry */
 	struct commit_refusal refusal;
 	struct commit_setup setup;
@@ -23,18 +22,18 @@ struct partner_job {
 
 /* --- responses --- */
 
-static bool is_certified(const struct setup *setup, const struct commit_answer *answer, uint32_t version)
+static bool is_certified(const struct setup *setup, const struct commit_answer *answer)
 {
 	enum cause cause = answer->verdict.cause;
-	return version >= 2 && !setup->dry_run && (cause == CAUSE_NO_CAUSE || cause == CAUSE_PARTLY_DONE);
+	return !setup->dry_run && (cause == CAUSE_NO_CAUSE || cause == CAUSE_PARTLY_DONE);
 }
 
 void partner_response(struct server *s, const struct setup *setup, const struct commit_answer *answer,
 		      struct setup_response *out)
 {
 	setup_to_response(setup, s->live->config->mc_system_id, ORIGIN_PARTNER_ACMS, &answer->verdict, out);
-	out->revision_of_each = answer->revisions;
-	out->n_of_each = answer->n_revisions;
+	out->revisions = answer->revisions;
+	out->n_revisions = answer->n_revisions;
 	out->decided_by = answer->decided_by;
 }
 
@@ -75,10 +74,10 @@ static void certified(struct notary_item *item, struct str proof, const struct m
 }
 
 void partner_tell(struct server *s, struct partner_telling *t, const struct setup *setup, struct str home,
-		  const struct commit_answer *answer, uint32_t version)
+		  const struct commit_answer *answer)
 {
 	partner_response(s, setup, answer, &t->response);
-	if (!is_certified(setup, answer, version)) {
+	if (!is_certified(setup, answer)) {
 		t->tell(t, &t->response);
 		return;
 	}
@@ -101,21 +100,17 @@ void partner_push(struct server *s, const struct setup_response *response, struc
 	peers_send_system(s, home, &m);
 }
 
-static void respond(struct request *r, const struct verdict *v, bool well_formed)
+static void respond(struct request *r, const struct verdict *v)
 {
-	struct str own = r->server->live->config->mc_system_id;
 	struct setup_response response;
-	if (well_formed)
-		setup_to_response(&r->setup, own, ORIGIN_PARTNER_ACMS, v, &response);
-	else
-		setup_refuse(&r->received, own, ORIGIN_PARTNER_ACMS, v, &response);
+	setup_to_response(&r->received, r->server->live->config->mc_system_id, ORIGIN_PARTNER_ACMS, v, &response);
 	request_respond(r, &response);
 	request_answered(r);
 }
 
-static void unavailable(struct request *r, const char *why, bool well_formed)
+static void unavailable(struct request *r, const char *why)
 {
-	respond(r, &(struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = why }, well_formed);
+	respond(r, &(struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = why });
 }
 
 static void answered(struct partner_telling *t, const struct setup_response *response)
@@ -127,7 +122,7 @@ static void answered(struct partner_telling *t, const struct setup_response *res
 		request_respond(j->request, response);
 		request_answered(j->request);
 	} else {
-		unavailable(j->request, "it is done, but cannot be certified now: ask again", true);
+		unavailable(j->request, "it is done, but cannot be certified now: ask again");
 	}
 	committer_return_work(committer, kept);
 	fail_point("partner-told");
@@ -136,10 +131,9 @@ static void answered(struct partner_telling *t, const struct setup_response *res
 static void answer(struct partner_job *j)
 {
 	struct request *r = j->request;
-	uint32_t version = r->peer ? peer_version(r->peer) : 1; /* nobody there: no receipt is needed */
 	j->kept = committer_keep_work(r->server->committer);
 	j->telling.tell = answered;
-	partner_tell(r->server, &j->telling, &r->setup, j->setup.home, &j->answer, version);
+	partner_tell(r->server, &j->telling, &r->setup, j->setup.home, &j->answer);
 }
 
 /* Not an answer yet. The home system may ask again, and its connection is free for other requests. */
@@ -153,10 +147,6 @@ static void indicate(struct partner_job *j)
 					     .mc_system_id = s->live->config->mc_system_id,
 					     .state = PROCESS_PENDING,
 					     .until_ms = j->answer.decide_until_ms } };
-	if (!j->setup.must_expire) { /* held for a connection of version 2 */
-		unavailable(r, "it waits for an administrator of the partner: ask again later", true);
-		return;
-	}
 	request_id_format(r->setup.request_id, id);
 	log_info("request %s of system %s waits for a decision: %s, %zu users", id,
 		 LOG_STR(j->setup.home), operation_name(r->setup.operation), r->setup.n_users);
@@ -186,9 +176,9 @@ static void done(struct job *job, enum status status)
 	struct partner_job *j = (struct partner_job *)job;
 	fail_point("partner-committed");
 	if (status != OK)
-		unavailable(j->request, "the store could not be written", j->well_formed);
+		unavailable(j->request, "the store could not be written");
 	else if (j->refused)
-		respond(j->request, &j->refusal.verdict, j->well_formed);
+		respond(j->request, &j->refusal.verdict);
 	else if (j->answer.pending)
 		indicate(j);
 	else
@@ -203,14 +193,13 @@ static void submit(struct partner_job *j, size_t weight)
 
 /* Tells why, once that is in the audit log. A dry run leaves no trace. */
 static void refuse(struct partner_job *j, const struct partner_rule *home, struct str certificate,
-		   const struct verdict *v, bool well_formed)
+		   const struct verdict *v)
 {
 	struct request *r = j->request;
 	if (r->received.dry_run) {
-		respond(r, v, well_formed);
+		respond(r, v);
 		return;
 	}
-	j->well_formed = well_formed;
 	j->refused = true;
 	j->refusal = (struct commit_refusal){
 		.request = r->received,
@@ -221,7 +210,7 @@ static void refuse(struct partner_job *j, const struct partner_rule *home, struc
 	if (j->refusal.home.ptr)
 		submit(j, 1);
 	else
-		unavailable(r, "out of memory", well_formed);
+		unavailable(r, "out of memory");
 }
 
 bool partner_judge(struct arena *a, const struct partner_rule *home, struct str own,
@@ -247,49 +236,41 @@ bool partner_judge(struct arena *a, const struct partner_rule *home, struct str 
 	return out->home.ptr && (!home->token_issuer.ptr || out->token_issuer.ptr);
 }
 
-/* The most that the response of version 2 takes for a user, done or refused. */
-static size_t response_bytes(const struct setup_user *u)
+/*
+ * The most that a user takes in what home tells its ACMC of a request: the request itself, a revision, and a cause for each
+ * of its identities, or its part of a receipt's content and claims; with best effort both.
+ */
+static size_t told_bytes(const struct setup_user *u, bool best_effort)
 {
-	size_t id = u->mc_id.len, done = id + 17, refused = id + 9;
+	size_t id = u->mc_id.len, request = id + 4 + sizeof(uint64_t), refused = id + 9;
+	size_t receipt = id + 3 + sizeof(uint64_t) + 1 + CBOR_HEAD_MAX;
 	for (size_t i = 0; i < u->n_service_ids; i++) {
 		size_t service_id = u->service_ids[i].mc_service_id.len;
-		done += id + service_id + 11;
+		request += service_id + 4;
 		refused += id + service_id + 12;
+		receipt += service_id + 4;
 	}
-	return id + 3 + (done > refused ? done : refused);
-}
-
-/* What home adds for its ACMC: the user's part of content and claims, be it done or not. */
-static size_t receipt_bytes(const struct setup_user *u)
-{
-	size_t n = 3 + u->mc_id.len + 8 + 1 + CBOR_HEAD_MAX;
-	for (size_t i = 0; i < u->n_service_ids; i++)
-		n += 1 + 3 + u->service_ids[i].mc_service_id.len;
-	return n;
+	size_t most = best_effort ? refused + receipt : refused > receipt ? refused : receipt;
+	return request + sizeof(uint64_t) + most;
 }
 
 /*
- * Whether its response will fit into a frame, whatever it says, at home with the whole receipt, too. That a request takes
- * a quarter of a frame does not make sure of it: they say more about a user than a request must. Found out afterwards, it
+ * Whether what it says will fit into a frame, at home with the request and the whole receipt, too. That a request takes a
+ * quarter of a frame does not make sure of it: they say more about a user than a request must. Found out afterwards, it
  * could never be answered.
  */
 static bool answerable(const struct setup *s, uint32_t max_frame)
 {
 	size_t n = 8192; /* certificates, signature, details */
 	for (size_t i = 0; i < s->n_users; i++)
-		n += response_bytes(&s->users[i]) + receipt_bytes(&s->users[i]);
+		n += told_bytes(&s->users[i], s->best_effort);
 	return n <= max_frame;
 }
 
-static struct verdict check(struct request *r, uint32_t version)
+static struct verdict check(struct request *r)
 {
-	struct verdict v;
-	if (version < 2 && setup_request_needs_version_2(&r->received))
-		return (struct verdict){ .cause = CAUSE_UNSUPPORTED_ELEMENT,
-					 .detail = "an element of version 2 in a request of version 1" };
-	v = setup_check(r->arena, &r->received, &r->server->live->config->limits, &r->setup);
-	if (v.cause == CAUSE_NO_CAUSE && version >= 2 &&
-	    !answerable(&r->setup, peer_max_frame(r->peer)))
+	struct verdict v = setup_check(r->arena, &r->received, &r->server->live->config->limits, &r->setup);
+	if (v.cause == CAUSE_NO_CAUSE && !answerable(&r->setup, peer_max_frame(r->peer)))
 		v = (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES,
 				      .detail = "its response might not fit into a frame" };
 	return v;
@@ -300,29 +281,27 @@ void partner_setup(struct request *r, const struct partner_rule *home)
 	struct str own = r->server->live->config->mc_system_id;
 	struct partner_job *j = arena_alloc(r->arena, sizeof *j);
 	struct str certificate = peer_certificate(r->peer, r->arena);
-	uint32_t version = peer_version(r->peer);
 	fail_point("partner-received");
 	if (!j || !certificate.ptr) {
-		unavailable(r, "out of memory", false);
+		unavailable(r, "out of memory");
 		return;
 	}
 	j->request = r;
-	struct verdict v = check(r, version);
+	struct verdict v = check(r);
 	if (v.cause != CAUSE_NO_CAUSE) {
-		refuse(j, home, certificate, &v, false);
+		refuse(j, home, certificate, &v);
 		return;
 	}
 	if (!partner_judge(r->arena, home, own, &r->setup, &j->setup)) {
-		unavailable(r, "out of memory", true);
+		unavailable(r, "out of memory");
 		return;
 	}
 	if (j->setup.denied.cause == CAUSE_WRONG_TARGET) {
-		refuse(j, home, certificate, &j->setup.denied, true);
+		refuse(j, home, certificate, &j->setup.denied);
 		return;
 	}
 	j->setup.certificate = certificate;
-	j->setup.must_expire = version >= 2;
-	j->well_formed = true;
+	j->setup.must_expire = true;
 	submit(j, r->setup.n_users);
 }
 

@@ -14,7 +14,7 @@
 bool partner_judge(struct arena *a, const struct partner_rule *home, struct str own,
 		   const struct setup *setup, struct commit_setup *out);
 
-/* The response to tell a home system, as requested, but for its receipt. Borrowed. */
+/* The response to tell a home system, but for its receipt. Borrowed. */
 void partner_response(struct server *s, const struct setup *setup, const struct commit_answer *answer,
 		      struct setup_response *out);
 
@@ -32,7 +32,7 @@ struct partner_telling {
  * t->tell is to be set before.
  */
 void partner_tell(struct server *s, struct partner_telling *t, const struct setup *setup, struct str home,
-		  const struct commit_answer *answer, uint32_t version);
+		  const struct commit_answer *answer);
 
 /* Sends the answer to a request that waited for a decision to whatever connections the home system has. */
 void partner_push(struct server *s, const struct setup_response *response, struct str home);

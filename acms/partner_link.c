@@ -112,8 +112,8 @@ static void on_opened(struct conn *c, void *context)
 static void on_hello(struct partner_link *l, const struct hello *hello)
 {
 	char detail[256];
-	enum cause cause = hello_check(hello, str_of(l->mc_system_id), true, &l->version, detail,
-				       sizeof detail);
+	uint32_t version = 0;
+	enum cause cause = hello_check(hello, str_of(l->mc_system_id), true, &version, detail, sizeof detail);
 	if (cause != CAUSE_NO_CAUSE) {
 		partner_link_refuse(l, cause, detail);
 		return;
@@ -122,8 +122,8 @@ static void on_hello(struct partner_link *l, const struct hello *hello)
 	snprintf(l->last_failure, sizeof l->last_failure,
 		 "the partner takes no more requests at a time");
 	conn_set_max_frame(l->conn, l->server->live->config->limits.max_frame_bytes);
-	log_info("partner %s: up at %s, %s", l->mc_system_id, conn_address(l->conn),
-		 LOG_STR(hello->software));
+	log_info("partner %s: up at %s, %s", l->mc_system_id, conn_address(l->conn), LOG_STR(hello->software));
+	log_debug("partner %s: version %u", l->mc_system_id, version);
 	l->pings = l->pongs = 0;
 	loop_timer_set(l->watchdog, l->announced.idle_timeout_seconds * 1000ull / 3);
 	partner_link_feed(l, LINK_EV_UP);
@@ -157,10 +157,8 @@ static void on_close_message(struct partner_link *l, const struct close_message 
 static bool on_message(struct partner_link *l, struct arena *a, struct message *m)
 {
 	struct session_step step = session_step(SESSION_CLIENT, l->session, session_event_of(m->kind));
-	if (step.action == SESSION_DO_REFUSE ||
-	    (step.action == SESSION_DO_DELIVER && !session_allows(l->version, m))) {
-		partner_link_refuse(l, step.action == SESSION_DO_REFUSE ? step.cause : CAUSE_UNEXPECTED_MESSAGE,
-			       message_kind_name(m->kind));
+	if (step.action == SESSION_DO_REFUSE) {
+		partner_link_refuse(l, step.cause, message_kind_name(m->kind));
 		return false;
 	}
 	if (m->kind == MESSAGE_PONG && m->token == l->pings)

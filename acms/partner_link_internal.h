@@ -19,7 +19,6 @@ struct partner_link {
 	char last_failure[400];        /* why the link is not up, escaped */
 	struct conn *conn;             /* NULL: none */
 	enum session_state session;
-	uint32_t version;              /* negotiated */
 	struct limits announced;       /* by the partner */
 	uint64_t connection;           /* counts them */
 	struct delivery_list lists[DELIVERY_PHASES]; /* by phase */

@@ -64,26 +64,14 @@ static void unsendable(struct delivery *d, enum cause cause)
 	outbox_event(d, DELIVERY_EV_UNSENDABLE, NULL);
 }
 
-/* In version 1 there are no expires and no groups; what else it does not know cannot be left out. */
-static bool for_version(uint32_t version, struct setup_request *request)
-{
-	if (version >= 2)
-		return true;
-	request->expires_ms = 0;
-	request->grouped = false;
-	return !setup_request_needs_version_2(request);
-}
-
 static void send_one(struct partner_link *l, struct delivery *d, const struct setup *setup)
 {
-	struct message m = { .kind = MESSAGE_SETUP_REQUEST };
-	struct arena *a = arena_new(0);
+	struct message m = { .kind = MESSAGE_SETUP_REQUEST, .request = *setup };
+	m.request.targets = &d->target; /* a partner sees no other */
+	m.request.n_targets = 1;
+	m.request.part = m.request.parts = 0;
 	if (d->asked->kept && d->asked->deadline_ms <= clock_wall_ms()) {
 		outbox_event(d, DELIVERY_EV_DEADLINE, NULL);
-	} else if (!a || !setup_to_request(a, setup, d->target, &m.request)) {
-		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
-	} else if (!for_version(l->version, &m.request)) {
-		unsendable(d, CAUSE_PARTNER_VERSION);
 	} else if (over_limit(l, setup) || !send_request(l, &m)) {
 		unsendable(d, CAUSE_PARTNER_LIMIT);
 	} else {
@@ -92,7 +80,6 @@ static void send_one(struct partner_link *l, struct delivery *d, const struct se
 		d->sent_mono_ms = clock_mono_ms();
 		outbox_event(d, DELIVERY_EV_SENT, NULL);
 	}
-	arena_free(a);
 }
 
 struct load_job {
@@ -266,8 +253,6 @@ void partner_link_ask(struct partner_link *l, struct query *q)
 	struct message m = q->message;
 	if (l->state != LINK_UP) {
 		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, l->last_failure);
-	} else if (l->version < 2) {
-		query_refuse(q, CAUSE_PARTNER_VERSION, NULL);
 	} else if (message_size(&m) - FRAME_HEADER_SIZE > most_bytes(l)) {
 		query_refuse(q, CAUSE_PARTNER_LIMIT, "ask about fewer users at a time");
 	} else if (room_on(l) == 0) {
@@ -333,12 +318,12 @@ static bool on_response(struct partner_link *l, struct arena *a, const struct se
 	struct receipt_proof *receipt = NULL;
 	struct delivery *d = delivery_of(l, &response->request_id);
 	fail_point("home-response");
-	if (l->version >= 2 && response->receipt.ptr && !(receipt = good_receipt(l, a, response))) {
+	if (response->receipt.ptr && !(receipt = good_receipt(l, a, response))) {
 		if (d)
 			outbox_nonsense(d, "a receipt that is not valid");
 		return false;
 	}
-	outbox_response(l->server, str_of(l->mc_system_id), a, response, l->version, receipt);
+	outbox_response(l->server, str_of(l->mc_system_id), a, response, receipt);
 	traffic_send(l);
 	partner_link_close_if_drained(l);
 	return true;

@@ -134,25 +134,9 @@ static void on_opened(struct conn *c, void *context)
 
 /* --- for others --- */
 
-/* What version 1 does not have stays behind; what it must have is there (request_respond). */
 void peer_send(struct peer *p, const struct message *m)
 {
-	struct message plain = *m;
-	if (p->version >= 2 || m->kind != MESSAGE_SETUP_RESPONSE) {
-		exchange_send(p->conn, m);
-		return;
-	}
-	plain.response.n_revisions = 0;
-	plain.response.receipt = STR_NONE;
-	plain.response.receipt_root = STR_NONE;
-	plain.response.done_ms = 0;
-	plain.response.decided_by = (struct decided_by){ .acmc = STR_NONE };
-	exchange_send(p->conn, &plain);
-}
-
-uint32_t peer_version(const struct peer *p)
-{
-	return p->version;
+	exchange_send(p->conn, m);
 }
 
 uint32_t peer_max_frame(const struct peer *p)
@@ -189,7 +173,8 @@ static void on_hello(struct peer *p, const struct hello *hello)
 	bool system = p->principal.kind == PRINCIPAL_SYSTEM;
 	struct str expected = system ? p->principal.partner->mc_system_id : c->mc_system_id;
 	char detail[256];
-	enum cause cause = hello_check(hello, expected, system, &p->version, detail, sizeof detail);
+	uint32_t version = 0;
+	enum cause cause = hello_check(hello, expected, system, &version, detail, sizeof detail);
 	struct session_step step =
 		session_step(SESSION_SERVER, p->session,
 			     cause == CAUSE_NO_CAUSE ? SESSION_EV_HELLO_GOOD : SESSION_EV_HELLO_BAD);
@@ -201,7 +186,7 @@ static void on_hello(struct peer *p, const struct hello *hello)
 	set_session(p, step.next);
 	p->max_frame_bytes = hello->limits.max_frame_bytes;
 	conn_set_max_frame(p->conn, p->limits.max_frame_bytes);
-	log_debug("%s: Hello of %s, version %u", p->name, LOG_STR(hello->software), p->version);
+	log_debug("%s: Hello of %s, version %u", p->name, LOG_STR(hello->software), version);
 	peer_restart_idle(p);
 }
 
@@ -209,9 +194,6 @@ static void on_hello(struct peer *p, const struct hello *hello)
 static bool act(struct peer *p, struct arena *a, const struct message *m, size_t frame_bytes)
 {
 	struct session_step step = session_step(SESSION_SERVER, p->session, session_event_of(m->kind));
-	if (step.action == SESSION_DO_DELIVER && m->kind != MESSAGE_SETUP_REQUEST &&
-	    !session_allows(p->version, m))
-		step = session_step(SESSION_SERVER, p->session, SESSION_EV_RESPONSE);
 	if (step.action != SESSION_DO_REFUSE)
 		set_session(p, step.next);
 	switch (step.action) {
@@ -403,8 +385,7 @@ void peers_send_system(struct server *s, struct str mc_system_id, const struct m
 {
 	struct peer *p;
 	TAILQ_FOREACH(p, &s->peers, in_server) {
-		if (p->session == SESSION_OPEN && p->version >= 2 &&
-		    p->principal.kind == PRINCIPAL_SYSTEM &&
+		if (p->session == SESSION_OPEN && p->principal.kind == PRINCIPAL_SYSTEM &&
 		    str_eq(p->principal.partner->mc_system_id, mc_system_id))
 			peer_send(p, m);
 	}

@@ -16,7 +16,6 @@ struct peer {
 	enum session_state session;
 	struct limits limits;          /* that we announced */
 	uint32_t max_frame_bytes;      /* that the peer announced; 0 until the handshake is done */
-	uint32_t version;              /* negotiated */
 	struct request_list requests;
 	struct query_list queries;
 	struct watch_list watches;
@@ -35,7 +34,7 @@ void peer_restart_idle(struct peer *p);
 /* --- peer_requests.c --- */
 
 /* The request lives in the arena that its message was decoded into, which is taken. */
-void peer_take_request(struct peer *p, struct arena *a, const struct setup_request *received,
+void peer_take_request(struct peer *p, struct arena *a, const struct setup *received,
 		       size_t frame_bytes);
 /* Likewise any other question. */
 void peer_take_query(struct peer *p, struct arena *a, const struct message *m, size_t frame_bytes);

@@ -22,19 +22,6 @@ static void resume_peers(struct server *s)
 	}
 }
 
-/* Version 1 says everything again. */
-static void respond_spelled_out(struct request *r, struct message *m)
-{
-	struct arena *a = arena_new(0);
-	struct setup_response *response = &m->response;
-	if (!a || !setup_spell_out(a, &r->setup, response))
-		setup_refuse(&r->received, response->mc_system_id, response->origin,
-			     &(struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory: ask again" },
-			     response);
-	peer_send(r->peer, m);
-	arena_free(a);
-}
-
 void request_respond(struct request *r, const struct setup_response *response)
 {
 	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
@@ -44,10 +31,8 @@ void request_respond(struct request *r, const struct setup_response *response)
 		 r->peer ? r->peer->name : "somebody who has gone",
 		 LOG_STR(response->mc_system_id), response->result ? "TRUE" : "FALSE",
 		 response->result ? "" : " ", response->result ? "" : cause_name(response->cause),
-		 r->received.n_mc_ids);
-	if (r->peer && r->peer->version < 2 && response->as_requested)
-		respond_spelled_out(r, &m);
-	else if (r->peer)
+		 r->received.n_users);
+	if (r->peer)
 		peer_send(r->peer, &m);
 }
 
@@ -147,7 +132,7 @@ static void answer_at_once(struct request *r, const struct verdict *v)
 	struct setup_response response;
 	enum origin origin = r->peer->principal.kind == PRINCIPAL_SYSTEM ? ORIGIN_PARTNER_ACMS :
 									   ORIGIN_HOME_ACMS;
-	setup_refuse(&r->received, r->server->live->config->mc_system_id, origin, v, &response);
+	setup_to_response(&r->received, r->server->live->config->mc_system_id, origin, v, &response);
 	request_respond(r, &response);
 	request_answered(r);
 }
@@ -167,7 +152,7 @@ static void count_taken(struct peer *p, size_t held_bytes)
 }
 
 /* The request lives in the arena that its message was decoded into. */
-void peer_take_request(struct peer *p, struct arena *a, const struct setup_request *received,
+void peer_take_request(struct peer *p, struct arena *a, const struct setup *received,
 			 size_t frame_bytes)
 {
 	struct server *s = p->server;
@@ -181,7 +166,6 @@ void peer_take_request(struct peer *p, struct arena *a, const struct setup_reque
 	r->peer = p;
 	r->arena = a;
 	r->received = *received;
-	r->received.has_unknown_fields |= p->version < 2 && setup_request_needs_version_2(received);
 	r->held_bytes = frame_bytes * held_per_byte;
 	r->unanswered = 1;
 	TAILQ_INSERT_TAIL(&p->requests, r, in_peer);

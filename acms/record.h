@@ -9,10 +9,9 @@
 #include "common/str.h"
 
 /*
- * The values of the IdM store (proto/idm-store.cddl, schema version 2) to and from CBOR (common/cbor.h). Pure.
+ * The values of the IdM store (proto/idm-store.cddl) to and from CBOR (common/cbor.h). Pure.
  * Encoders return bytes from the arena, ptr == NULL when it is spent. Decoders accept nothing but the deterministic
- * encoding of a valid record; what they return borrows from the value and the arena. What is new in version 2 is
- * optional: a record of version 1 decodes, and one without anything new encodes as in version 1.
+ * encoding of a valid record; what they return borrows from the value and the arena.
  */
 
 enum { DIGEST_SIZE = 32 };
@@ -36,7 +35,6 @@ struct request_record {
 	enum cause cause;
 	const struct identity_cause *identities;
 	size_t n_identities;
-	/* Since schema version 2. */
 	uint64_t keep_until_ms;          /* not pruned before; 0: as configured, from answered_ms */
 	const uint64_t *revisions;       /* of each user of the request, in order, 0: none; or n_revisions is 0 */
 	size_t n_revisions;
@@ -68,7 +66,7 @@ struct outbox_record {
 	uint64_t accepted_ms, deadline_ms;
 };
 
-/* The final answer of or for one target. Lists that equal the request's are not in it. */
+/* The final answer of or for one target. */
 struct answer_record {
 	uint64_t answered_ms;
 	enum origin origin;
@@ -114,7 +112,6 @@ struct audit_record {
 	const struct str *mc_ids;
 	size_t n_mc_ids;
 	uint64_t created, replaced, unchanged;
-	/* Since schema version 2. */
 	uint64_t removed;
 	struct str acmc;                 /* at home: the ACMC that asked; STR_NONE: none */
 	const struct str *targets;       /* at home */

@@ -63,7 +63,7 @@ static void put_optional_text(struct cbor_writer *w, uint64_t key, struct str te
 	cbor_put_text(w, text);
 }
 
-/* What version 1 did not have. */
+/* What not every entry has. */
 static void put_more(struct cbor_writer *w, const struct audit_record *r)
 {
 	if (r->removed) {

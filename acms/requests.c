@@ -32,7 +32,7 @@ struct looking {
 };
 
 /* Without what a list does not show. */
-static bool fill_short_response(struct arena *a, struct str target,
+static void fill_short_response(struct arena *a, struct str target,
 				const struct answer_record *answer, struct setup_response *out)
 {
 	struct answer_record plain = { .origin = answer->origin,
@@ -43,7 +43,6 @@ static bool fill_short_response(struct arena *a, struct str target,
 						       .at_ms = answer->decided_by.at_ms } };
 	struct setup nobody = { .request_id = out->request_id };
 	home_response(&nobody, target, &plain, out);
-	return setup_spell_out(a, &nobody, out);
 }
 
 static bool fill_delivery(struct looking *k, struct arena *a, struct request_id id,
@@ -59,11 +58,12 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 		return out->mc_system_id.ptr;
 	out->state = DELIVERY_ANSWERED;
 	out->answered_ms = answer.answered_ms;
-	if (!q->has_request_id)
-		return fill_short_response(a, out->mc_system_id, &answer, &out->response);
+	if (!q->has_request_id) {
+		fill_short_response(a, out->mc_system_id, &answer, &out->response);
+		return true;
+	}
 	home_response(&r->setup, out->mc_system_id, &answer, &out->response);
-	return setup_spell_out(a, &r->setup, &out->response) &&
-	       home_receipt(a, r, out->mc_system_id, k->listing->own, &answer, &out->response.receipt);
+	return home_receipt(a, r, out->mc_system_id, k->listing->own, &answer, &out->response.receipt);
 }
 
 /* Who asks for one target asks how the request stands with that one. */
@@ -85,17 +85,16 @@ static bool passes(const struct requests_query *q, const struct request_entry *e
 static bool fill_entry(struct looking *k, struct arena *a, struct request_id id,
 		       const struct asked_record *r, struct request_entry *out)
 {
-	*out = (struct request_entry){ .request_id = id,
-				       .operation = (int)r->setup.operation,
+	bool whole = k->listing->query->message.requests_query.has_request_id;
+	*out = (struct request_entry){ .request = whole ? r->setup : setup_outline(&r->setup),
+				       .users = (uint32_t)r->setup.n_users,
 				       .acmc = arena_str(a, r->acmc),
 				       .accepted_ms = r->accepted_ms,
-				       .deadline_ms = r->setup.expires_ms,
-				       .part = r->setup.part,
-				       .parts = r->setup.parts,
-				       .users = (uint32_t)r->setup.n_users,
 				       .n_deliveries = r->setup.n_targets };
+	out->request.request_id = id;
+	out->request.home_acmc_id = arena_str(a, r->setup.home_acmc_id);
 	out->deliveries = arena_array(a, out->n_deliveries, sizeof *out->deliveries);
-	bool good = out->acmc.ptr && out->deliveries;
+	bool good = out->acmc.ptr && out->deliveries && !r->setup.home_acmc_id.ptr == !out->request.home_acmc_id.ptr;
 	for (size_t i = 0; good && i < out->n_deliveries; i++)
 		good = fill_delivery(k, a, id, r, r->setup.targets[i], &out->deliveries[i]);
 	return good;
@@ -104,7 +103,7 @@ static bool fill_entry(struct looking *k, struct arena *a, struct request_id id,
 /* The most that it takes on the wire, about, once what is under way is completed. */
 static size_t bytes_of(const struct request_entry *e)
 {
-	size_t n = 120 + e->acmc.len;
+	size_t n = 160 + e->acmc.len + e->request.home_acmc_id.len;
 	for (size_t i = 0; i < e->n_deliveries; i++) {
 		const struct delivery_entry *d = &e->deliveries[i];
 		const struct setup_response *r = &d->response;
@@ -218,7 +217,7 @@ static void complete(struct server *s, struct requests_page *page)
 		struct request_entry *e = &page->entries[i];
 		for (size_t j = 0; j < e->n_deliveries; j++) {
 			if (!e->deliveries[j].has_response)
-				complete_delivery(outbox_find(s, &e->request_id), &e->deliveries[j]);
+				complete_delivery(outbox_find(s, &e->request.request_id), &e->deliveries[j]);
 		}
 	}
 }
@@ -227,7 +226,7 @@ static void follow(struct server *s, struct query *q)
 {
 	struct asked *a = outbox_find(s, &q->message.requests_query.request_id);
 	if (q->peer && a && a->kept)
-		outbox_follow(a, q->peer);
+		outbox_watch(a, q->peer, NULL);
 }
 
 static void listed(struct job *job, enum status status)

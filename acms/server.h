@@ -70,7 +70,7 @@ struct request {
 	struct server *server;
 	struct peer *peer;      /* NULL once the connection has gone: nobody to answer */
 	struct arena *arena;
-	struct setup_request received;
+	struct setup received;
 	struct setup setup;
 	size_t held_bytes;
 	size_t unanswered;      /* targets that still owe an answer */
@@ -108,10 +108,9 @@ void peers_reload(struct server *s, const struct live *live);
 void peers_close(struct server *s, enum cause cause);
 /* Ends what is left; orderly: what is queued is still written, for a moment. */
 void peers_kill(struct server *s, bool orderly);
-/* To each open connection of version 2 that a system made. */
+/* To each open connection that a system made. */
 void peers_send_system(struct server *s, struct str mc_system_id, const struct message *m);
 void peer_send(struct peer *p, const struct message *m);
-uint32_t peer_version(const struct peer *p);
 /* Bytes that a frame between us may have: the smaller of both ends' limits. */
 uint32_t peer_max_frame(const struct peer *p);
 bool peer_takes(const struct peer *p, const struct message *m);
@@ -121,7 +120,7 @@ const struct acmc_rule *peer_acmc(const struct peer *p);
 struct str peer_certificate(const struct peer *p, struct arena *a);
 struct watch_list *peer_watches(struct peer *p);
 
-/* Sends a response to whoever asked, if still there; one that is as requested is the response to request->setup. */
+/* Sends a response to whoever asked, if still there. */
 void request_respond(struct request *r, const struct setup_response *response);
 /* One more answer is given; frees the request with the last. */
 void request_answered(struct request *r);
@@ -173,8 +172,7 @@ struct watch {
 	LIST_ENTRY(watch) in_asked, in_peer;
 	struct asked *asked;
 	struct peer *peer;
-	struct request *request;     /* version 1: counts as in flight until all is answered; else NULL */
-	bool spells_out;             /* may not have the request: is told what is in it */
+	struct request *request;     /* a dry run: in flight until all is answered; else NULL */
 };
 
 /* Reads what was left unfinished; before the committer is started. */
@@ -188,15 +186,12 @@ bool outbox_add_target(struct asked *a, struct str target);
 /* Hands all of it to the links, then lets go of what no partner has now: it can be loaded again. */
 void outbox_send(struct asked *a);
 void outbox_forget(struct asked *a);
-/* False: out of memory. */
+/* request: of a dry run, else NULL. False: out of memory. */
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request);
-/* For somebody who asks about a request, and did not ask for it here. As above. */
-bool outbox_follow(struct asked *a, struct peer *p);
 void outbox_peer_gone(struct peer *p);
 /* The partner's response; the message's arena is taken, and has the receipt as it was found signed (NULL: there is none). */
 void outbox_response(struct server *s, struct str partner, struct arena *arena,
-		     const struct setup_response *response, uint32_t version,
-		     const struct receipt_proof *receipt);
+		     const struct setup_response *response, const struct receipt_proof *receipt);
 /* The partner's response was no response to it; or the connection broke down over something like that. */
 void outbox_nonsense(struct delivery *d, const char *what);
 void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail);

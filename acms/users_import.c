@@ -29,37 +29,30 @@ struct import {
 	uint64_t now_ms;
 };
 
-static bool add_user(struct setup_request *r, const struct users *u, const struct users_user *user)
+/* With room for all of the batch. */
+static bool make_request(struct arena *a, const struct batch *b, const struct str *own, enum operation operation,
+			 struct setup *r)
 {
-	bool update = r->operation == OPERATION_UPDATE;
-	r->mc_ids[r->n_mc_ids++] = user->mc_id;
-	for (size_t i = 0; i < user->n; i++)
-		r->service_ids[r->n_service_ids++] = u->ids[user->first + i].entry;
-	if (update)
-		r->revisions[r->n_revisions++] = (struct user_revision){ user->mc_id, user->revision };
-	return true;
-}
-
-static bool make_request(struct arena *a, const struct batch *b, struct str own, enum operation operation,
-			 struct setup_request *r)
-{
-	size_t n_ids = 0;
 	uint8_t random[10];
-	for (size_t i = 0; i < b->n; i++)
-		n_ids += b->items[i]->n;
-	*r = (struct setup_request){ .n_mc_system_ids = 1, .operation = (int)operation };
-	r->mc_system_ids = arena_alloc(a, sizeof *r->mc_system_ids);
-	r->mc_ids = arena_array(a, b->n, sizeof *r->mc_ids);
-	r->service_ids = arena_array(a, n_ids, sizeof *r->service_ids);
-	r->revisions = arena_array(a, b->n, sizeof *r->revisions);
-	if (!r->mc_system_ids || !r->mc_ids || !r->service_ids || !r->revisions ||
-	    crypto_random(random, sizeof random) != OK)
+	*r = (struct setup){ .targets = own, .n_targets = 1, .operation = operation };
+	r->users = arena_array(a, b->n, sizeof *r->users);
+	if (!r->users || crypto_random(random, sizeof random) != OK)
 		return false;
 	r->request_id = request_id_make(clock_wall_ms(), random);
-	r->mc_system_ids[0] = own;
 	r->validity = b->items[0]->validity;
 	r->has_validity = r->validity.not_before_ms || r->validity.not_after_ms;
 	return true;
+}
+
+static bool add_user(struct arena *a, struct setup *r, const struct users *u, const struct users_user *user)
+{
+	struct user_service_id *ids = arena_array(a, user->n, sizeof *ids);
+	for (size_t i = 0; ids && i < user->n; i++)
+		ids[i] = u->ids[user->first + i].id;
+	r->users[r->n_users++] = (struct setup_user){
+		user->mc_id, ids, user->n, r->operation == OPERATION_UPDATE ? user->revision : 0 };
+	r->n_service_ids += user->n;
+	return ids;
 }
 
 static bool is_there(struct store_txn *t, struct arena *a, struct str own, struct str mc_id)
@@ -76,16 +69,16 @@ static bool run(struct import *im, struct store_txn *t, struct arena *a, const s
 				 .max_mc_system_ids = 1 };
 	struct commit_setup what = { .home = im->own, .certificate = STR("local import"), .most_users = UINT64_MAX,
 				     .action = AUDIT_IMPORT };
-	struct setup_request r;
+	struct setup r;
 	struct commit_answer answer;
-	if (!make_request(a, b, im->own, operation, &r))
+	if (!make_request(a, b, &im->own, operation, &r))
 		return false;
 	for (size_t i = 0; i < b->n; i++) {
 		bool update = b->items[i]->revision && is_there(t, a, im->own, b->items[i]->mc_id);
-		if (update == (operation == OPERATION_UPDATE))
-			add_user(&r, b->users, b->items[i]);
+		if (update == (operation == OPERATION_UPDATE) && !add_user(a, &r, b->users, b->items[i]))
+			return false;
 	}
-	if (r.n_mc_ids == 0)
+	if (r.n_users == 0)
 		return true;
 	*verdict = setup_check(a, &r, &limits, &what.setup);
 	if (verdict->cause == CAUSE_NO_CAUSE) {

@@ -23,13 +23,12 @@
 	X(INVALID_MC_SERVICE_ID, 203, FINAL, "not a valid MC service ID")                  \
 	X(INVALID_HOME_ACMC_ID, 204, FINAL, "not a valid Home ACMC ID")                    \
 	X(DUPLICATE_IDENTITY, 205, FINAL, "given more than once")                          \
-	X(UNPAIRED_MC_SERVICE_ID, 206, FINAL, "its MC ID is not in the MC ID list")        \
+	X(INVALID_VALIDITY, 206, FINAL, "a validity window that is empty or past")         \
 	X(UNKNOWN_MC_SERVICE, 207, FINAL, "unknown MC service")                            \
 	X(TOO_MANY_IDENTITIES, 208, FINAL, "more identities than the receiver takes")      \
 	X(REQUEST_ID_REUSED, 209, FINAL, "the request ID was used for other content")      \
 	X(UNSUPPORTED_ELEMENT, 210, FINAL, "an element that the receiver does not know")   \
 	X(REQUEST_EXPIRED, 211, FINAL, "the request came after its expiry, or the clocks disagree") \
-	X(INVALID_VALIDITY, 212, FINAL, "a validity window that is empty or past")         \
 	X(UNKNOWN_TARGET, 301, FINAL, "no such partner system is configured")              \
 	X(DUPLICATE_TARGET, 302, FINAL, "the MC system ID is named more than once")        \
 	X(TARGET_IS_OWN_SYSTEM, 303, FINAL, "the target is the home system itself")        \
@@ -50,7 +49,6 @@
 	X(PARTNER_CONNECTION_LOST, 603, UNKNOWN, "connection lost before the answer")      \
 	X(PARTNER_PROTOCOL_ERROR, 604, UNKNOWN, "the partner's answer was not valid")      \
 	X(PARTNER_LIMIT, 605, FINAL, "more than the partner takes in one request")         \
-	X(PARTNER_VERSION, 606, FINAL, "the partner's software does not know this operation") \
 	X(GOING_AWAY, 700, CLOSE, "orderly end")                                           \
 	X(UNSUPPORTED_VERSION, 701, CLOSE, "no protocol version in common")                \
 	X(UNEXPECTED_MESSAGE, 702, CLOSE, "a message out of place")                        \

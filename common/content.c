@@ -2,10 +2,7 @@
 
 #include <endian.h>
 #include <string.h>
-#include "common/setup_internal.h"
 
-/* The first byte is this and the operation: in version 1 there were smaller ones. */
-enum { FORM = 16 };
 enum { FLAG_VALIDITY = 1, FLAG_DRY_RUN = 2, FLAG_BEST_EFFORT = 4, FLAG_REVISIONS = 8 };
 /* Of texts: MC IDs, and MC service IDs of each service, whose numbers these are. */
 enum { KINDS = 1 + MC_SERVICE_MCDATA };
@@ -114,7 +111,7 @@ struct str setup_content(struct arena *a, const struct setup *s)
 	uint8_t flags = flags_of(s), *start = arena_raw(a, size), *p = start;
 	if (!p)
 		return STR_NONE;
-	*p++ = (uint8_t)(FORM + s->operation);
+	*p++ = (uint8_t)s->operation;
 	*p++ = flags;
 	if (flags & FLAG_VALIDITY) {
 		p = put_number(p, s->validity.not_before_ms, 8);
@@ -127,50 +124,6 @@ struct str setup_content(struct arena *a, const struct setup *s)
 		p = put_user(p, before, &s->users[i], flags);
 	arena_trim(a, start, size, (size_t)(p - start));
 	return (struct str){ (const char *)start, (size_t)(p - start) };
-}
-
-/* --- of version 1 --- */
-
-static uint8_t *put_text_1(uint8_t *p, struct str s)
-{
-	return put_bytes(put_number(p, s.len, 4), s.ptr, s.len);
-}
-
-static size_t content_size_1(const struct setup *s)
-{
-	size_t n = 1 + 4 + s->home_acmc_id.len + 4;
-	for (size_t i = 0; i < s->n_users; i++) {
-		n += 4 + s->users[i].mc_id.len + 4;
-		for (size_t j = 0; j < s->users[i].n_service_ids; j++)
-			n += 1 + 4 + s->users[i].service_ids[j].mc_service_id.len;
-	}
-	return n;
-}
-
-struct str setup_content_1(struct arena *a, const struct setup *s)
-{
-	size_t size = content_size_1(s);
-	uint8_t *start = arena_raw(a, size), *p = start;
-	if (!p)
-		return STR_NONE;
-	*p++ = 1;
-	p = put_text_1(p, s->home_acmc_id);
-	p = put_number(p, s->n_users, 4);
-	for (size_t i = 0; i < s->n_users; i++) {
-		const struct setup_user *u = &s->users[i];
-		p = put_text_1(p, u->mc_id);
-		p = put_number(p, u->n_service_ids, 4);
-		for (size_t j = 0; j < u->n_service_ids; j++) {
-			*p++ = (uint8_t)u->service_ids[j].service;
-			p = put_text_1(p, u->service_ids[j].mc_service_id);
-		}
-	}
-	return (struct str){ (const char *)start, size };
-}
-
-bool setup_is_of_version_1(const struct setup *s)
-{
-	return s->operation == OPERATION_SETUP && flags_of(s) == 0;
 }
 
 /* --- reading --- */
@@ -269,7 +222,7 @@ static void get_service_ids(struct reader *r, struct setup_user *u, struct user_
 		}
 		ids[n] = (struct user_service_id){ (enum mc_service)service, get_text(r, &r->before[service]) };
 		check_canonical(r, ids[n].mc_service_id);
-		if (!r->bad && n > 0 && setup_compare_ids(&ids[n - 1], &ids[n]) >= 0)
+		if (!r->bad && n > 0 && user_service_id_compare(&ids[n - 1], &ids[n]) >= 0)
 			fail(r, "MC service IDs are out of order");
 	}
 	u->service_ids = ids;
@@ -318,10 +271,9 @@ static const char *misplaced(const struct setup *s)
 static void get_setup(struct reader *r, struct setup *out)
 {
 	uint64_t operation = get_number(r, 1), flags = get_number(r, 1);
-	if (operation < FORM || operation >= FORM + OPERATIONS)
+	if (operation >= OPERATIONS)
 		fail(r, "its operation is unknown");
-	else
-		out->operation = (enum operation)(operation - FORM);
+	out->operation = (enum operation)operation;
 	out->dry_run = flags & FLAG_DRY_RUN;
 	out->best_effort = flags & FLAG_BEST_EFFORT;
 	out->has_validity = flags & FLAG_VALIDITY;

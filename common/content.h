@@ -22,8 +22,4 @@ struct str setup_content(struct arena *a, const struct setup *setup);
  */
 enum status setup_from_content(struct arena *a, struct str content, struct setup *out, struct error *e);
 
-/* What version 1 took for the content, of which upgraded stores have digests: only of a setup that it could have had. */
-bool setup_is_of_version_1(const struct setup *setup);
-struct str setup_content_1(struct arena *a, const struct setup *setup);
-
 #endif

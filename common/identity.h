@@ -16,7 +16,7 @@ enum {
 	REQUEST_ID_TEXT_SIZE = 37, /* as a UUID, with the NUL */
 };
 
-enum mc_service { MC_SERVICE_MCPTT = 1, MC_SERVICE_MCVIDEO = 2, MC_SERVICE_MCDATA = 3 };
+enum mc_service { MC_SERVICE_NONE = 0, MC_SERVICE_MCPTT = 1, MC_SERVICE_MCVIDEO = 2, MC_SERVICE_MCDATA = 3 };
 
 struct request_id {
 	uint8_t bytes[REQUEST_ID_SIZE];

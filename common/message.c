@@ -1,5 +1,6 @@
 #include "common/message_internal.h"
 
+#include <endian.h>
 #include "common/text.h"
 
 enum { BUDGET_PER_BYTE = 32, BUDGET_BASE = 64 * 1024 };
@@ -109,57 +110,47 @@ int read_enum(struct reader *r, int value)
 	return value;
 }
 
-static struct service_id_entry *read_entries(struct reader *r, Acx__McServiceIdEntry **entries,
-					     size_t n, bool *unknown)
+struct user_service_id *read_service_ids(struct reader *r, char **ids, size_t n, const ProtobufCBinaryData *services)
 {
-	struct service_id_entry *list = read_list_raw(r, n, sizeof *list, "mc_service_id_list");
-	for (size_t i = 0; list && i < n; i++) {
-		list[i].mc_id = read_text(r, entries[i]->mc_id, "mc_id");
-		list[i].service = read_enum(r, (int)entries[i]->service);
-		list[i].mc_service_id = read_text(r, entries[i]->mc_service_id, "mc_service_id");
-		*unknown |= has_unknown(&entries[i]->base);
+	struct user_service_id *list = read_list_raw(r, n, sizeof *list, "mc_service_id_list");
+	if (services->len != n)
+		read_wrong(r, "mc_service_of_each", "does not fit the MC service IDs");
+	for (size_t i = 0; list && i < n && services->len == n; i++) {
+		list[i].service = (enum mc_service)services->data[i];
+		list[i].mc_service_id = read_text(r, ids[i], "mc_service_id_list");
 	}
 	return list;
 }
 
-static bool is_grouped(const Acx__McServiceUserSetupRequest *m)
+static uint64_t revision_at(const ProtobufCBinaryData *revisions, size_t i)
 {
-	return m->n_mc_service_id > 0 || m->mc_service.len > 0 || m->mc_service_ids_per_mc_id.len > 0;
+	uint64_t number;
+	memcpy(&number, revisions->data + i * sizeof number, sizeof number);
+	return be64toh(number);
 }
 
-/* Each MC service ID with its MC ID again, which the groups spare. What is wrong stays unfinished. */
-static void read_groups(struct reader *r, const Acx__McServiceUserSetupRequest *m,
-			struct setup_request *out)
+/* Each MC ID with its part of what is said of all of them. What is wrong stays unfinished. */
+static struct setup_user *read_users(struct reader *r, const Acx__McServiceUserSetupRequest *m)
 {
-	size_t n = m->n_mc_service_id, at = 0;
-	struct service_id_entry *list = read_list_raw(r, n, sizeof *list, "mc_service_id");
-	bool fit = m->n_mc_service_id_list == 0 && m->mc_service.len == n &&
-		   m->mc_service_ids_per_mc_id.len == m->n_mc_id_list;
-	for (size_t i = 0; list && out->mc_ids && fit && i < m->n_mc_id_list; i++) {
-		size_t more = m->mc_service_ids_per_mc_id.data[i];
-		fit = more <= n - at;
-		for (; fit && more > 0; more--, at++)
-			list[at] = (struct service_id_entry){
-				out->mc_ids[i], m->mc_service.data[at],
-				read_text(r, m->mc_service_id[at], "mc_service_id") };
+	size_t n = m->n_mc_id_list, n_ids = m->n_mc_service_id_list, at = 0;
+	const ProtobufCBinaryData *counts = &m->mc_service_ids_of_each_mc_id, *revisions = &m->expected_revision_of_each;
+	const struct user_service_id *ids = read_service_ids(r, m->mc_service_id_list, n_ids, &m->mc_service_of_each);
+	struct setup_user *users = read_list_raw(r, n, sizeof *users, "mc_id_list");
+	if (revisions->len != 0 && revisions->len != n * sizeof(uint64_t))
+		read_wrong(r, "expected_revision_of_each", "does not fit the MC IDs");
+	if (counts->len != n && (counts->len != 0 || n_ids != 0))
+		read_wrong(r, "mc_service_ids_of_each_mc_id", "does not fit the MC IDs");
+	for (size_t i = 0; !r->bad && i < n; i++) {
+		size_t more = counts->len ? counts->data[i] : 0;
+		users[i] = (struct setup_user){ read_text(r, m->mc_id_list[i], "mc_id_list"), &ids[at], more,
+						revisions->len ? revision_at(revisions, i) : 0 };
+		at += more;
+		if (at > n_ids)
+			read_wrong(r, "mc_service_ids_of_each_mc_id", "counts more than there are");
 	}
-	if (!fit || at != n)
-		read_wrong(r, "mc_service_id", "does not fit the MC IDs and services beside it");
-	out->service_ids = list;
-	out->n_service_ids = n;
-	out->grouped = true;
-}
-
-static struct user_revision *read_revisions(struct reader *r, Acx__UserRevision **revisions,
-					    size_t n, bool *unknown)
-{
-	struct user_revision *list = read_list_raw(r, n, sizeof *list, "revision");
-	for (size_t i = 0; list && i < n; i++) {
-		list[i].mc_id = read_text(r, revisions[i]->mc_id, "mc_id");
-		list[i].revision = revisions[i]->revision;
-		*unknown |= has_unknown(&revisions[i]->base);
-	}
-	return list;
+	if (!r->bad && at != n_ids)
+		read_wrong(r, "mc_service_ids_of_each_mc_id", "counts fewer than there are");
+	return users;
 }
 
 struct validity read_validity(const Acx__Validity *m, bool *unknown)
@@ -190,34 +181,25 @@ static void read_hello(struct reader *r, const Acx__Hello *m, struct hello *out)
 	};
 }
 
-void read_request(struct reader *r, const Acx__McServiceUserSetupRequest *m,
-		  struct setup_request *out)
+void read_request(struct reader *r, const Acx__McServiceUserSetupRequest *m, struct setup *out)
 {
-	*out = (struct setup_request){ .request_id = read_request_id(r, &m->request_id),
-				       .n_mc_system_ids = m->n_mc_system_id,
-				       .n_mc_ids = m->n_mc_id_list,
-				       .n_service_ids = m->n_mc_service_id_list,
-				       .has_unknown_fields = has_unknown(&m->base),
-				       .operation = read_enum(r, (int)m->operation),
-				       .n_revisions = m->n_expected_revision,
-				       .has_validity = m->validity != NULL,
-				       .expires_ms = m->expires,
-				       .dry_run = m->dry_run,
-				       .best_effort = m->best_effort,
-				       .part = m->part,
-				       .parts = m->parts };
+	*out = (struct setup){ .request_id = read_request_id(r, &m->request_id),
+			       .n_targets = m->n_mc_system_id,
+			       .n_users = m->n_mc_id_list,
+			       .n_service_ids = m->n_mc_service_id_list,
+			       .has_unknown_fields = has_unknown(&m->base),
+			       .operation = (enum operation)read_enum(r, (int)m->operation),
+			       .has_validity = m->validity != NULL,
+			       .expires_ms = m->expires,
+			       .dry_run = m->dry_run,
+			       .best_effort = m->best_effort,
+			       .part = m->part,
+			       .parts = m->parts };
 	if (m->home_acmc_id_ie_case ==
 	    ACX__MC_SERVICE_USER_SETUP_REQUEST__HOME_ACMC_ID_IE_HOME_ACMC_ID)
 		out->home_acmc_id = read_text(r, m->home_acmc_id, "home_acmc_id");
-	out->mc_system_ids = read_texts(r, m->mc_system_id, m->n_mc_system_id, "mc_system_id");
-	out->mc_ids = read_texts(r, m->mc_id_list, m->n_mc_id_list, "mc_id_list");
-	if (is_grouped(m))
-		read_groups(r, m, out);
-	else
-		out->service_ids = read_entries(r, m->mc_service_id_list, m->n_mc_service_id_list,
-						&out->has_unknown_fields);
-	out->revisions = read_revisions(r, m->expected_revision, m->n_expected_revision,
-					&out->has_unknown_fields);
+	out->targets = read_texts(r, m->mc_system_id, m->n_mc_system_id, "mc_system_id");
+	out->users = read_users(r, m);
 	out->validity = read_validity(m->validity, &out->has_unknown_fields);
 }
 
@@ -250,56 +232,61 @@ static struct str read_bytes(const ProtobufCBinaryData *b)
 	return b->len > 0 ? (struct str){ (const char *)b->data, b->len } : STR_NONE;
 }
 
+static const uint64_t *read_revisions(struct reader *r, const ProtobufCBinaryData *revisions, size_t *n)
+{
+	*n = revisions->len / sizeof(uint64_t);
+	uint64_t *list = read_list_raw(r, *n, sizeof *list, "revision_of_each");
+	if (revisions->len % sizeof *list)
+		read_wrong(r, "revision_of_each", "is not 8 bytes for each MC ID");
+	for (size_t i = 0; list && i < *n; i++)
+		list[i] = revision_at(revisions, i);
+	return list;
+}
+
 void read_response(struct reader *r, const Acx__McServiceUserSetupResponse *m,
 		   struct setup_response *out)
 {
-	bool unknown = false; /* ignored in responses */
 	*out = (struct setup_response){
 		.request_id = read_request_id(r, &m->request_id),
 		.mc_system_id = read_text(r, m->mc_system_id, "mc_system_id"),
-		.n_mc_ids = m->n_mc_id_list,
-		.n_service_ids = m->n_mc_service_id_list,
 		.result = m->result,
 		.origin = (enum origin)read_enum(r, (int)m->origin),
 		.cause = (enum cause)read_enum(r, (int)m->cause),
 		.detail = read_detail(r, m->detail),
-		.n_revisions = m->n_revision,
-		.as_requested = m->as_requested,
-		.revision_of_each = m->revision_of_each,
-		.n_of_each = m->n_revision_of_each,
 		.decided_by = read_decided_by(r, m->decided_by),
+		.done_ms = m->done,
 		.receipt = read_bytes(&m->receipt),
 		.receipt_root = read_bytes(&m->receipt_root),
-		.done_ms = m->done,
 	};
-	r->has_packed_one |= m->n_revision_of_each == 1;
 	if (out->receipt_root.ptr && out->receipt_root.len != RECEIPT_ROOT_SIZE)
 		read_wrong(r, "receipt_root", "has not 32 bytes");
 	if (m->result_ie_case != ACX__MC_SERVICE_USER_SETUP_RESPONSE__RESULT_IE_RESULT)
 		read_wrong(r, "result", "is missing");
-	out->mc_ids = read_texts(r, m->mc_id_list, m->n_mc_id_list, "mc_id_list");
-	out->service_ids =
-		read_entries(r, m->mc_service_id_list, m->n_mc_service_id_list, &unknown);
-	out->revisions = read_revisions(r, m->revision, m->n_revision, &unknown);
+	out->revisions = read_revisions(r, &m->revision_of_each, &out->n_revisions);
 	read_identities(r, m, out);
 }
 
-/* Those of version 1. False: another. */
-static bool read_first(struct reader *r, const Acx__Message *m, struct message *out)
+static void read_indication(struct reader *r, const Acx__ProcessIndication *m,
+			    struct process_indication *out)
+{
+	*out = (struct process_indication){
+		.request_id = read_request_id(r, &m->request_id),
+		.mc_system_id = read_text(r, m->mc_system_id, "mc_system_id"),
+		.state = (enum process_state)m->state,
+		.until_ms = m->until,
+		.detail = read_detail(r, m->detail),
+	};
+	if ((int)m->state < PROCESS_ACCEPTED || (int)m->state > PROCESS_DELAYED)
+		read_wrong(r, "state", "is none that this version knows");
+}
+
+/* What is neither query nor page. False: another. */
+static bool read_plain(struct reader *r, const Acx__Message *m, struct message *out)
 {
 	switch ((int)m->body_case) {
 	case ACX__MESSAGE__BODY_HELLO:
 		out->kind = MESSAGE_HELLO;
 		read_hello(r, m->hello, &out->hello);
-		return true;
-	case ACX__MESSAGE__BODY_MC_SERVICE_USER_SETUP_REQUEST:
-		out->kind = MESSAGE_SETUP_REQUEST;
-		read_request(r, m->mc_service_user_setup_request, &out->request);
-		out->request.has_unknown_fields |= has_unknown(&m->base);
-		return true;
-	case ACX__MESSAGE__BODY_MC_SERVICE_USER_SETUP_RESPONSE:
-		out->kind = MESSAGE_SETUP_RESPONSE;
-		read_response(r, m->mc_service_user_setup_response, &out->response);
 		return true;
 	case ACX__MESSAGE__BODY_PING:
 		out->kind = MESSAGE_PING;
@@ -314,6 +301,19 @@ static bool read_first(struct reader *r, const Acx__Message *m, struct message *
 		out->close.cause = (enum cause)read_enum(r, (int)m->close->cause);
 		out->close.detail = read_detail(r, m->close->detail);
 		return true;
+	case ACX__MESSAGE__BODY_MC_SERVICE_USER_SETUP_REQUEST:
+		out->kind = MESSAGE_SETUP_REQUEST;
+		read_request(r, m->mc_service_user_setup_request, &out->request);
+		out->request.has_unknown_fields |= has_unknown(&m->base);
+		return true;
+	case ACX__MESSAGE__BODY_PROCESS_INDICATION:
+		out->kind = MESSAGE_PROCESS_INDICATION;
+		read_indication(r, m->process_indication, &out->indication);
+		return true;
+	case ACX__MESSAGE__BODY_MC_SERVICE_USER_SETUP_RESPONSE:
+		out->kind = MESSAGE_SETUP_RESPONSE;
+		read_response(r, m->mc_service_user_setup_response, &out->response);
+		return true;
 	}
 	return false;
 }
@@ -321,7 +321,7 @@ static bool read_first(struct reader *r, const Acx__Message *m, struct message *
 /* False: a body that this version does not know, or none. */
 static bool read_body(struct reader *r, const Acx__Message *m, struct message *out)
 {
-	return read_first(r, m, out) || read_query(r, m, out) || read_answer(r, m, out);
+	return read_plain(r, m, out) || read_query(r, m, out) || read_answer(r, m, out);
 }
 
 /*
@@ -333,61 +333,6 @@ static bool packs_to(struct arena *a, const Acx__Message *m, const uint8_t *payl
 	uint8_t *again = arena_raw(a, length);
 	return again && acx__message__pack(m, again) == length &&
 	       memcmp(again, payload, length) == 0;
-}
-
-/* --- as it is on the wire; protobuf-c has found it valid --- */
-
-enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5, WIRE_TYPE_BITS = 3, WIRE_TYPES = 7 };
-
-static uint64_t wire_number(struct str *s)
-{
-	uint64_t n = 0;
-	for (unsigned shift = 0; s->len > 0 && shift < 64; shift += 7) {
-		uint8_t byte = (uint8_t)*s->ptr++;
-		s->len--;
-		n |= (uint64_t)(byte & 0x7f) << shift;
-		if (byte < 0x80)
-			break;
-	}
-	return n;
-}
-
-/* Takes a field, if one is left. value: what it has in bytes, if that is its type. */
-static bool wire_field(struct str *s, uint64_t *key, struct str *value)
-{
-	*value = STR_NONE;
-	if (s->len == 0)
-		return false;
-	*key = wire_number(s);
-	uint64_t type = *key & WIRE_TYPES;
-	if (type == WIRE_VARINT) {
-		wire_number(s);
-		return true;
-	}
-	uint64_t n = type == WIRE_BYTES ? wire_number(s) : type == WIRE_64 ? 8 : 4;
-	*value = (struct str){ s->ptr, n < s->len ? n : s->len };
-	s->ptr += value->len;
-	s->len -= value->len;
-	return true;
-}
-
-/*
- * protobuf-c also reads a number of a packed field that stands there by itself, which takes a byte less than packed: that
- * could make up for a NUL. Several take more. So who reads a packed list of one has this looked for.
- */
-static bool is_packed(const ProtobufCMessageDescriptor *type, struct str message)
-{
-	struct str value;
-	uint64_t key;
-	while (wire_field(&message, &key, &value)) {
-		const ProtobufCFieldDescriptor *f =
-			protobuf_c_message_descriptor_get_field(type, (unsigned)(key >> WIRE_TYPE_BITS));
-		if (f && f->flags & PROTOBUF_C_FIELD_FLAG_PACKED && (key & WIRE_TYPES) != WIRE_BYTES)
-			return false;
-		if (f && f->type == PROTOBUF_C_TYPE_MESSAGE && !is_packed(f->descriptor, value))
-			return false;
-	}
-	return true;
 }
 
 enum status message_decode(struct arena *a, const uint8_t *payload, size_t length,
@@ -411,7 +356,5 @@ enum status message_decode(struct arena *a, const uint8_t *payload, size_t lengt
 	}
 	if (r.has_negative_enum && !packs_to(a, m, payload, length))
 		read_wrong(&r, "a negative enum", "is not encoded minimally");
-	if (r.has_packed_one && !is_packed(&acx__message__descriptor, (struct str){ (const char *)payload, length }))
-		read_wrong(&r, "a list of one number", "is not packed");
 	return r.bad ? ERR_INPUT : OK;
 }

@@ -13,13 +13,12 @@
 
 enum message_kind {
 	MESSAGE_HELLO,
-	MESSAGE_SETUP_REQUEST,
-	MESSAGE_SETUP_RESPONSE,
 	MESSAGE_PING,
 	MESSAGE_PONG,
 	MESSAGE_CLOSE,
-	/* Version 2. */
+	MESSAGE_SETUP_REQUEST,
 	MESSAGE_PROCESS_INDICATION,
+	MESSAGE_SETUP_RESPONSE,
 	MESSAGE_REQUESTS_QUERY,
 	MESSAGE_REQUESTS_PAGE,
 	MESSAGE_USERS_QUERY,
@@ -81,11 +80,10 @@ struct delivery_entry {
 };
 
 struct request_entry {
-	struct request_id request_id;
-	int operation;
+	struct setup request; /* expires_ms: the deadline; with lists only if one request was asked for */
+	uint32_t users;
 	struct str acmc;
-	uint64_t accepted_ms, deadline_ms;
-	uint32_t part, parts, users;
+	uint64_t accepted_ms;
 	struct delivery_entry *deliveries;
 	size_t n_deliveries;
 };
@@ -170,10 +168,10 @@ struct pending_query {
 };
 
 struct pending_entry {
+	struct setup request; /* as above */
+	uint32_t users;
 	struct str mc_system_id;
 	uint64_t received_ms, until_ms;
-	struct setup_request request;
-	uint32_t users;
 };
 
 struct pending_page {
@@ -193,6 +191,7 @@ struct decision {
 struct decision_result {
 	struct page page; /* more is never set */
 	bool has_response;
+	struct setup request; /* with a response: what was decided about */
 	struct setup_response response;
 };
 
@@ -200,7 +199,7 @@ struct message {
 	enum message_kind kind;
 	union {
 		struct hello hello;
-		struct setup_request request;
+		struct setup request;
 		struct setup_response response;
 		uint64_t token; /* ping, pong */
 		struct close_message close;
@@ -218,13 +217,10 @@ struct message {
 	};
 };
 
-enum { PROTOCOL_VERSION_MIN = 1, PROTOCOL_VERSION_MAX = 2 };
+enum { PROTOCOL_VERSION_MIN = 1, PROTOCOL_VERSION_MAX = 1 };
 
 /* The token of a query or decision, which its answer repeats; NULL: a message without. */
 uint64_t *message_token(struct message *message);
-
-/* The version of the protocol that a message needs. */
-uint32_t message_version(const struct message *message);
 
 /*
  * Decodes one payload (PROTOCOL.md 2). Everything is copied into the arena, which must have been made
@@ -236,7 +232,8 @@ enum status message_decode(struct arena *a, const uint8_t *payload, size_t lengt
 size_t message_budget(size_t payload_length);
 
 /*
- * Encodes header and payload into one buffer from malloc, which the caller frees. ERR_MEMORY only.
+ * Encodes header and payload into one buffer from malloc, which the caller frees. ERR_MEMORY only; a user of a request has
+ * at most SETUP_SERVICE_IDS_MAX MC service IDs.
  */
 enum status message_encode(const struct message *message, uint8_t **frame, size_t *length);
 /* Bytes of the frame that message_encode would make, header included. */

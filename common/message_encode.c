@@ -1,5 +1,6 @@
 #include "common/message_internal.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include "common/frame.h"
 #include "common/text.h"
@@ -47,21 +48,6 @@ static char **write_texts(struct writer *w, const struct str *texts, size_t n)
 	return list;
 }
 
-static Acx__McServiceIdEntry **write_entries(struct writer *w,
-					     const struct service_id_entry *entries, size_t n)
-{
-	Acx__McServiceIdEntry **list = write_list(w, n, sizeof *list);
-	Acx__McServiceIdEntry *items = write_list(w, n, sizeof *items);
-	for (size_t i = 0; list && items && i < n; i++) {
-		acx__mc_service_id_entry__init(&items[i]);
-		items[i].mc_id = write_text(w, entries[i].mc_id);
-		items[i].service = (Acx__McService)entries[i].service;
-		items[i].mc_service_id = write_text(w, entries[i].mc_service_id);
-		list[i] = &items[i];
-	}
-	return items ? list : NULL;
-}
-
 static ProtobufCBinaryData write_request_id(const struct request_id *id)
 {
 	return (ProtobufCBinaryData){ REQUEST_ID_SIZE, (uint8_t *)id->bytes };
@@ -70,20 +56,6 @@ static ProtobufCBinaryData write_request_id(const struct request_id *id)
 static ProtobufCBinaryData write_optional_id(bool given, const struct request_id *id)
 {
 	return given ? write_request_id(id) : (ProtobufCBinaryData){ 0, NULL };
-}
-
-static Acx__UserRevision **write_revisions(struct writer *w, const struct user_revision *revisions,
-					   size_t n)
-{
-	Acx__UserRevision **list = write_list(w, n, sizeof *list);
-	Acx__UserRevision *items = write_list(w, n, sizeof *items);
-	for (size_t i = 0; list && items && i < n; i++) {
-		acx__user_revision__init(&items[i]);
-		items[i].mc_id = write_text(w, revisions[i].mc_id);
-		items[i].revision = revisions[i].revision;
-		list[i] = &items[i];
-	}
-	return list;
 }
 
 static Acx__Validity *write_validity(struct writer *w, struct validity v)
@@ -120,74 +92,72 @@ static void write_hello(struct writer *w, const struct hello *m, Acx__Hello *out
 	limits->idle_timeout_seconds = m->limits.idle_timeout_seconds;
 }
 
-/* How many entries, one after the other, are the MC ID's. They mostly share its bytes. */
-static size_t count_group(const struct service_id_entry *entries, size_t n, struct str mc_id)
+/* Fills in what is said of MC service IDs: their texts, and a byte for each, its service. */
+static void write_service_ids(struct writer *w, const struct user_service_id *ids, size_t n, char **texts,
+			      uint8_t *services)
 {
-	size_t i = 0;
-	while (i < n && entries[i].mc_id.len == mc_id.len &&
-	       (entries[i].mc_id.ptr == mc_id.ptr || str_eq(entries[i].mc_id, mc_id)))
-		i++;
-	return i;
-}
-
-/* A byte for each MC ID. False: the entries are not in their order, or one has more than a byte can say. */
-static bool count_groups(const struct setup_request *m, uint8_t *counts)
-{
-	size_t at = 0;
-	for (size_t i = 0; i < m->n_mc_ids; i++) {
-		size_t n = count_group(m->service_ids + at, m->n_service_ids - at, m->mc_ids[i]);
-		if (n > UINT8_MAX)
-			return false;
-		counts[i] = (uint8_t)n;
-		at += n;
-	}
-	return at == m->n_service_ids;
-}
-
-/* False, and nothing is written: it cannot be said in groups. */
-static bool write_groups(struct writer *w, const struct setup_request *m,
-			 Acx__McServiceUserSetupRequest *out)
-{
-	size_t n = m->n_service_ids;
-	uint8_t *counts = write_list(w, m->n_mc_ids, sizeof *counts);
-	uint8_t *services = write_list(w, n, sizeof *services);
-	char **ids = write_list(w, n, sizeof *ids);
-	if (!counts || !services || !ids || !count_groups(m, counts))
-		return false;
 	for (size_t i = 0; i < n; i++) {
-		if (m->service_ids[i].service < 0 || m->service_ids[i].service > UINT8_MAX)
-			return false;
-		services[i] = (uint8_t)m->service_ids[i].service;
-		ids[i] = write_text(w, m->service_ids[i].mc_service_id);
+		services[i] = (uint8_t)ids[i].service;
+		texts[i] = write_text(w, ids[i].mc_service_id);
 	}
-	out->mc_service_ids_per_mc_id = (ProtobufCBinaryData){ n ? m->n_mc_ids : 0, counts };
-	out->mc_service = (ProtobufCBinaryData){ n, services };
-	out->n_mc_service_id = n;
-	out->mc_service_id = ids;
-	return true;
 }
 
-static void write_request(struct writer *w, const struct setup_request *m,
-			  Acx__McServiceUserSetupRequest *out)
+/* 8 bytes, big endian. */
+static uint8_t *put_revision(uint8_t *to, uint64_t revision)
+{
+	uint64_t bytes = htobe64(revision);
+	memcpy(to, &bytes, sizeof bytes);
+	return to + sizeof bytes;
+}
+
+static void write_expected(struct writer *w, const struct setup *m, ProtobufCBinaryData *out)
+{
+	bool any = false;
+	for (size_t i = 0; i < m->n_users && !any; i++)
+		any = m->users[i].expected_revision > 0;
+	if (!any)
+		return;
+	uint8_t *to = out->data = write_list(w, m->n_users, sizeof(uint64_t));
+	out->len = m->n_users * sizeof(uint64_t);
+	for (size_t i = 0; to && i < m->n_users; i++)
+		to = put_revision(to, m->users[i].expected_revision);
+}
+
+static void write_users(struct writer *w, const struct setup *m, Acx__McServiceUserSetupRequest *out)
+{
+	size_t n = m->n_service_ids, at = 0;
+	char **mc_ids = write_list(w, m->n_users, sizeof *mc_ids), **ids = write_list(w, n, sizeof *ids);
+	uint8_t *services = write_list(w, n, 1), *counts = write_list(w, m->n_users, 1);
+	for (size_t i = 0; !w->failed && i < m->n_users; i++) {
+		const struct setup_user *u = &m->users[i];
+		w->failed |= u->n_service_ids > SETUP_SERVICE_IDS_MAX;
+		mc_ids[i] = write_text(w, u->mc_id);
+		counts[i] = (uint8_t)u->n_service_ids;
+		write_service_ids(w, u->service_ids, u->n_service_ids, ids + at, services + at);
+		at += u->n_service_ids;
+	}
+	out->n_mc_id_list = m->n_users;
+	out->mc_id_list = mc_ids;
+	out->n_mc_service_id_list = n;
+	out->mc_service_id_list = ids;
+	out->mc_service_of_each = (ProtobufCBinaryData){ n, services };
+	out->mc_service_ids_of_each_mc_id = (ProtobufCBinaryData){ n ? m->n_users : 0, counts };
+	write_expected(w, m, &out->expected_revision_of_each);
+}
+
+static void write_request(struct writer *w, const struct setup *m, Acx__McServiceUserSetupRequest *out)
 {
 	acx__mc_service_user_setup_request__init(out);
 	out->request_id = write_request_id(&m->request_id);
+	out->operation = (Acx__Operation)m->operation;
 	if (m->home_acmc_id.ptr) {
 		out->home_acmc_id_ie_case =
 			ACX__MC_SERVICE_USER_SETUP_REQUEST__HOME_ACMC_ID_IE_HOME_ACMC_ID;
 		out->home_acmc_id = write_text(w, m->home_acmc_id);
 	}
-	out->n_mc_system_id = m->n_mc_system_ids;
-	out->mc_system_id = write_texts(w, m->mc_system_ids, m->n_mc_system_ids);
-	out->n_mc_id_list = m->n_mc_ids;
-	out->mc_id_list = write_texts(w, m->mc_ids, m->n_mc_ids);
-	if (!m->grouped || !write_groups(w, m, out)) {
-		out->n_mc_service_id_list = m->n_service_ids;
-		out->mc_service_id_list = write_entries(w, m->service_ids, m->n_service_ids);
-	}
-	out->operation = (Acx__Operation)m->operation;
-	out->n_expected_revision = m->n_revisions;
-	out->expected_revision = write_revisions(w, m->revisions, m->n_revisions);
+	out->n_mc_system_id = m->n_targets;
+	out->mc_system_id = write_texts(w, m->targets, m->n_targets);
+	write_users(w, m, out);
 	if (m->has_validity)
 		out->validity = write_validity(w, m->validity);
 	out->expires = m->expires_ms;
@@ -228,46 +198,6 @@ static Acx__DecidedBy *write_decided_by(struct writer *w, const struct decided_b
 	return out;
 }
 
-static void write_response(struct writer *w, const struct setup_response *m,
-			   Acx__McServiceUserSetupResponse *out)
-{
-	acx__mc_service_user_setup_response__init(out);
-	out->request_id = write_request_id(&m->request_id);
-	out->mc_system_id = write_text(w, m->mc_system_id);
-	out->n_mc_id_list = m->n_mc_ids;
-	out->mc_id_list = write_texts(w, m->mc_ids, m->n_mc_ids);
-	out->n_mc_service_id_list = m->n_service_ids;
-	out->mc_service_id_list = write_entries(w, m->service_ids, m->n_service_ids);
-	out->result_ie_case = ACX__MC_SERVICE_USER_SETUP_RESPONSE__RESULT_IE_RESULT;
-	out->result = m->result;
-	out->origin = (Acx__Origin)m->origin;
-	out->cause = (Acx__Cause)m->cause;
-	out->n_identity_causes = m->n_identities;
-	out->identity_causes = write_identities(w, m->identities, m->n_identities);
-	out->detail = write_prose(w, m->detail);
-	out->n_revision = m->n_revisions;
-	out->revision = write_revisions(w, m->revisions, m->n_revisions);
-	out->as_requested = m->as_requested;
-	out->n_revision_of_each = m->n_of_each;
-	out->revision_of_each = (uint64_t *)m->revision_of_each;
-	out->receipt = (ProtobufCBinaryData){ m->receipt.len, (uint8_t *)m->receipt.ptr };
-	out->receipt_root = (ProtobufCBinaryData){ m->receipt_root.len, (uint8_t *)m->receipt_root.ptr };
-	out->done = m->done_ms;
-	if (m->decided_by.acmc.ptr)
-		out->decided_by = write_decided_by(w, &m->decided_by);
-}
-
-/* --- version 2 --- */
-
-static Acx__McServiceUserSetupResponse *write_inner_response(struct writer *w,
-							     const struct setup_response *m)
-{
-	Acx__McServiceUserSetupResponse *out = write_list(w, 1, sizeof *out);
-	if (out)
-		write_response(w, m, out);
-	return out;
-}
-
 static void write_indication(struct writer *w, const struct process_indication *m,
 			     Acx__ProcessIndication *out)
 {
@@ -277,6 +207,54 @@ static void write_indication(struct writer *w, const struct process_indication *
 	out->state = (Acx__ProcessState)m->state;
 	out->until = m->until_ms;
 	out->detail = write_prose(w, m->detail);
+}
+
+static ProtobufCBinaryData write_revisions(struct writer *w, const uint64_t *revisions, size_t n)
+{
+	uint8_t *list = write_list(w, n, sizeof *revisions), *to = list;
+	for (size_t i = 0; to && i < n; i++)
+		to = put_revision(to, revisions[i]);
+	return (ProtobufCBinaryData){ n * sizeof *revisions, list };
+}
+
+static void write_response(struct writer *w, const struct setup_response *m,
+			   Acx__McServiceUserSetupResponse *out)
+{
+	acx__mc_service_user_setup_response__init(out);
+	out->request_id = write_request_id(&m->request_id);
+	out->mc_system_id = write_text(w, m->mc_system_id);
+	out->result_ie_case = ACX__MC_SERVICE_USER_SETUP_RESPONSE__RESULT_IE_RESULT;
+	out->result = m->result;
+	out->origin = (Acx__Origin)m->origin;
+	out->cause = (Acx__Cause)m->cause;
+	out->detail = write_prose(w, m->detail);
+	out->n_identity_causes = m->n_identities;
+	out->identity_causes = write_identities(w, m->identities, m->n_identities);
+	out->revision_of_each = write_revisions(w, m->revisions, m->n_revisions);
+	if (m->decided_by.acmc.ptr)
+		out->decided_by = write_decided_by(w, &m->decided_by);
+	out->done = m->done_ms;
+	out->receipt = (ProtobufCBinaryData){ m->receipt.len, (uint8_t *)m->receipt.ptr };
+	out->receipt_root = (ProtobufCBinaryData){ m->receipt_root.len, (uint8_t *)m->receipt_root.ptr };
+}
+
+/* --- queries and pages --- */
+
+static Acx__McServiceUserSetupRequest *write_inner_request(struct writer *w, const struct setup *m)
+{
+	Acx__McServiceUserSetupRequest *out = write_list(w, 1, sizeof *out);
+	if (out)
+		write_request(w, m, out);
+	return out;
+}
+
+static Acx__McServiceUserSetupResponse *write_inner_response(struct writer *w,
+							     const struct setup_response *m)
+{
+	Acx__McServiceUserSetupResponse *out = write_list(w, 1, sizeof *out);
+	if (out)
+		write_response(w, m, out);
+	return out;
 }
 
 static void write_requests_query(struct writer *w, const struct requests_query *m,
@@ -313,14 +291,10 @@ static void write_request_entry(struct writer *w, const struct request_entry *m,
 {
 	size_t n = m->n_deliveries;
 	acx__request_entry__init(out);
-	out->request_id = write_request_id(&m->request_id);
-	out->operation = (Acx__Operation)m->operation;
+	out->request = write_inner_request(w, &m->request);
+	out->users = m->users;
 	out->acmc = write_text(w, m->acmc);
 	out->accepted = m->accepted_ms;
-	out->deadline = m->deadline_ms;
-	out->part = m->part;
-	out->parts = m->parts;
-	out->users = m->users;
 	out->n_deliveries = n;
 	out->deliveries = write_list(w, n, sizeof *out->deliveries);
 	Acx__Delivery *items = write_list(w, n, sizeof *items);
@@ -370,23 +344,20 @@ static void write_users_query(struct writer *w, const struct users_query *m, Acx
 static void write_user(struct writer *w, const struct user_entry *m, Acx__User *out)
 {
 	size_t n = m->n_service_ids;
+	uint8_t *services = write_list(w, n, 1);
 	acx__user__init(out);
 	out->mc_id = write_text(w, m->mc_id);
+	out->n_mc_service_id_list = n;
+	out->mc_service_id_list = write_list(w, n, sizeof *out->mc_service_id_list);
+	out->mc_service_of_each = (ProtobufCBinaryData){ n, services };
+	if (services && out->mc_service_id_list)
+		write_service_ids(w, m->service_ids, n, out->mc_service_id_list, services);
 	out->revision = m->revision;
 	if (m->validity.not_before_ms || m->validity.not_after_ms)
 		out->validity = write_validity(w, m->validity);
 	out->vouched = m->vouched;
 	out->changed = m->changed_ms;
 	out->by = write_request_id(&m->by);
-	out->n_mc_service_id_list = n;
-	out->mc_service_id_list = write_list(w, n, sizeof *out->mc_service_id_list);
-	Acx__McServiceIdEntry *items = write_list(w, n, sizeof *items);
-	for (size_t i = 0; out->mc_service_id_list && items && i < n; i++) {
-		acx__mc_service_id_entry__init(&items[i]);
-		items[i].service = (Acx__McService)m->service_ids[i].service;
-		items[i].mc_service_id = write_text(w, m->service_ids[i].mc_service_id);
-		out->mc_service_id_list[i] = &items[i];
-	}
 }
 
 static void write_users_page(struct writer *w, const struct users_page *m, Acx__UsersPage *out)
@@ -468,13 +439,11 @@ static void write_pending_page(struct writer *w, const struct pending_page *m,
 	for (size_t i = 0; out->entries && items && i < n; i++) {
 		const struct pending_entry *e = &m->entries[i];
 		acx__pending_entry__init(&items[i]);
+		items[i].request = write_inner_request(w, &e->request);
+		items[i].users = e->users;
 		items[i].mc_system_id = write_text(w, e->mc_system_id);
 		items[i].received = e->received_ms;
 		items[i].until = e->until_ms;
-		items[i].request = write_list(w, 1, sizeof *items[i].request);
-		if (items[i].request)
-			write_request(w, &e->request, items[i].request);
-		items[i].users = e->users;
 		out->entries[i] = &items[i];
 	}
 }
@@ -494,8 +463,10 @@ static void write_decision_result(struct writer *w, const struct decision_result
 {
 	acx__decision_result__init(out);
 	WRITE_PAGE(w, m, out);
-	if (m->has_response)
-		out->response = write_inner_response(w, &m->response);
+	if (!m->has_response)
+		return;
+	out->request = write_inner_request(w, &m->request);
+	out->response = write_inner_response(w, &m->response);
 }
 
 /* --- a body --- */

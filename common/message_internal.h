@@ -5,7 +5,7 @@
 #include "proto/acx.pb-c.h"
 
 /*
- * What the files that know protobuf-c share: message.c decodes, message_v2.c decodes what is new in version 2,
+ * What the files that know protobuf-c share: message.c decodes, message_query.c decodes queries and pages,
  * message_encode.c encodes.
  */
 
@@ -17,7 +17,6 @@ struct reader {
 	struct error *error;
 	bool bad;
 	bool has_negative_enum;
-	bool has_packed_one; /* a list of one number, of a packed field */
 };
 
 void read_wrong(struct reader *r, const char *what, const char *how);
@@ -35,8 +34,9 @@ struct request_id read_request_id(struct reader *r, const ProtobufCBinaryData *d
 bool read_optional_id(struct reader *r, const ProtobufCBinaryData *data, struct request_id *out);
 int read_enum(struct reader *r, int value);
 struct validity read_validity(const Acx__Validity *m, bool *unknown);
-void read_request(struct reader *r, const Acx__McServiceUserSetupRequest *m,
-		  struct setup_request *out);
+/* services: a byte for each of them. */
+struct user_service_id *read_service_ids(struct reader *r, char **ids, size_t n, const ProtobufCBinaryData *services);
+void read_request(struct reader *r, const Acx__McServiceUserSetupRequest *m, struct setup *out);
 void read_response(struct reader *r, const Acx__McServiceUserSetupResponse *m,
 		   struct setup_response *out);
 
@@ -45,7 +45,7 @@ static inline bool has_unknown(const ProtobufCMessage *m)
 	return m->n_unknown_fields > 0;
 }
 
-/* Of version 2: what asks for something, and what answers. False: another message. */
+/* Queries and decisions, and what answers: pages and results. False: another message. */
 bool read_query(struct reader *r, const Acx__Message *m, struct message *out);
 bool read_answer(struct reader *r, const Acx__Message *m, struct message *out);
 

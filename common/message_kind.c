@@ -1,32 +1,5 @@
 #include "common/message.h"
 
-uint32_t message_version(const struct message *m)
-{
-	switch (m->kind) {
-	case MESSAGE_HELLO:
-	case MESSAGE_SETUP_RESPONSE:
-	case MESSAGE_PING:
-	case MESSAGE_PONG:
-	case MESSAGE_CLOSE:
-		return 1;
-	case MESSAGE_SETUP_REQUEST:
-		return setup_request_needs_version_2(&m->request) ? 2 : 1;
-	case MESSAGE_PROCESS_INDICATION:
-	case MESSAGE_REQUESTS_QUERY:
-	case MESSAGE_REQUESTS_PAGE:
-	case MESSAGE_USERS_QUERY:
-	case MESSAGE_USERS_PAGE:
-	case MESSAGE_DIGEST_QUERY:
-	case MESSAGE_DIGEST_PAGE:
-	case MESSAGE_PENDING_QUERY:
-	case MESSAGE_PENDING_PAGE:
-	case MESSAGE_DECISION:
-	case MESSAGE_DECISION_RESULT:
-		break;
-	}
-	return 2;
-}
-
 const char *message_kind_name(enum message_kind kind)
 {
 	switch (kind) {

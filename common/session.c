@@ -95,11 +95,6 @@ enum session_event session_event_of(enum message_kind kind)
 	return SESSION_EV_HELLO_BAD;
 }
 
-bool session_allows(uint32_t version, const struct message *m)
-{
-	return message_version(m) <= version;
-}
-
 static bool limits_valid(const struct limits *l)
 {
 	return l->max_frame_bytes >= FRAME_BYTES_MIN && l->max_frame_bytes <= FRAME_BYTES_MAX &&

@@ -53,12 +53,6 @@ struct session_step session_step(enum session_side side, enum session_state stat
 enum session_event session_event_of(enum message_kind kind);
 
 /*
- * Whether a message may be said on a connection of this version. If not: a request received is answered with
- * UNSUPPORTED_ELEMENT, any other message is UNEXPECTED_MESSAGE (PROTOCOL.md 4).
- */
-bool session_allows(uint32_t version, const struct message *message);
-
-/*
  * Judges a Hello. expected: the MC system that the peer must be, STR_NONE if it need not say;
  * required: it must say. CAUSE_NO_CAUSE: good, *version is the negotiated one. detail gets a
  * text for people when it is bad.

@@ -1,4 +1,4 @@
-#include "common/setup_internal.h"
+#include "common/setup.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,12 +20,6 @@ bool validity_covers(struct validity v, uint64_t now_ms)
 	return now_ms >= v.not_before_ms && (v.not_after_ms == 0 || now_ms < v.not_after_ms);
 }
 
-bool setup_request_needs_version_2(const struct setup_request *r)
-{
-	return r->operation != OPERATION_SETUP || r->n_revisions > 0 || r->has_validity ||
-	       r->expires_ms || r->dry_run || r->best_effort || r->part || r->parts || r->grouped;
-}
-
 /*
  * A check in progress. Every identity in the way is noted; the verdict's own cause is the noted one that comes first
  * in this order.
@@ -33,13 +27,13 @@ bool setup_request_needs_version_2(const struct setup_request *r)
 static const enum cause order[] = {
 	CAUSE_MISSING_ELEMENT,	     CAUSE_UNSUPPORTED_ELEMENT, CAUSE_TOO_MANY_IDENTITIES,
 	CAUSE_INVALID_HOME_ACMC_ID,  CAUSE_INVALID_MC_ID,	CAUSE_INVALID_MC_SERVICE_ID,
-	CAUSE_UNKNOWN_MC_SERVICE,    CAUSE_DUPLICATE_IDENTITY,	CAUSE_UNPAIRED_MC_SERVICE_ID,
+	CAUSE_UNKNOWN_MC_SERVICE,    CAUSE_DUPLICATE_IDENTITY,
 };
 enum { ORDER = sizeof order / sizeof *order };
 
 struct check {
 	struct arena *arena;
-	const struct setup_request *request;
+	const struct setup *received;
 	const struct limits *limits;
 	struct identity_cause *noted;
 	size_t n_noted;
@@ -47,14 +41,11 @@ struct check {
 	bool spent;
 };
 
-/* Each MC ID, entry and revision is noted at most once. */
+/* Each MC ID is noted at most twice, and each MC service ID. */
 static void note(struct check *c, struct str mc_id, struct str mc_service_id, enum cause cause)
 {
 	if (!c->noted)
-		c->noted = arena_array(c->arena,
-				       c->request->n_mc_ids + c->request->n_service_ids +
-					       c->request->n_revisions,
-				       sizeof *c->noted);
+		c->noted = arena_array(c->arena, 2 * (c->received->n_users + c->received->n_service_ids), sizeof *c->noted);
 	if (!c->noted) {
 		c->spent = true;
 		return;
@@ -75,12 +66,20 @@ static struct verdict verdict_of(const struct check *c)
 	return (struct verdict){ .cause = CAUSE_NO_CAUSE };
 }
 
-/* What does not go with the operation; NULL: nothing. */
-static const char *misplaced_element(const struct setup_request *r)
+static bool expects_revisions(const struct setup *r)
 {
-	switch (r->operation) {
+	bool any = false;
+	for (size_t i = 0; i < r->n_users && !any; i++)
+		any = r->users[i].expected_revision > 0;
+	return any;
+}
+
+/* What does not go with the operation; NULL: nothing. */
+static const char *misplaced_element(const struct setup *r)
+{
+	switch ((int)r->operation) {
 	case OPERATION_SETUP:
-		return r->n_revisions ? "a setup takes no expected revisions" : NULL;
+		return expects_revisions(r) ? "a setup takes no expected revisions" : NULL;
 	case OPERATION_UPDATE:
 		return NULL;
 	case OPERATION_REMOVE:
@@ -94,11 +93,11 @@ static const char *misplaced_element(const struct setup_request *r)
 /* What concerns the request as a whole. */
 static struct verdict check_whole(struct check *c)
 {
-	const struct setup_request *r = c->request;
-	if (r->n_mc_system_ids == 0)
+	const struct setup *r = c->received;
+	if (r->n_targets == 0)
 		return (struct verdict){ .cause = CAUSE_MISSING_ELEMENT,
 					 .detail = "the MC system ID is missing" };
-	if (r->n_mc_ids == 0)
+	if (r->n_users == 0)
 		return (struct verdict){ .cause = CAUSE_MISSING_ELEMENT,
 					 .detail = "the MC ID list is missing" };
 	if (r->has_unknown_fields)
@@ -106,9 +105,8 @@ static struct verdict check_whole(struct check *c)
 	if (misplaced_element(r))
 		return (struct verdict){ .cause = CAUSE_UNSUPPORTED_ELEMENT,
 					 .detail = misplaced_element(r) };
-	if (r->n_mc_ids > c->limits->max_mc_ids ||
-	    r->n_mc_system_ids > c->limits->max_mc_system_ids ||
-	    r->n_service_ids / c->limits->max_mc_service_ids_per_mc_id > r->n_mc_ids)
+	if (r->n_users > c->limits->max_mc_ids || r->n_targets > c->limits->max_mc_system_ids ||
+	    r->n_service_ids / c->limits->max_mc_service_ids_per_mc_id > r->n_users)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES };
 	if (r->validity.not_after_ms && r->validity.not_after_ms <= r->validity.not_before_ms)
 		return (struct verdict){ .cause = CAUSE_INVALID_VALIDITY,
@@ -120,46 +118,42 @@ static bool check_home_acmc_id(struct check *c, struct setup *out, struct verdic
 {
 	const char *reason = NULL;
 	out->home_acmc_id = STR_NONE;
-	if (!c->request->home_acmc_id.ptr ||
-	    mc_service_id_canonical(c->arena, c->request->home_acmc_id, &out->home_acmc_id, &reason))
+	if (!c->received->home_acmc_id.ptr ||
+	    mc_service_id_canonical(c->arena, c->received->home_acmc_id, &out->home_acmc_id, &reason))
 		return true;
 	*v = (struct verdict){ .cause = CAUSE_INVALID_HOME_ACMC_ID, .detail = reason };
 	return false;
 }
 
-static int compare_users(const void *a, const void *b)
+int setup_compare_users(const void *a, const void *b)
 {
 	return str_cmp(((const struct setup_user *)a)->mc_id, ((const struct setup_user *)b)->mc_id);
 }
 
-/* Sorts the valid MC IDs into out->users. */
+/* Each by itself. */
+static void check_user(struct check *c, const struct setup_user *u)
+{
+	if (!mc_id_valid(u->mc_id))
+		note(c, u->mc_id, STR_NONE, CAUSE_INVALID_MC_ID);
+	else if (c->received->operation == OPERATION_UPDATE && u->expected_revision == 0)
+		note(c, u->mc_id, STR_NONE, CAUSE_MISSING_ELEMENT);
+}
+
+/* Sorts them into out->users. */
 static bool check_users(struct check *c, struct setup *out)
 {
-	const struct setup_request *r = c->request;
-	bool sorted = true;
-	out->users = arena_array(c->arena, r->n_mc_ids, sizeof *out->users);
+	const struct setup *r = c->received;
+	out->n_users = r->n_users;
+	out->users = arena_array_raw(c->arena, r->n_users, sizeof *out->users);
 	if (!out->users)
 		return false;
-	for (size_t i = 0; i < r->n_mc_ids; i++) {
-		if (!mc_id_valid(r->mc_ids[i])) {
-			note(c, r->mc_ids[i], STR_NONE, CAUSE_INVALID_MC_ID);
-			continue;
-		}
-		size_t n = out->n_users++;
-		out->users[n].mc_id = r->mc_ids[i];
-		sorted &= n == 0 || compare_users(&out->users[n - 1], &out->users[n]) < 0;
-	}
-	if (sorted)
-		return true;
-	qsort(out->users, out->n_users, sizeof *out->users, compare_users);
-	size_t kept = out->n_users ? 1 : 0;
-	for (size_t i = 1; i < out->n_users; i++) {
-		if (str_eq(out->users[kept - 1].mc_id, out->users[i].mc_id))
+	memcpy(out->users, r->users, r->n_users * sizeof *out->users);
+	sort_items(out->users, out->n_users, sizeof *out->users, setup_compare_users);
+	for (size_t i = 0; i < out->n_users; i++) {
+		check_user(c, &out->users[i]);
+		if (i > 0 && setup_compare_users(&out->users[i - 1], &out->users[i]) == 0)
 			note(c, out->users[i].mc_id, STR_NONE, CAUSE_DUPLICATE_IDENTITY);
-		else
-			out->users[kept++] = out->users[i];
 	}
-	out->n_users = kept;
 	return true;
 }
 
@@ -179,7 +173,7 @@ size_t setup_find_user(const struct setup *s, struct str mc_id, size_t hint)
 		return hint + 1;
 	struct setup_user key = { .mc_id = mc_id };
 	const struct setup_user *found =
-		bsearch(&key, s->users, s->n_users, sizeof key, compare_users);
+		bsearch(&key, s->users, s->n_users, sizeof key, setup_compare_users);
 	return found ? (size_t)(found - s->users) : s->n_users;
 }
 
@@ -193,171 +187,124 @@ static bool canonical_id(struct check *c, struct str id, struct str *out)
 	return false;
 }
 
-/* Pairs the entries that are in order; notes the others. */
-static size_t pair_entries(struct check *c, const struct setup *s, struct paired *pairs)
-{
-	const struct setup_request *r = c->request;
-	size_t n = 0, hint = 0;
-	for (size_t i = 0; i < r->n_service_ids; i++) {
-		const struct service_id_entry *e = &r->service_ids[i];
-		struct paired *p = &pairs[n];
-		p->user = setup_find_user(s, e->mc_id, hint);
-		p->id.service = (enum mc_service)e->service;
-		if (!canonical_id(c, e->mc_service_id, &p->id.mc_service_id)) {
-			note(c, e->mc_id, e->mc_service_id, CAUSE_INVALID_MC_SERVICE_ID);
-		} else if (!mc_service_name(e->service)) {
-			note(c, e->mc_id, e->mc_service_id, CAUSE_UNKNOWN_MC_SERVICE);
-		} else if (p->user < s->n_users) {
-			hint = p->user;
-			n++;
-		} else {
-			note(c, e->mc_id, e->mc_service_id, CAUSE_UNPAIRED_MC_SERVICE_ID);
-		}
-	}
-	return n;
-}
-
-int setup_compare_ids(const struct user_service_id *a, const struct user_service_id *b)
+int user_service_id_compare(const struct user_service_id *a, const struct user_service_id *b)
 {
 	int d = (a->service > b->service) - (a->service < b->service);
 	return d ? d : str_cmp(a->mc_service_id, b->mc_service_id);
 }
 
-int setup_compare_by_user(const void *a, const void *b)
+int setup_compare_ids(const void *a, const void *b)
 {
-	const struct paired *x = a, *y = b;
-	int d = (x->user > y->user) - (x->user < y->user);
-	return d ? d : setup_compare_ids(&x->id, &y->id);
+	return user_service_id_compare(a, b);
 }
 
-static int compare_by_id(const void *a, const void *b)
+/* In canonical form, sorted. One that is not good is noted, and has no service then. */
+static void check_ids_of(struct check *c, struct setup_user *u, struct user_service_id *ids)
 {
-	const struct paired *x = a, *y = b;
-	int d = str_cmp(x->id.mc_service_id, y->id.mc_service_id);
-	if (d == 0)
-		d = (x->user > y->user) - (x->user < y->user);
-	return d ? d : setup_compare_ids(&x->id, &y->id);
+	for (size_t i = 0; i < u->n_service_ids; i++) {
+		const struct user_service_id *given = &u->service_ids[i];
+		enum cause cause = CAUSE_NO_CAUSE;
+		ids[i].service = given->service;
+		if (!canonical_id(c, given->mc_service_id, &ids[i].mc_service_id))
+			cause = CAUSE_INVALID_MC_SERVICE_ID;
+		else if (!mc_service_name((int)given->service))
+			cause = CAUSE_UNKNOWN_MC_SERVICE;
+		else if (i >= c->limits->max_mc_service_ids_per_mc_id)
+			cause = CAUSE_TOO_MANY_IDENTITIES;
+		if (cause == CAUSE_NO_CAUSE)
+			continue;
+		note(c, u->mc_id, given->mc_service_id, cause);
+		ids[i].service = MC_SERVICE_NONE;
+	}
+	u->service_ids = ids;
+	sort_items(ids, u->n_service_ids, sizeof *ids, setup_compare_ids);
 }
 
-/* Sorts by MC service ID. Users in order mostly have the IDs of one service in order, too: those runs are merged. */
-static bool sort_by_id(struct arena *a, const struct paired *pairs, size_t n, const struct paired **by_id)
+/* Those of one user by service. */
+static int compare_by_text(const void *a, const void *b)
+{
+	const struct user_service_id *x = a, *y = b;
+	int d = str_cmp(x->mc_service_id, y->mc_service_id);
+	return d ? d : (x > y) - (x < y);
+}
+
+/*
+ * Sorts the good ones by MC service ID. Users in order mostly have the IDs of one service in order, too: those runs are
+ * merged.
+ */
+static bool sort_by_text(struct arena *a, const struct user_service_id *ids, size_t n,
+			 const struct user_service_id **sorted, size_t *n_sorted)
 {
 	size_t at = 0;
 	for (int service = MC_SERVICE_MCPTT; service <= MC_SERVICE_MCDATA; service++)
 		for (size_t i = 0; i < n; i++)
-			if (pairs[i].id.service == (enum mc_service)service)
-				by_id[at++] = &pairs[i];
-	return sort_runs(a, (const void **)by_id, n, compare_by_id);
+			if (ids[i].service == (enum mc_service)service)
+				sorted[at++] = &ids[i];
+	*n_sorted = at;
+	return sort_runs(a, (const void **)sorted, at, compare_by_text);
+}
+
+/* Whose it is. */
+static const struct setup_user *user_of(const struct setup *s, const struct user_service_id *id)
+{
+	size_t first = 0, end = s->n_users;
+	while (end - first > 1) {
+		size_t middle = first + (end - first) / 2;
+		if (s->users[middle].service_ids <= id)
+			first = middle;
+		else
+			end = middle;
+	}
+	return &s->users[first];
 }
 
 /* One MC service ID for two users, or twice for one user and service. */
-static void note_duplicates(struct check *c, const struct setup *s, const struct paired *const *by_id,
+static void note_duplicates(struct check *c, const struct setup *s, const struct user_service_id *const *sorted,
 			    size_t n)
 {
 	for (size_t i = 1; i < n; i++) {
-		const struct paired *before = by_id[i - 1], *p = by_id[i];
-		if (!str_eq(before->id.mc_service_id, p->id.mc_service_id))
+		const struct user_service_id *before = sorted[i - 1], *id = sorted[i];
+		if (!str_eq(before->mc_service_id, id->mc_service_id))
 			continue;
-		if (before->user != p->user || before->id.service == p->id.service)
-			note(c, s->users[p->user].mc_id, p->id.mc_service_id,
-			     CAUSE_DUPLICATE_IDENTITY);
+		const struct setup_user *u = user_of(s, id);
+		if (user_of(s, before) != u || before->service == id->service)
+			note(c, u->mc_id, id->mc_service_id, CAUSE_DUPLICATE_IDENTITY);
 	}
-}
-
-/* Gives each user its MC service IDs. The pairs by user, and by ID. */
-static bool hand_out(struct check *c, struct setup *out, const struct paired *pairs,
-		     const struct paired *const *by_user, const struct paired *const *by_id, size_t n)
-{
-	struct user_service_id *ids = arena_array_raw(c->arena, n, sizeof *ids);
-	size_t *places = arena_array_raw(c->arena, n, sizeof *places);
-	size_t *in_key_order = arena_array_raw(c->arena, n, sizeof *in_key_order);
-	if (!ids || !places || !in_key_order)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		struct setup_user *u = &out->users[by_user[i]->user];
-		ids[i] = by_user[i]->id;
-		places[by_user[i] - pairs] = i;
-		if (u->n_service_ids++ == 0)
-			u->service_ids = &ids[i];
-		if (u->n_service_ids > c->limits->max_mc_service_ids_per_mc_id)
-			note(c, u->mc_id, ids[i].mc_service_id, CAUSE_TOO_MANY_IDENTITIES);
-	}
-	for (size_t i = 0; i < n; i++)
-		in_key_order[i] = places[by_id[i] - pairs];
-	out->n_service_ids = n;
-	out->in_key_order = in_key_order;
-	return true;
 }
 
 static bool check_service_ids(struct check *c, struct setup *out)
 {
-	size_t n = c->request->n_service_ids;
-	struct paired *pairs = arena_array_raw(c->arena, n, sizeof *pairs);
-	const struct paired **by_id = arena_array_raw(c->arena, n, sizeof *by_id);
-	const struct paired **by_user = arena_array_raw(c->arena, n, sizeof *by_user);
-	if (!pairs || !by_id || !by_user)
+	size_t n = c->received->n_service_ids, at = 0, n_sorted;
+	struct user_service_id *ids = arena_array_raw(c->arena, n, sizeof *ids);
+	const struct user_service_id **sorted = arena_array_raw(c->arena, n, sizeof *sorted);
+	size_t *places = arena_array_raw(c->arena, n, sizeof *places);
+	if (!ids || !sorted || !places)
 		return false;
-	n = pair_entries(c, out, pairs);
-	if (!sort_by_id(c->arena, pairs, n, by_id))
-		return false;
-	note_duplicates(c, out, by_id, n);
-	if (c->n_noted > 0)
-		return true; /* refused anyway */
-	for (size_t i = 0; i < n; i++)
-		by_user[i] = &pairs[i];
-	return sort_runs(c->arena, (const void **)by_user, n, setup_compare_by_user) &&
-	       hand_out(c, out, pairs, by_user, by_id, n);
-}
-
-/* Gives each user its expected revision. 0 is none, and so not one that could be expected. */
-static bool check_revisions(struct check *c, struct setup *out)
-{
-	const struct setup_request *r = c->request;
-	bool *given = arena_array(c->arena, out->n_users, sizeof *given);
-	size_t hint = 0;
-	if (!given)
-		return false;
-	for (size_t i = 0; i < r->n_revisions; i++) {
-		struct str mc_id = r->revisions[i].mc_id;
-		size_t user = setup_find_user(out, mc_id, hint);
-		if (user == out->n_users) {
-			note(c, mc_id, STR_NONE, CAUSE_UNPAIRED_MC_SERVICE_ID);
-			continue;
-		}
-		hint = user;
-		if (given[user])
-			note(c, mc_id, STR_NONE, CAUSE_DUPLICATE_IDENTITY);
-		else if (r->revisions[i].revision == 0)
-			note(c, mc_id, STR_NONE, CAUSE_MISSING_ELEMENT);
-		else
-			out->users[user].expected_revision = r->revisions[i].revision;
-		given[user] = true;
+	for (size_t i = 0; i < out->n_users; i++) {
+		check_ids_of(c, &out->users[i], &ids[at]);
+		at += out->users[i].n_service_ids;
 	}
-	for (size_t i = 0; r->operation == OPERATION_UPDATE && i < out->n_users; i++)
-		if (!given[i])
-			note(c, out->users[i].mc_id, STR_NONE, CAUSE_MISSING_ELEMENT);
+	if (!sort_by_text(c->arena, ids, n, sorted, &n_sorted))
+		return false;
+	note_duplicates(c, out, sorted, n_sorted);
+	for (size_t i = 0; i < n_sorted; i++)
+		places[i] = (size_t)(sorted[i] - ids);
+	out->n_service_ids = n;
+	out->in_key_order = places;
 	return true;
 }
 
-struct verdict setup_check(struct arena *a, const struct setup_request *request,
-			   const struct limits *limits, struct setup *out)
+struct verdict setup_check(struct arena *a, const struct setup *received, const struct limits *limits,
+			   struct setup *out)
 {
-	struct check c = { .arena = a, .request = request, .limits = limits };
-	*out = (struct setup){ .request_id = request->request_id,
-			       .targets = request->mc_system_ids,
-			       .n_targets = request->n_mc_system_ids,
-			       .operation = (enum operation)request->operation,
-			       .has_validity = request->has_validity,
-			       .validity = request->validity,
-			       .expires_ms = request->expires_ms,
-			       .dry_run = request->dry_run,
-			       .best_effort = request->best_effort,
-			       .part = request->part,
-			       .parts = request->parts };
+	struct check c = { .arena = a, .received = received, .limits = limits };
+	*out = setup_outline(received);
+	out->targets = received->targets;
+	out->n_targets = received->n_targets;
 	struct verdict v = check_whole(&c);
 	if (v.cause != CAUSE_NO_CAUSE || !check_home_acmc_id(&c, out, &v))
 		return v;
-	if (!check_users(&c, out) || !check_revisions(&c, out) || !check_service_ids(&c, out))
+	if (!check_users(&c, out) || !check_service_ids(&c, out))
 		c.spent = true;
 	return verdict_of(&c);
 }
@@ -446,58 +393,27 @@ bool setup_copy(struct arena *a, const struct setup *setup, struct setup *out)
 	return good;
 }
 
-/* --- messages --- */
-
-bool setup_flatten(struct arena *a, const struct setup *s, bool with_service_ids, struct str **mc_ids,
-		   struct service_id_entry **entries)
+struct setup setup_outline(const struct setup *setup)
 {
-	*mc_ids = arena_array(a, s->n_users, sizeof **mc_ids);
-	*entries = arena_array(a, with_service_ids ? s->n_service_ids : 0, sizeof **entries);
-	if (!*mc_ids || !*entries)
-		return false;
-	struct service_id_entry *e = *entries;
-	for (size_t i = 0; i < s->n_users; i++) {
-		const struct setup_user *u = &s->users[i];
-		(*mc_ids)[i] = u->mc_id;
-		for (size_t j = 0; with_service_ids && j < u->n_service_ids; j++)
-			*e++ = (struct service_id_entry){ u->mc_id, (int)u->service_ids[j].service,
-							  u->service_ids[j].mc_service_id };
-	}
-	return true;
+	struct setup outline = *setup;
+	outline.targets = NULL;
+	outline.users = NULL;
+	outline.in_key_order = NULL;
+	outline.n_targets = outline.n_users = outline.n_service_ids = 0;
+	return outline;
 }
 
-/* The users' expected revisions. */
-static bool list_revisions(struct arena *a, const struct setup *s, struct setup_request *out)
-{
-	out->revisions = arena_array(a, s->n_users, sizeof *out->revisions);
-	for (size_t i = 0; out->revisions && i < s->n_users; i++) {
-		const struct setup_user *u = &s->users[i];
-		if (u->expected_revision)
-			out->revisions[out->n_revisions++] =
-				(struct user_revision){ u->mc_id, u->expected_revision };
-	}
-	return out->revisions;
-}
+/* --- responses --- */
 
-bool setup_to_request(struct arena *a, const struct setup *setup, struct str target,
-		      struct setup_request *out)
+void setup_to_response(const struct setup *setup, struct str mc_system_id, enum origin origin,
+		       const struct verdict *v, struct setup_response *out)
 {
-	*out = (struct setup_request){ .request_id = setup->request_id,
-				       .home_acmc_id = setup->home_acmc_id,
-				       .n_mc_system_ids = 1,
-				       .n_mc_ids = setup->n_users,
-				       .n_service_ids = setup->n_service_ids,
-				       .operation = setup->operation,
-				       .has_validity = setup->has_validity,
-				       .validity = setup->validity,
-				       .expires_ms = setup->expires_ms,
-				       .dry_run = setup->dry_run,
-				       .best_effort = setup->best_effort,
-				       .grouped = true };
-	out->mc_system_ids = arena_alloc(a, sizeof *out->mc_system_ids);
-	if (!out->mc_system_ids)
-		return false;
-	out->mc_system_ids[0] = target;
-	return list_revisions(a, setup, out) &&
-	       setup_flatten(a, setup, true, &out->mc_ids, &out->service_ids);
+	*out = (struct setup_response){ .request_id = setup->request_id,
+					.mc_system_id = mc_system_id,
+					.result = v->cause == CAUSE_NO_CAUSE,
+					.origin = origin,
+					.cause = v->cause,
+					.detail = str_of(v->detail),
+					.identities = v->identities,
+					.n_identities = v->n_identities };
 }

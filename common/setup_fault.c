@@ -1,87 +1,8 @@
-#include "common/setup_internal.h"
+#include "common/setup.h"
 
 #include <stdlib.h>
 
 /* Whether what others answer can be an answer. */
-
-static int compare_strs(const void *a, const void *b)
-{
-	return str_cmp(*(const struct str *)a, *(const struct str *)b);
-}
-
-/* The response's MC IDs are the setup's, in any order. */
-static bool same_users(const struct setup *setup, const struct setup_response *r)
-{
-	bool in_order = true, same = true;
-	if (r->n_mc_ids != setup->n_users)
-		return false;
-	for (size_t i = 0; i < r->n_mc_ids && in_order; i++)
-		in_order = str_eq(r->mc_ids[i], setup->users[i].mc_id);
-	if (in_order)
-		return true;
-	struct str *sorted = malloc(r->n_mc_ids * sizeof *sorted);
-	if (!sorted)
-		return false;
-	memcpy(sorted, r->mc_ids, r->n_mc_ids * sizeof *sorted);
-	qsort(sorted, r->n_mc_ids, sizeof *sorted, compare_strs);
-	for (size_t i = 0; i < r->n_mc_ids && same; i++)
-		same = str_eq(sorted[i], setup->users[i].mc_id);
-	free(sorted);
-	return same;
-}
-
-/* The response's MC service IDs are the setup's, in its order: so an acms lists them. As many as there are. */
-static bool listed_in_order(const struct setup *s, const struct service_id_entry *e)
-{
-	for (size_t i = 0; i < s->n_users; i++) {
-		const struct setup_user *u = &s->users[i];
-		for (size_t j = 0; j < u->n_service_ids; j++, e++) {
-			if (e->service != (int)u->service_ids[j].service ||
-			    !str_eq(e->mc_service_id, u->service_ids[j].mc_service_id) ||
-			    !str_eq(e->mc_id, u->mc_id))
-				return false;
-		}
-	}
-	return true;
-}
-
-/* The setup's own MC service IDs, flat and in order, are these pairs. */
-static bool same_pairs(const struct setup *s, const struct paired *pairs)
-{
-	for (size_t i = 0; i < s->n_users; i++) {
-		for (size_t j = 0; j < s->users[i].n_service_ids; j++, pairs++) {
-			if (pairs->user != i ||
-			    setup_compare_ids(&pairs->id, &s->users[i].service_ids[j]) != 0)
-				return false;
-		}
-	}
-	return true;
-}
-
-static bool same_service_ids(const struct setup *setup, const struct setup_response *r)
-{
-	size_t hint = 0, n = r->n_service_ids;
-	if (n == 0)
-		return true; /* O: may be left out */
-	if (n != setup->n_service_ids)
-		return false;
-	if (listed_in_order(setup, r->service_ids))
-		return true;
-	struct paired *pairs = malloc(n * sizeof *pairs);
-	if (!pairs)
-		return false;
-	for (size_t i = 0; i < n; i++) {
-		const struct service_id_entry *e = &r->service_ids[i];
-		hint = setup_find_user(setup, e->mc_id, hint);
-		pairs[i].user = hint;
-		pairs[i].id.service = (enum mc_service)e->service;
-		pairs[i].id.mc_service_id = e->mc_service_id;
-	}
-	qsort(pairs, n, sizeof *pairs, setup_compare_by_user);
-	bool same = same_pairs(setup, pairs);
-	free(pairs);
-	return same;
-}
 
 enum { LAST_CLASS_OF_PARTNER = 5, LAST_CLASS_OF_HOME = 6 };
 
@@ -112,32 +33,17 @@ static bool causes_fit(const struct setup *setup, const struct setup_response *r
 }
 
 /* One for each of the request's users, or none; and then somebody has one. */
-static bool each_revision_fits(const struct setup *setup, const struct setup_response *r, uint8_t *marks)
-{
-	bool any = false;
-	if (r->n_of_each != setup->n_users)
-		return r->n_of_each == 0;
-	for (size_t i = 0; i < r->n_of_each; i++) {
-		if (r->revision_of_each[i])
-			marks[i] |= REVISED;
-		any |= r->revision_of_each[i] > 0;
-	}
-	return any;
-}
-
-/* At most one for each of the request's users. */
 static bool revisions_fit(const struct setup *setup, const struct setup_response *r, uint8_t *marks)
 {
-	size_t hint = 0;
-	if (r->as_requested)
-		return each_revision_fits(setup, r, marks);
+	bool any = false;
+	if (r->n_revisions != setup->n_users)
+		return r->n_revisions == 0;
 	for (size_t i = 0; i < r->n_revisions; i++) {
-		hint = setup_find_user(setup, r->revisions[i].mc_id, hint);
-		if (hint == setup->n_users || marks[hint] & REVISED || r->revisions[i].revision == 0)
-			return false;
-		marks[hint] |= REVISED;
+		if (r->revisions[i])
+			marks[i] |= REVISED;
+		any |= r->revisions[i] > 0;
 	}
-	return true;
+	return any;
 }
 
 static size_t count_marked(const struct setup *setup, const uint8_t *marks, int mark)
@@ -151,9 +57,9 @@ static size_t count_marked(const struct setup *setup, const uint8_t *marks, int 
 /* How many users it gives a revision of, if it fits. */
 static size_t count_revisions(const struct setup_response *r)
 {
-	size_t n = r->n_revisions;
-	for (size_t i = 0; i < r->n_of_each; i++)
-		n += r->revision_of_each[i] > 0;
+	size_t n = 0;
+	for (size_t i = 0; i < r->n_revisions; i++)
+		n += r->revisions[i] > 0;
 	return n;
 }
 
@@ -194,37 +100,14 @@ static const char *users_fault(const struct setup *setup, const struct setup_res
 	return fault;
 }
 
-/* The lists are the request's, or said to be. */
-static const char *lists_fault(const struct setup *setup, const struct setup_response *r, bool needs_mc_ids)
-{
-	if (r->as_requested && (r->n_mc_ids || r->n_service_ids || r->n_revisions))
-		return "a response with lists that it says to leave out";
-	if (r->as_requested)
-		return NULL;
-	if (r->n_of_each > 0)
-		return "a response with revisions and no telling whose they are";
-	if ((needs_mc_ids || r->n_mc_ids > 0) && !same_users(setup, r))
-		return "a response with other MC IDs than the request";
-	if (!same_service_ids(setup, r))
-		return "a response with other MC service IDs than the request";
-	return NULL;
-}
-
 /* What holds whoever made it. */
-static const char *content_fault(const struct setup *setup, const struct setup_response *r,
-				 int last_class, bool needs_mc_ids)
+static const char *content_fault(const struct setup *setup, const struct setup_response *r, int last_class)
 {
 	if (r->result != (r->cause == CAUSE_NO_CAUSE))
 		return "a response whose result does not fit its cause";
 	if (!r->result && !class_fits(r->cause, last_class))
 		return "a response with a cause that its maker does not use";
-	const char *fault = lists_fault(setup, r, needs_mc_ids);
-	return fault ? fault : users_fault(setup, r);
-}
-
-static bool not_well_formed(enum cause cause)
-{
-	return (int)cause / 100 == 2;
+	return users_fault(setup, r);
 }
 
 static bool was_done(const struct setup *setup, const struct setup_response *r)
@@ -238,13 +121,9 @@ static bool needs_revisions(const struct setup *setup, const struct setup_respon
 	return was_done(setup, r) && setup->operation != OPERATION_REMOVE;
 }
 
-/* What depends on the version that the partner speaks. */
-static const char *version_fault(const struct setup *setup, uint32_t version,
-				 const struct setup_response *r)
+/* What a partner has to say of what it did. */
+static const char *done_fault(const struct setup *setup, const struct setup_response *r)
 {
-	if (version < 2)
-		return r->as_requested || r->n_revisions || r->receipt.len || r->done_ms || r->decided_by.acmc.ptr ?
-			       "a response with elements of another version" : NULL;
 	if (!was_done(setup, r) && (r->receipt.len || r->done_ms))
 		return "a response with a receipt where nothing was done";
 	if (r->result && needs_revisions(setup, r) && count_revisions(r) != setup->n_users)
@@ -254,16 +133,14 @@ static const char *version_fault(const struct setup *setup, uint32_t version,
 	return NULL;
 }
 
-const char *setup_response_fault(const struct setup *setup, struct str partner, uint32_t version,
-				 const struct setup_response *r)
+const char *setup_response_fault(const struct setup *setup, struct str partner, const struct setup_response *r)
 {
 	if (!str_eq(r->mc_system_id, partner))
 		return "a response with another MC system ID";
 	if (r->origin != ORIGIN_PARTNER_ACMS)
 		return "a response whose origin is not the partner ACMS";
-	const char *fault =
-		content_fault(setup, r, LAST_CLASS_OF_PARTNER, !not_well_formed(r->cause));
-	return fault ? fault : version_fault(setup, version, r);
+	const char *fault = content_fault(setup, r, LAST_CLASS_OF_PARTNER);
+	return fault ? fault : done_fault(setup, r);
 }
 
 const char *setup_home_response_fault(const struct setup *setup, bool whole,
@@ -274,6 +151,5 @@ const char *setup_home_response_fault(const struct setup *setup, bool whole,
 		return "a response without an origin";
 	if (by_home && r->result)
 		return "a response with TRUE that no partner made";
-	return content_fault(setup, r, by_home && !whole ? LAST_CLASS_OF_HOME : LAST_CLASS_OF_PARTNER,
-			     !whole && !not_well_formed(r->cause));
+	return content_fault(setup, r, by_home && !whole ? LAST_CLASS_OF_HOME : LAST_CLASS_OF_PARTNER);
 }

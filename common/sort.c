@@ -1,5 +1,6 @@
 #include "common/sort.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Where the run that begins at `from` ends. */
@@ -54,4 +55,13 @@ bool sort_runs(struct arena *a, const void **items, size_t n, sort_compare *comp
 	if (now != items)
 		memcpy(items, now, n * sizeof *items);
 	return true;
+}
+
+void sort_items(void *items, size_t n, size_t size, sort_compare *compare)
+{
+	size_t i = 1;
+	while (i < n && compare((char *)items + (i - 1) * size, (char *)items + i * size) <= 0)
+		i++;
+	if (i < n)
+		qsort(items, n, size, compare);
 }

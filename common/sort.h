@@ -14,5 +14,7 @@ typedef int sort_compare(const void *a, const void *b);
  * false: it is spent, and the pointers are in no certain order.
  */
 bool sort_runs(struct arena *a, const void **items, size_t n, sort_compare *compare);
+/* Items themselves, which are mostly in order: then it costs a look at each. */
+void sort_items(void *items, size_t n, size_t size, sort_compare *compare);
 
 #endif

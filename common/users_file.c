@@ -85,7 +85,7 @@ void users_add_id(struct users *u, unsigned line, int service, struct str mc_ser
 	if (u->n == 0 || !make_room(u, (void **)&u->ids, u->n_ids, &u->room_ids, sizeof *u->ids))
 		return;
 	struct users_user *user = &u->items[u->n - 1];
-	u->ids[u->n_ids++] = (struct users_id){ { user->mc_id, service, mc_service_id }, line };
+	u->ids[u->n_ids++] = (struct users_id){ user->mc_id, { (enum mc_service)service, mc_service_id }, line };
 	user->n++;
 }
 
@@ -248,10 +248,10 @@ static void check_id(struct users *u, struct users_id *id)
 {
 	char shown[120];
 	const char *reason = "";
-	if (!mc_service_id_canonical(u->arena, id->entry.mc_service_id, &id->entry.mc_service_id,
+	if (!mc_service_id_canonical(u->arena, id->id.mc_service_id, &id->id.mc_service_id,
 				     &reason))
 		users_mistake(u, id->line, "%s: no MC service ID: %s",
-			      text_escape(id->entry.mc_service_id, shown, sizeof shown), reason);
+			      text_escape(id->id.mc_service_id, shown, sizeof shown), reason);
 }
 
 static int by_mc_id(const void *a, const void *b)
@@ -285,7 +285,7 @@ static void check_users_unique(struct users *u)
 static int by_id(const void *a, const void *b)
 {
 	const struct users_id *x = *(struct users_id *const *)a, *y = *(struct users_id *const *)b;
-	int d = str_cmp(x->entry.mc_service_id, y->entry.mc_service_id);
+	int d = str_cmp(x->id.mc_service_id, y->id.mc_service_id);
 	d = d ? d : (x->line > y->line) - (x->line < y->line);
 	return d ? d : (x > y) - (x < y);
 }
@@ -304,15 +304,15 @@ static void check_ids_unique(struct users *u)
 	unsigned services = 0; /* that the first one's user has it for */
 	for (size_t i = 0; sorted && i < u->n_ids; i++) {
 		const struct users_id *id = sorted[i];
-		unsigned service = 1u << id->entry.service;
-		if (!first || !str_eq(first->entry.mc_service_id, id->entry.mc_service_id)) {
+		unsigned service = 1u << id->id.service;
+		if (!first || !str_eq(first->id.mc_service_id, id->id.mc_service_id)) {
 			first = id;
 			services = service;
-		} else if (str_eq(first->entry.mc_id, id->entry.mc_id) && !(services & service)) {
+		} else if (str_eq(first->mc_id, id->mc_id) && !(services & service)) {
 			services |= service;
 		} else {
 			users_mistake(u, id->line, "%s: this MC service ID is in line %u already",
-				      text_escape(id->entry.mc_service_id, shown, sizeof shown), first->line);
+				      text_escape(id->id.mc_service_id, shown, sizeof shown), first->line);
 		}
 	}
 	free(sorted);
@@ -328,7 +328,7 @@ void users_check_service_ids(struct users *u)
 {
 	struct str domain = STR_NONE;
 	for (size_t i = 0; i < u->n_ids; i++) {
-		if (!mc_service_id_is_plain(u->ids[i].entry.mc_service_id, &domain))
+		if (!mc_service_id_is_plain(u->ids[i].id.mc_service_id, &domain))
 			check_id(u, &u->ids[i]);
 	}
 }

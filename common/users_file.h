@@ -31,7 +31,8 @@ struct users {
 	struct users_user *items;
 	size_t n, room;
 	struct users_id {
-		struct service_id_entry entry; /* canonical once checked */
+		struct str mc_id;
+		struct user_service_id id; /* canonical once checked */
 		unsigned line;
 	} *ids;
 	size_t n_ids, room_ids;

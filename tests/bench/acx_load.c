@@ -89,26 +89,23 @@ static uint32_t slot_of(const struct request_id *id)
 	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-static void make_request(struct setup_request *r, uint32_t slot)
+static void make_request(struct setup *r, uint32_t slot)
 {
 	static struct bench_user users[USERS_MAX];
-	static struct str mc_ids[USERS_MAX];
-	static struct service_id_entry entries[USERS_MAX * BENCH_SERVICES];
+	static struct setup_user asked[USERS_MAX];
+	static struct user_service_id ids[USERS_MAX][BENCH_SERVICES];
 	for (unsigned i = 0; i < o.users; i++) {
 		bench_user(&users[i], next_user++, o.scattered);
-		mc_ids[i] = str_of(users[i].mc_id);
+		asked[i] = (struct setup_user){ str_of(users[i].mc_id), ids[i], BENCH_SERVICES, 0 };
 		for (int s = 0; s < BENCH_SERVICES; s++)
-			entries[BENCH_SERVICES * i + (unsigned)s] =
-				(struct service_id_entry){ mc_ids[i], s + 1, str_of(users[i].service_ids[s]) };
+			ids[i][s] = (struct user_service_id){ (enum mc_service)(s + 1), str_of(users[i].service_ids[s]) };
 	}
-	*r = (struct setup_request){ .request_id = make_id(slot),
-				     .mc_system_ids = o.targets,
-				     .n_mc_system_ids = o.n_targets,
-				     .mc_ids = mc_ids,
-				     .n_mc_ids = o.users,
-				     .service_ids = entries,
-				     .n_service_ids = BENCH_SERVICES * o.users,
-				     .grouped = true };
+	*r = (struct setup){ .request_id = make_id(slot),
+			     .targets = o.targets,
+			     .n_targets = o.n_targets,
+			     .users = asked,
+			     .n_users = o.users,
+			     .n_service_ids = BENCH_SERVICES * o.users };
 }
 
 static void send_message(struct client *c, const struct message *m)
@@ -274,7 +271,7 @@ static void on_opened(struct conn *conn, void *context)
 {
 	struct limits limits = LIMITS_DEFAULT;
 	struct message m = { .kind = MESSAGE_HELLO,
-			     .hello = { .version_min = 2, .version_max = 2, .limits = limits,
+			     .hello = { .version_min = PROTOCOL_VERSION_MIN, .version_max = PROTOCOL_VERSION_MAX, .limits = limits,
 					.software = STR("acx_load") } };
 	(void)context;
 	exchange_send(conn, &m);

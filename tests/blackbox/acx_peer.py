@@ -41,7 +41,7 @@ def limits(**changes) -> "pb.Limits":
 
 
 def hello(mc_system_id: str | None = None, **changes) -> "pb.Message":
-    body = pb.Hello(version_min=1, version_max=2, limits=limits(), software="python peer")
+    body = pb.Hello(version_min=1, version_max=1, limits=limits(), software="python peer")
     if mc_system_id is not None:
         body.mc_system_id = mc_system_id
     for key, value in changes.items():
@@ -65,15 +65,56 @@ def now_ms(seconds: float = 0) -> int:
     return int((time.time() + seconds) * 1000)
 
 
+def numbers(data: bytes) -> list[int]:
+    """One for each MC ID: 8 bytes, big endian."""
+    assert len(data) % 8 == 0
+    return [int.from_bytes(data[i:i + 8], "big") for i in range(0, len(data), 8)]
+
+
+def pack(values) -> bytes:
+    """The opposite; nothing if there is none."""
+    values = list(values)
+    return b"".join(v.to_bytes(8, "big") for v in values) if any(values) else b""
+
+
+def set_users(body, users: dict[str, list[tuple[int, str]]], expected: dict[str, int] | None = None) -> None:
+    """The users of a request, with their MC service IDs and expected revisions."""
+    for field in ("mc_id_list", "mc_service_id_list", "mc_service_of_each", "mc_service_ids_of_each_mc_id"):
+        body.ClearField(field)
+    body.mc_id_list.extend(users)
+    body.mc_service_id_list.extend(uri for ids in users.values() for _, uri in ids)
+    if body.mc_service_id_list:
+        body.mc_service_of_each = bytes(service for ids in users.values() for service, _ in ids)
+        body.mc_service_ids_of_each_mc_id = bytes(len(ids) for ids in users.values())
+    body.expected_revision_of_each = pack((expected or {}).get(mc_id, 0) for mc_id in users)
+
+
+def users_of(body) -> dict[str, list[tuple[int, str]]]:
+    """What set_users set, of a request with each MC ID once."""
+    ids = list(zip(body.mc_service_of_each, body.mc_service_id_list, strict=True))
+    counts = body.mc_service_ids_of_each_mc_id or bytes(len(body.mc_id_list))
+    users = {}
+    for mc_id, n in zip(body.mc_id_list, counts, strict=True):
+        users[mc_id], ids = ids[:n], ids[n:]
+    assert not ids and len(users) == len(body.mc_id_list), body
+    return users
+
+
+def ids_of(user: "pb.User") -> list[tuple[int, str]]:
+    return list(zip(user.mc_service_of_each, user.mc_service_id_list, strict=True))
+
+
+def expected_of(body) -> dict[str, int]:
+    """The revisions that a request expects; 0: none."""
+    expected = numbers(body.expected_revision_of_each) or [0] * len(body.mc_id_list)
+    return dict(zip(body.mc_id_list, expected, strict=True))
+
+
 def request(targets, users: dict[str, list[tuple[int, str]]], request_id: bytes | None = None,
             expected: dict[str, int] | None = None, validity: tuple[int, int] | None = None, **more) -> "pb.Message":
     """validity: not-before and not-after; more: the elements by their names in acx.proto."""
-    body = pb.McServiceUserSetupRequest(request_id=request_id or new_id(), mc_system_id=targets, mc_id_list=users)
-    for mc_id, ids in users.items():
-        for service, uri in ids:
-            body.mc_service_id_list.add(mc_id=mc_id, service=service, mc_service_id=uri)
-    for mc_id, revision in (expected or {}).items():
-        body.expected_revision.add(mc_id=mc_id, revision=revision)
+    body = pb.McServiceUserSetupRequest(request_id=request_id or new_id(), mc_system_id=targets)
+    set_users(body, users, expected)
     if validity is not None:
         body.validity.CopyFrom(pb.Validity(not_before=validity[0], not_after=validity[1]))
     for name, value in more.items():
@@ -82,59 +123,40 @@ def request(targets, users: dict[str, list[tuple[int, str]]], request_id: bytes 
     return pb.Message(mc_service_user_setup_request=body)
 
 
-def one_by_one(body: "pb.McServiceUserSetupRequest") -> None:
-    """Puts an MC service ID list that came grouped by MC ID into the form of version 1."""
-    assert not (body.mc_service_id and body.mc_service_id_list)
-    counts = body.mc_service_ids_per_mc_id
-    owners = [mc_id for mc_id, n in zip(body.mc_id_list, counts, strict=bool(counts)) for _ in range(n)]
-    for mc_id, service, uri in zip(owners, body.mc_service, body.mc_service_id, strict=True):
-        body.mc_service_id_list.add(mc_id=mc_id, service=service, mc_service_id=uri)
-    for field in "mc_service_id", "mc_service", "mc_service_ids_per_mc_id":
-        body.ClearField(field)
-
-
-def grouped(message: "pb.Message") -> "pb.Message":
-    """A request with its MC service IDs grouped by MC ID."""
-    result = pb.Message.FromString(message.SerializeToString())
-    body = result.mc_service_user_setup_request
-    for mc_id in body.mc_id_list:
-        entries = [e for e in body.mc_service_id_list if e.mc_id == mc_id]
-        body.mc_service_ids_per_mc_id += bytes([len(entries)])
-        body.mc_service += bytes(e.service for e in entries)
-        body.mc_service_id.extend(e.mc_service_id for e in entries)
-    body.ClearField("mc_service_id_list")
-    return result
-
-
 def in_order(mc_ids) -> list[str]:
     """As revision_of_each counts them."""
     return sorted(mc_ids, key=str.encode)
 
 
-def spell_out(response, asked) -> None:
-    """6: a response as_requested, with the lists that it leaves out, and revision; nothing is left out twice."""
-    assert not response.mc_id_list and not response.mc_service_id_list and not response.revision, response
-    assert len(response.revision_of_each) in (0, len(asked.mc_id_list)), response
-    response.mc_id_list.extend(asked.mc_id_list)
-    if response.result:
-        response.mc_service_id_list.extend(asked.mc_service_id_list)
-    if response.revision_of_each:
-        assert any(response.revision_of_each), response
-        for mc_id, revision in zip(in_order(asked.mc_id_list), response.revision_of_each):
-            if revision:
-                response.revision.add(mc_id=mc_id, revision=revision)
-    response.ClearField("as_requested")
-    response.ClearField("revision_of_each")
+def revisions_of(response, asked) -> dict[str, int]:
+    """What a response to that request says of revisions, of those who have one."""
+    found = numbers(response.revision_of_each)
+    assert not found or (any(found) and len(found) == len(asked.mc_id_list)), response
+    return {mc_id: n for mc_id, n in zip(in_order(asked.mc_id_list), found) if n}
 
 
-def leave_out(response, asked) -> None:
-    """The opposite, as a server of version 2 does."""
-    revisions = {r.mc_id: r.revision for r in response.revision}
-    for field in ("mc_id_list", "mc_service_id_list", "revision"):
-        response.ClearField(field)
-    response.as_requested = True
-    if any(revisions.values()):
-        response.revision_of_each.extend(revisions.get(mc_id, 0) for mc_id in in_order(asked.mc_id_list))
+class Answer:
+    """A response, and the request that it answers, as far as that is known: a malformed one is not."""
+
+    def __init__(self, response: "pb.McServiceUserSetupResponse", asked):
+        self.response, self.asked = response, asked
+
+    def __getattr__(self, name: str):
+        return getattr(self.response, name)
+
+    def __repr__(self) -> str:
+        return repr(self.response)
+
+    def __eq__(self, other) -> bool:
+        return self.response == getattr(other, "response", other)
+
+    @property
+    def mc_ids(self) -> list[str]:
+        return list(self.asked.mc_id_list)
+
+    @property
+    def revisions(self) -> dict[str, int]:
+        return revisions_of(self.response, self.asked) if self.response.revision_of_each else {}
 
 
 class Ended(Exception):
@@ -173,10 +195,6 @@ class Link:
         message = pb.Message()
         self.payload = self.read_exactly(length)
         message.ParseFromString(self.payload)
-        if message.HasField("mc_service_user_setup_request"):
-            one_by_one(message.mc_service_user_setup_request)
-        for entry in message.pending_page.entries:
-            one_by_one(entry.request)
         return message
 
     def receive_close(self) -> "pb.Close":
@@ -206,31 +224,28 @@ def tls_context(server: bool, leaf, ca_file, alpn=("acx/1",)) -> ssl.SSLContext:
 
 
 class Client(Link):
-    """An ACMC, or (system) a home ACMS. version: the highest that it offers."""
+    """An ACMC, or (system) a home ACMS."""
 
     asked_by_any = {}  # a home system gets a response on its other connections, too
 
-    def __init__(self, port: int, leaf, ca_file, context=None, say_hello=True, system=None, timeout=20, version=2):
+    def __init__(self, port: int, leaf, ca_file, context=None, say_hello=True, system=None, timeout=20):
         raw = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         try:
             super().__init__((context or tls_context(False, leaf, ca_file)).wrap_socket(raw, server_hostname="localhost"))
         except BaseException:
             raw.close()
             raise
-        self.system, self.version, self.tokens = system, version, 0
+        self.system, self.tokens = system, 0
         self.kept = []  # what came while something else was waited for
-        self.spoken = version
-        self.asked, self.unframed = {}, b""  # requests by their IDs, for responses as requested; bytes sent since a frame
-        self.left_out = set()  # requests that there came a response to that is as requested
+        self.asked, self.unframed = {}, b""  # requests by their IDs; bytes sent since a frame
         if say_hello:
-            Link.send(self, hello(system, version_max=version))
+            Link.send(self, hello(system))
             self.hello = self.receive().hello
-            self.spoken = min(version, self.hello.version_max)
 
     def send(self, message) -> None:
-        """Between ACMSs of version 2 a request must say when it expires: in an hour, if the test says nothing."""
+        """Between ACMSs a request must say when it expires: in an hour, if the test says nothing."""
         body = message.mc_service_user_setup_request
-        if self.system and self.version >= 2 and message.WhichOneof("body") == "mc_service_user_setup_request" \
+        if self.system and message.WhichOneof("body") == "mc_service_user_setup_request" \
                 and not body.expires:
             changed = pb.Message()
             changed.CopyFrom(message)
@@ -248,20 +263,17 @@ class Client(Link):
     def note(self, payload: bytes) -> None:
         try:
             body = pb.Message.FromString(payload).mc_service_user_setup_request
-            one_by_one(body)
-        except (DecodeError, AssertionError, ValueError):  # it is malformed on purpose
+        except DecodeError:  # it is malformed on purpose
             return
         if body.request_id:
             self.asked[body.request_id] = self.asked_by_any[body.request_id] = body
 
     def receive(self) -> "pb.Message":
-        """A response that is as requested has its lists again."""
+        """Who follows a request gets it in a page."""
         message = super().receive()
-        response = message.mc_service_user_setup_response
-        if response.as_requested:
-            assert self.spoken >= 2
-            self.left_out.add(response.request_id)
-            spell_out(response, self.asked.get(response.request_id) or self.asked_by_any[response.request_id])
+        for entry in message.requests_page.entries:
+            if entry.request.mc_id_list:
+                self.asked.setdefault(entry.request.request_id, entry.request)
         return message
 
     def take(self, wanted) -> "pb.Message":
@@ -275,11 +287,12 @@ class Client(Link):
                 return message
             self.kept.append(message)
 
-    def response(self, request_id: bytes | None = None) -> "pb.McServiceUserSetupResponse":
+    def response(self, request_id: bytes | None = None) -> Answer:
         def wanted(message) -> bool:
             return message.WhichOneof("body") == "mc_service_user_setup_response" and \
                 request_id in (None, message.mc_service_user_setup_response.request_id)
-        return self.take(wanted).mc_service_user_setup_response
+        response = self.take(wanted).mc_service_user_setup_response
+        return Answer(response, self.asked.get(response.request_id) or self.asked_by_any.get(response.request_id))
 
     def indication(self, state: int, request_id: bytes | None = None) -> "pb.ProcessIndication":
         return self.take(lambda m: m.WhichOneof("body") == "process_indication" and m.process_indication.state == state
@@ -297,7 +310,7 @@ class Client(Link):
             return message.close
         raise AssertionError("a message after Close")
 
-    def ask(self, message) -> "pb.McServiceUserSetupResponse":
+    def ask(self, message) -> Answer:
         self.send(message)
         return self.response()
 
@@ -378,10 +391,6 @@ class PartnerLink(Link):
         super().__init__(sock)
         self.partner, self.lock, self.hello, self.closing, self.owed = partner, threading.Lock(), None, False, set()
 
-    @property
-    def version(self) -> int:
-        return min(self.hello.version_max, self.partner.greeting.hello.version_max)
-
     def send_raw(self, data: bytes) -> None:
         with self.lock:
             super().send_raw(data)
@@ -415,19 +424,17 @@ class PartnerLink(Link):
 
 def revisions_after(asked) -> dict[str, int]:
     """As if users that are updated were as expected, and all others new."""
-    expected = {e.mc_id: e.revision for e in asked.expected_revision}
     if asked.operation == pb.REMOVE:
         return {mc_id: 0 for mc_id in asked.mc_id_list}
-    return {mc_id: expected.get(mc_id, 0) + 1 for mc_id in asked.mc_id_list}
+    return {mc_id: revision + 1 for mc_id, revision in expected_of(asked).items()}
 
 
 def receipt_for(asked, partner: str, home: str, revisions: dict[str, int], **more) -> receipts.Receipt:
     """What a partner certifies that it has done of a request; revisions: of the users done."""
-    users, expected = [], {e.mc_id: e.revision for e in asked.expected_revision}
-    for mc_id in sorted(asked.mc_id_list, key=str.encode):
-        ids = [(e.service, e.mc_service_id) for e in asked.mc_service_id_list if e.mc_id == mc_id]
-        users.append(receipts.User(mc_id, revisions.get(mc_id), sorted(ids, key=lambda i: (i[0], i[1].encode())),
-                                   expected.get(mc_id, 0)))
+    users, expected, ids = [], expected_of(asked), users_of(asked)
+    for mc_id in in_order(asked.mc_id_list):
+        users.append(receipts.User(mc_id, revisions.get(mc_id), sorted(ids[mc_id], key=lambda i: (i[0], i[1].encode())),
+                                   expected[mc_id]))
     validity = (asked.validity.not_before, asked.validity.not_after) if asked.HasField("validity") else None
     return receipts.Receipt(partner, home, asked.request_id, asked.operation, now_ms(), users, validity, asked.home_acmc_id,
                             asked.best_effort, asked.dry_run, **more)
@@ -440,37 +447,31 @@ def certify(response, receipt: receipts.Receipt, link: PartnerLink) -> None:
     response.receipt, response.receipt_root = receipts.prove_with(receipts.encode_claims(receipt), link.partner.leaf, others)
 
 
+def set_revisions(response, asked, revisions: dict[str, int]) -> None:
+    """Those that the users have since; of whom there is none: 0."""
+    response.revision_of_each = pack(revisions.get(mc_id, 0) for mc_id in in_order(asked.mc_id_list))
+
+
 def true_response(asked, system: str, link: PartnerLink | None = None) -> "pb.Message":
-    """link: with what version 2 wants, if that is its version."""
-    body = pb.McServiceUserSetupResponse(request_id=asked.request_id, mc_system_id=system, mc_id_list=asked.mc_id_list,
-                                         result=True, origin=pb.PARTNER_ACMS)
-    if link and link.version >= 2:
+    """link: by the partner at its end, with what TRUE needs."""
+    body = pb.McServiceUserSetupResponse(request_id=asked.request_id, mc_system_id=system, result=True,
+                                         origin=pb.PARTNER_ACMS)
+    if link:
         after = revisions_after(asked)
-        for mc_id, revision in after.items():
-            if revision:
-                body.revision.add(mc_id=mc_id, revision=revision)
+        set_revisions(body, asked, after)
         if not asked.dry_run:
             certify(body, receipt_for(asked, system, link.hello.mc_system_id, after), link)
     return pb.Message(mc_service_user_setup_response=body)
 
 
 def agree(link: PartnerLink, asked) -> None:
-    """TRUE, with the MC service IDs of the request; in version 2 as requested."""
-    message = true_response(asked, link.partner.system, link)
-    response = message.mc_service_user_setup_response
-    if link.version >= 2:
-        leave_out(response, asked)
-    else:
-        response.mc_service_id_list.extend(asked.mc_service_id_list)
-    link.send(message)
+    link.send(true_response(asked, link.partner.system, link))
 
 
-def changed(change, left_out: bool = False):
-    """TRUE, changed; left_out: as requested, otherwise with lists."""
+def changed(change):
+    """TRUE, changed."""
     def script(link: PartnerLink, asked) -> None:
         message = true_response(asked, link.partner.system, link)
-        if left_out:
-            leave_out(message.mc_service_user_setup_response, asked)
         change(message.mc_service_user_setup_response)
         link.send(message)
     return script

@@ -95,7 +95,7 @@ class Writer:
 def encode_content(r: Receipt) -> bytes:
     revisions = any(u.expected for u in r.users)
     flags = (r.validity is not None) | r.dry_run << 1 | r.best_effort << 2 | revisions << 3
-    out = number(16 + r.operation, 1) + number(flags, 1)
+    out = number(r.operation, 1) + number(flags, 1)
     if r.validity is not None:
         out += number(r.validity[0], 8) + number(r.validity[1], 8)
     out += number(len(r.home_acmc_id.encode()), 1) + r.home_acmc_id.encode() + number(len(r.users), 4)
@@ -140,7 +140,7 @@ def decode_user(content: Reader, revisions: bool) -> User:
 
 def decode_content(data: bytes, out: Receipt) -> None:
     content = Reader(data)
-    need(content.number(1) == 16 + out.operation, "another operation was asked for")
+    need(content.number(1) == out.operation, "another operation was asked for")
     flags = content.number(1)
     need(flags < 16, "an unknown flag")
     out.dry_run, out.best_effort = bool(flags & 2), bool(flags & 4)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import pki
-from acx_peer import FakePartner, Link, frame, hello, leave_out, limits, new_id, pb, true_response
+from acx_peer import FakePartner, Link, frame, hello, limits, new_id, pack, pb, true_response
 from systems import BUILD, WRAPPER
 
 HOME, FIRE, RAIL = "police.example", "fire.example", "rail.example"
@@ -16,7 +16,6 @@ HOME, FIRE, RAIL = "police.example", "fire.example", "rail.example"
 def answer(link: Link, asked, system: str, **changes) -> None:
     message = true_response(asked, system)
     response = message.mc_service_user_setup_response
-    response.mc_service_id_list.extend(asked.mc_service_id_list)
     for name, value in changes.items():
         setattr(response, name, value)
     link.send(message)
@@ -67,7 +66,7 @@ def test_sound(desk):
 
 
 @pytest.mark.parametrize("greeting", [
-    hello("other.example"), hello(None), hello(HOME, version_min=3, version_max=3),
+    hello("other.example"), hello(None), hello(HOME, version_min=2, version_max=3),
     hello(HOME, limits=limits(max_frame_bytes=4)), hello(HOME, limits=limits(max_mc_ids=0)),
     pb.Message(hello=pb.Hello(version_min=1, version_max=1, mc_system_id=HOME)),
     pb.Message(ping=pb.Ping(token=1)), pb.Message(close=pb.Close(cause=pb.TOO_MANY_CONNECTIONS, detail="full"))])
@@ -87,35 +86,19 @@ def only_fire(change):
     return script
 
 
-def left_out(link: Link, asked, **changes) -> None:
-    """As requested; with changes all the same."""
-    message = true_response(asked, RAIL)
-    leave_out(message.mc_service_user_setup_response, asked)
-    message.mc_service_user_setup_response.MergeFrom(pb.McServiceUserSetupResponse(**changes))
-    link.send(message)
-
-
-def test_a_response_as_requested(desk):
-    """6: the lists are left out; what is shown is the same"""
+def test_revisions_are_of_whom_they_are(desk):
+    """6: in bytewise order of the MC IDs, whatever order they were given in"""
     users = ["zoe@police.example", "abe@police.example"]
 
-    def revised(link: Link, asked, **fields) -> None:
-        response = dict(request_id=asked.request_id, origin=pb.PARTNER_ACMS, result=True, **fields)
+    def revised(link: Link, asked) -> None:
         for system in asked.mc_system_id:
-            link.send(pb.Message(mc_service_user_setup_response=pb.McServiceUserSetupResponse(
-                mc_system_id=system, **response)))
+            answer(link, asked, system, revision_of_each=pack([7, 300]))
 
-    outs = []
-    for fields in (dict(as_requested=True, revision_of_each=[7, 300]),
-                   dict(mc_id_list=users, revision=[pb.UserRevision(mc_id=users[1], revision=7),
-                                                    pb.UserRevision(mc_id=users[0], revision=300)])):
-        result = desk.setup(desk.home(lambda link, asked, fields=fields: revised(link, asked, **fields)), "--json", *users)
-        assert result.returncode == 0, result.stderr
-        outs.append(json.loads(result.stdout)["responses"])
-        for answer in outs[-1]:
-            del answer["request_id"]
-    assert outs[0] == outs[1]
-    assert outs[0][0]["revisions"] == [{"mc_id": users[1], "revision": 7}, {"mc_id": users[0], "revision": 300}]
+    result = desk.setup(desk.home(revised), "--json", *users)
+    assert result.returncode == 0, result.stderr
+    for shown in json.loads(result.stdout)["responses"]:
+        assert shown["revisions"] == [{"mc_id": users[1], "revision": 7}, {"mc_id": users[0], "revision": 300}]
+        assert shown["mc_id_list"] == users
 
 
 LOST = {
@@ -128,10 +111,9 @@ LOST = {
     "long frame": lambda link, asked: link.send_raw(b"\x7f\xff\xff\xff"),
     "empty frame": lambda link, asked: link.send_raw(b"\0\0\0\0"),
     "no result": lambda link, asked: answer_without(link, asked, "result"),
-    "no MC IDs": lambda link, asked: answer_without(link, asked, "mc_id_list"),
-    "left out, and a list": lambda link, asked: left_out(link, asked, mc_id_list=["a@police.example"]),
-    "left out, and too many revisions": lambda link, asked: left_out(link, asked, revision_of_each=[1, 1]),
-    "left out, and no revision": lambda link, asked: left_out(link, asked, revision_of_each=[0]),
+    "too many revisions": lambda link, asked: answer(link, asked, RAIL, revision_of_each=pack([1, 1])),
+    "no revision": lambda link, asked: answer(link, asked, RAIL, revision_of_each=bytes(8)),
+    "half a revision": lambda link, asked: answer(link, asked, RAIL, revision_of_each=bytes(4)),
     "TRUE with a cause": lambda link, asked: answer(link, asked, RAIL, cause=pb.OUTSIDE_NAMESPACE),
     "FALSE without a cause": lambda link, asked: answer(link, asked, RAIL, result=False),
     "no origin": lambda link, asked: answer(link, asked, RAIL, origin=0),

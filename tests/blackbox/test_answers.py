@@ -80,7 +80,7 @@ def test_a_page_fits_the_frames_of_who_asked(world):
         seen += len(page.entries)
         if not page.more:
             break
-        after = page.entries[-1].request_id
+        after = page.entries[-1].request.request_id
     assert seen == 150 and max(sizes) < 65536 and len(sizes) > 1
 
 
@@ -166,17 +166,6 @@ def manual(world):
     rule["provision"]["approval"] = {"setup": "manual"}
     partner.start()
     return home, partner
-
-
-def test_no_indication_to_version_1(world):
-    home, partner = manual(world)
-    link = partner.client(home.leaf, system=home.name)
-    rid = new_id()
-    link.send(request([PARTNER], user(), rid))
-    assert link.indication(pb.PENDING, rid)
-    old = partner.client(home.leaf, system=home.name, version=1)
-    answer = old.setup([PARTNER], user(), request_id=rid)
-    assert answer.cause == pb.STORE_UNAVAILABLE and answer.detail
 
 
 def test_following_again_takes_the_place_of_following(world):

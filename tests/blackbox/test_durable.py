@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from acx_peer import (agree, hang_up, hello, in_turn, limits, new_id, now_ms, pb, refusal, request, silent,
-                      true_response)
+from acx_peer import (agree, hang_up, hello, ids_of, in_turn, limits, new_id, now_ms, pack, pb, refusal, request, silent,
+                      true_response, users_of)
 from idm_store_reader import IdmStore
 from systems import soon, wait_for
 from test_links import FAKE, USER, home_and_fake
@@ -48,7 +48,7 @@ def test_accepted_and_killed_before_the_partner_is_there(world):
     fake.come_back()
     home.start()
     delivery = answered(home, accepted.request_id)
-    assert delivery.response.result and list(delivery.response.mc_id_list) == list(USER)
+    assert delivery.response.result and delivery.response.revision_of_each == pack([1])
     assert delivery.attempts == 0 or delivery.state == pb.ANSWERED
     assert fake.ids == [accepted.request_id]
     check_store(home)
@@ -362,7 +362,7 @@ def test_lists_of_requests(world):
         while True:
             page = client.requests(max=2, after=after, **filters)
             assert page.cause == pb.NO_CAUSE and len(page.entries) <= 2 and (page.entries or not page.more)
-            found += [e.request_id for e in page.entries]
+            found += [e.request.request_id for e in page.entries]
             if not page.more:
                 return found
             after = found[-1]
@@ -374,13 +374,14 @@ def test_lists_of_requests(world):
     assert ids(mc_system_id="else.example") == []
     assert ids(until=middle + 1) == sorted(good) and ids(since=middle + 1) == sorted([*bad, unknown, waiting])
     assert ids(since=middle + 1, refused_only=True, mc_system_id="nobody.example") == [unknown]
-    entries = {e.request_id: e for e in client.requests().entries}
-    assert entries[bad[1]].part == 1 and entries[bad[1]].parts == 2 and entries[waiting].users == 2
-    assert entries[waiting].acmc == "control-room" and entries[waiting].deadline > now_ms(6 * 86400)
+    entries = {e.request.request_id: e for e in client.requests().entries}
+    assert entries[bad[1]].request.part == 1 and entries[bad[1]].request.parts == 2 and entries[waiting].users == 2
+    assert entries[waiting].acmc == "control-room" and entries[waiting].request.expires > now_ms(6 * 86400)
     delivery, = entries[good[0]].deliveries
-    assert delivery.response.result and not delivery.response.receipt and not delivery.response.mc_id_list
+    assert delivery.response.result and not delivery.response.receipt and not entries[good[0]].request.mc_id_list
     full = client.delivery(good[0], FAKE)
-    assert full.response.receipt and list(full.response.mc_id_list) == ["g0@police.example"] and full.answered > 0
+    assert full.response.receipt and full.answered > 0
+    assert users_of(client.requests(request_id=good[0]).entries[0].request) == one("g0")
     assert client.requests(request_id=new_id()).cause == pb.UNKNOWN_REQUEST
 
 
@@ -392,12 +393,12 @@ def test_whose_requests_an_acmc_sees(world):
     mine = {leaf: home.client(leaf).setup([FAKE], USER).request_id for leaf in (home.admin, other)}
     for leaf in mine:
         client = home.client(leaf)
-        assert [e.request_id for e in client.requests().entries] == [mine[leaf]]
+        assert [e.request.request_id for e in client.requests().entries] == [mine[leaf]]
         for owner, request_id in mine.items():
             cause = client.requests(request_id=request_id).cause
             assert cause == (pb.NO_CAUSE if owner is leaf else pb.UNKNOWN_REQUEST)
     client = home.client(chief)
-    assert {e.request_id for e in client.requests().entries} == set(mine.values())
+    assert {e.request.request_id for e in client.requests().entries} == set(mine.values())
     assert client.requests(request_id=mine[other]).entries[0].acmc == "other"
     system = fake.of.leaf
     home.partner(fake.of, address=False)
@@ -444,7 +445,7 @@ def test_answers_are_forgotten_when_they_are_old(world):
     home.config["limits"]["keep_answers"] = "1 s"
     home.reload()
     wait_for(lambda: client.requests(request_id=done).cause == pb.UNKNOWN_REQUEST, "forgotten")
-    assert [e.request_id for e in client.requests().entries] == [waiting]
+    assert [e.request.request_id for e in client.requests().entries] == [waiting]
     assert client.setup([FAKE], one("other"), request_id=done).result  # the ID is free again
     store = IdmStore(home.store)
     assert (FAKE, "li@police.example") in store.believed()  # not what it said
@@ -481,7 +482,7 @@ def test_what_was_done_last_is_believed_not_what_was_answered_last(world):
     assert client.response().result and client.response().result
     for user in client.users(FAKE, believed=True).users:
         assert user.revision == 2
-        assert [(e.service, e.mc_service_id) for e in user.mc_service_id_list] == [(2, "sip:later@police.example")]
+        assert ids_of(user) == [(2, "sip:later@police.example")]
     check_store(home)
 
 

@@ -36,7 +36,7 @@ def test_bad_target_concerns_that_target_alone(federation, target, cause):
     client = federation.home.client(federation.home.admin)
     answers = client.setup_all([target, "rail.example"], USER)
     assert answers[target].cause == cause and not answers[target].result
-    assert answers[target].origin == pb.HOME_ACMS and list(answers[target].mc_id_list) == list(USER)
+    assert answers[target].origin == pb.HOME_ACMS
     assert answers["rail.example"].result
 
 
@@ -176,9 +176,8 @@ def test_same_id_twice_at_once_is_not_mixed_up(world):
     wait_for(lambda: len(waiting) == 1, "the first request")
     other = two.setup(["fake.example"], {"two@police.example": []}, request_id=request_id)
     assert other.cause == pb.REQUEST_ID_REUSED and other.origin == pb.HOME_ACMS
-    assert list(other.mc_id_list) == ["two@police.example"]
     agree(*waiting[0])
-    assert list(one.response().mc_id_list) == ["one@police.example"]
+    assert one.response().result and list(partner.requests[0].mc_id_list) == ["one@police.example"]
     two.ping()
     assert len(partner.requests) == 1
 

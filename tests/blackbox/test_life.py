@@ -7,7 +7,7 @@ import struct
 import pytest
 
 import receipts
-from acx_peer import new_id, now_ms, pb, receipt_for, request
+from acx_peer import Link, ids_of, new_id, now_ms, pb, receipt_for, request, users_of
 from idm_store_reader import APPROVE, EXPIRE, HOLD, REJECT, IdmStore
 from systems import SANITIZED, soon, wait_for
 from test_durable import answered, kill, one
@@ -42,7 +42,7 @@ def ids(user) -> list:
 
 
 def revisions(answer) -> dict:
-    return {r.mc_id: r.revision for r in answer.revision}
+    return answer.revisions
 
 
 def stored(system) -> dict:
@@ -117,12 +117,12 @@ def test_remove(two):
     asked = request(TO, {a: [], f"nobody{U}": []}, operation=pb.REMOVE, expected={a: 1})
     assert believed(home) == {a: 1, b: 1}
     answer = client.ask(asked)
-    assert answer.result and not answer.revision
+    assert answer.result and not answer.revision_of_each
     assert believed(home) == {b: 1}
     verified(client, fire, answer, asked, {a: 0, f"nobody{U}": 0})
     assert client.remove(TO, [a]).result and [m for _, m in fire.users()] == [b]
     assert client.setup(TO, {b: [x]}).result  # free again
-    assert client.setup(TO, {a: []}).revision[0].revision == 1  # somebody new
+    assert client.setup(TO, {a: []}).revisions == {a: 1}  # somebody new
     assert believed(home) == {a: 1, b: 2}
     check_both(home, fire)
 
@@ -200,9 +200,9 @@ def test_approve_and_reject(world):
     assert entry.request.request_id == request_id and entry.mc_system_id == HOME and entry.users == 1
     assert entry.until == pending.until and pending.mc_system_id == FIRE and not fire.users()
     shown, = duty.pending(request_id=request_id).entries
-    assert list(shown.request.mc_id_list) == [f"a{U}"] and len(shown.request.mc_service_id_list) == 1
+    assert users_of(shown.request) == one("a")
     decided = duty.decide(request_id, True, reason="agreed by telephone")
-    assert decided.cause == pb.NO_CAUSE and decided.response.result
+    assert decided.cause == pb.NO_CAUSE and decided.response.result and users_of(decided.request) == one("a")
     answer = client.response(request_id)
     assert answer.result and (answer.decided_by.acmc, answer.decided_by.reason) == ("duty-officer", "agreed by telephone")
     verified(client, fire, answer, asked, {f"a{U}": 1}, decided_by="duty-officer")
@@ -345,7 +345,7 @@ def test_users_page_by_page_and_nobody_elses(world):
     for fields in ({}, {"believed": True}):
         users = walk(client, **fields)
         assert [u.mc_id for u in users] == sorted(mine)
-        assert {u.mc_id: [(e.service, e.mc_service_id) for e in u.mc_service_id_list] for u in users} == mine
+        assert {u.mc_id: ids_of(u) for u in users} == mine
         assert {(u.revision, u.vouched, u.by) for u in users} == {(1, True, request_id)}
         named = client.users(FIRE, mc_id_list=[f"u03{U}", f"u01{U}", "r@rail.example", "nobody"], **fields).users
         assert [u.mc_id for u in named] == [f"u01{U}", f"u03{U}"]
@@ -366,7 +366,7 @@ def digest_of(users) -> bytes:
     sha = hashlib.sha256()
     for u in sorted(users, key=lambda u: u.mc_id.encode()):
         mc_id = u.mc_id.encode()
-        entries = sorted((e.service, e.mc_service_id.encode()) for e in u.mc_service_id_list)
+        entries = sorted((service, uri.encode()) for service, uri in ids_of(u))
         sha.update(struct.pack(">I", len(mc_id)) + mc_id + struct.pack(">I", len(entries)))
         for service, uri in entries:
             sha.update(struct.pack(">BI", service, len(uri)) + uri)
@@ -464,9 +464,9 @@ def test_expires_at_the_partner(two):
     for expires in (now_ms(-1), now_ms(31 * 86400 + 60)):
         answer = client.setup(TO, one("a"), expires=expires)
         assert answer.cause == pb.REQUEST_EXPIRED and answer.detail.count("T") >= 2, answer.detail
-    client.version = 1  # leaves it out
-    assert client.setup(TO, one("a")).cause == pb.REQUEST_EXPIRED
-    client.version, request_id, expires = 2, new_id(), soon(1)
+    Link.send(client, request(TO, one("a")))  # leaves it out
+    assert client.response().cause == pb.REQUEST_EXPIRED
+    request_id, expires = new_id(), soon(1)
     assert client.setup(TO, one("a"), request_id=request_id, expires=expires).result
     wait_for(lambda: now_ms() > expires, "its time")
     again = client.setup(TO, one("a"), request_id=request_id, expires=expires)

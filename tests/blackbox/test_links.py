@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from acx_peer import (Ended, FakePartner, agree, certify, changed, frame, hang_up, hello, in_turn, leave_out, limits, new_id,
-                      now_ms, pb, receipt_for, refusal, request, send_bytes, silent, true_response)
+from acx_peer import (Ended, FakePartner, agree, certify, changed, frame, hang_up, hello, in_turn, limits, new_id,
+                      now_ms, pack, pb, receipt_for, refusal, request, send_bytes, set_revisions, silent, true_response, users_of)
 from idm_store_reader import IdmStore
 from systems import System, acmc, soon, wait_for
 
@@ -80,10 +80,6 @@ NONSENSE = {
     "other-system": set_field("mc_system_id", "rail.example"),
     "from-home": set_field("origin", pb.HOME_ACMS),
     "true-with-cause": set_field("cause", pb.MC_SERVICE_ID_IN_USE),
-    "no-list": clear_field("mc_id_list"),
-    "longer-list": changed(lambda r: r.mc_id_list.append("else@police.example")),
-    "other-service": changed(lambda r: r.mc_service_id_list.add(mc_id="li@police.example", service=2,
-                                                                mc_service_id="sip:li@police.example")),
     "no-result": clear_field("result"),
     "no-protobuf": send_bytes(frame(b"\xff\xff\xff")),
     "endless-frame": send_bytes(b"\x7f\xff\xff\xff"),
@@ -106,19 +102,12 @@ NONSENSE = {
     "other-receipt": certified(revision=9),
     "other-home": certified(home="rail.example"),
     "done-and-refused": refusal(pb.MC_SERVICE_ID_IN_USE, done=1),
-    "no-revision": clear_field("revision"),
-    "other-revision": changed(lambda r: setattr(r.revision[0], "revision", 9)),
-    # 6: as_requested 'with none of the lists', revision_of_each 'one for each MC ID' or none
-    "left-out-and-listed": changed(lambda r: r.mc_id_list.append("li@police.example"), left_out=True),
-    "left-out-and-paired": changed(lambda r: r.mc_service_id_list.add(mc_id="li@police.example", service=1,
-                                                                      mc_service_id="sip:li@police.example"), left_out=True),
-    "left-out-and-revised": changed(lambda r: r.revision.add(mc_id="li@police.example", revision=1), left_out=True),
-    "left-out-no-revision": changed(lambda r: r.ClearField("revision_of_each"), left_out=True),
-    "left-out-one-more": changed(lambda r: r.revision_of_each.append(1), left_out=True),
-    "left-out-revision-zero": changed(lambda r: r.revision_of_each.__setitem__(0, 0), left_out=True),
-    "left-out-other-revision": changed(lambda r: r.revision_of_each.__setitem__(0, 9), left_out=True),
-    "revisions-of-nobody": changed(lambda r: r.revision_of_each.append(1)),
-    "neither-listed-nor-left-out": changed(lambda r: r.ClearField("as_requested"), left_out=True),
+    # 6: revision_of_each 'one for each MC ID', or it is left out
+    "no-revision": clear_field("revision_of_each"),
+    "other-revision": set_field("revision_of_each", pack([9])),
+    "one-revision-more": set_field("revision_of_each", pack([1, 1])),
+    "revision-zero": set_field("revision_of_each", bytes(8)),
+    "half-a-revision": set_field("revision_of_each", bytes(7) + b"\1\0"),
 }
 
 
@@ -133,26 +122,29 @@ def believed_revisions(home: System) -> dict[str, int]:
         store.close()
 
 
-@pytest.mark.parametrize("script", [agree, changed(lambda r: None), changed(lambda r: r.mc_id_list.sort())])
-def test_lists_are_said_again_or_left_out(world, script):
-    """6: a response 'as_requested', or one with lists in any order, is the same to the home ACMS; it leaves them out to who
-    asked, and to nobody else"""
-    home, fake = home_and_fake(world, in_turn(silent, script), timeout="60 s")
+def test_who_follows_gets_the_request_in_the_page(world):
+    """10: 'the request itself, once'; 6: what comes then is the same for whoever hears of it"""
+    home, fake = home_and_fake(world, in_turn(silent, agree), timeout="60 s")
     asks, follows = home.client(home.admin), home.client(home.admin)
-    request_id = asks.submit([FAKE], MANY).request_id
-    assert follows.requests(request_id=request_id, follow=True).entries
+    request_id = asks.submit([FAKE], MANY, home_acmc_id="sip:control-room@police.example").request_id
+    entry, = follows.requests(request_id=request_id, follow=True).entries
+    assert users_of(entry.request) == MANY and entry.users == len(MANY) and list(entry.request.mc_system_id) == [FAKE]
+    assert entry.request.home_acmc_id == "sip:control-room@police.example" and entry.request.expires > now_ms()
     wait_for(lambda: fake.requests, "the request at the partner")
     fake.hang_up()
-    answers = asks.response(request_id), follows.response(request_id)
-    assert asks.left_out == {request_id} and not follows.left_out
-    answers += (follows.delivery(request_id, FAKE).response,)
-    for answer in answers:
-        assert answer.result and sorted(answer.mc_id_list) == sorted(MANY) and len(answer.mc_service_id_list) == 3
-        assert {r.mc_id: r.revision for r in answer.revision} == dict.fromkeys(MANY, 1)
+    for answer in (asks.response(request_id), follows.response(request_id)):
+        assert answer.result and answer.revisions == dict.fromkeys(MANY, 1)
+    page = follows.requests(request_id=request_id)
+    assert page.entries[0].request == entry.request
+    response = page.entries[0].deliveries[0].response
+    assert response.result and response.receipt and response.revision_of_each == pack([1, 1, 1])
+    listed, = follows.requests().entries  # of many without what is in them
+    assert listed.request.request_id == request_id and not listed.request.mc_id_list and listed.users == len(MANY)
+    assert not listed.deliveries[0].response.revision_of_each and not listed.deliveries[0].response.receipt
     assert believed_revisions(home) == dict.fromkeys(MANY, 1)
 
 
-def test_some_were_done_as_requested(world):
+def test_some_were_done(world):
     """6: revision_of_each 'in bytewise order of the MC IDs; 0: none'"""
     done = {"abe@police.example": 3, "\u00e9lie@police.example": 1}
 
@@ -161,18 +153,14 @@ def test_some_were_done_as_requested(world):
         response = message.mc_service_user_setup_response
         response.result, response.cause = False, pb.PARTLY_DONE
         response.identity_causes.add(mc_id="zoe@police.example", cause=pb.OUTSIDE_NAMESPACE)
-        del response.revision[:]
-        for mc_id, revision in done.items():
-            response.revision.add(mc_id=mc_id, revision=revision)
-        leave_out(response, asked)
+        set_revisions(response, asked, done)
         certify(response, receipt_for(asked, FAKE, link.hello.mc_system_id, done), link)
         link.send(message)
 
     home, _ = home_and_fake(world, script)
     client = home.client(home.admin)
     answer = client.setup([FAKE], MANY, best_effort=True)
-    assert answer.cause == pb.PARTLY_DONE and {r.mc_id: r.revision for r in answer.revision} == done
-    assert client.left_out and len(answer.identity_causes) == 1 and not answer.mc_service_id_list
+    assert answer.cause == pb.PARTLY_DONE and answer.revisions == done and len(answer.identity_causes) == 1
     assert believed_revisions(home) == done
 
 
@@ -209,7 +197,7 @@ def test_nonsense_about_one_request_costs_no_other(world):
     def script(link, asked) -> None:
         (bad if asked.mc_id_list[0].startswith("bad") else good).append(asked)
         if bad and len(bad) == len(good) <= 5:
-            clear_field("mc_id_list")(link, bad[-1])
+            clear_field("revision_of_each")(link, bad[-1])
         elif len(good) > 5:
             agree(link, asked)
 
@@ -250,9 +238,8 @@ def test_unknown_fields_of_a_response_are_ignored(world):
     """2: 'Unknown fields inside Hello, Ping, Pong, Close and responses are ignored.'"""
     def script(link, asked) -> None:
         inner = true_response(asked, FAKE, link).mc_service_user_setup_response
-        inner.mc_service_id_list.extend(asked.mc_service_id_list)
         payload = inner.SerializeToString() + b"\xa2\x06\x03new"
-        link.send_raw(frame(b"\x1a" + bytes([len(payload) & 0x7f | 0x80, len(payload) >> 7]) + payload))
+        link.send_raw(frame(b"\x3a" + bytes([len(payload) & 0x7f | 0x80, len(payload) >> 7]) + payload))
 
     home, _ = home_and_fake(world, script)
     assert home.client(home.admin).setup([FAKE], {"l" * 120 + "@police.example": []}).result
@@ -318,7 +305,7 @@ def test_close_from_the_partner_drains(world):
     link.send(pb.Message(close=pb.Close(cause=pb.GOING_AWAY, detail="restarting")))
     agree(link, asked)
     answer = client.response()
-    assert answer.result and list(answer.mc_id_list) == list(asked.mc_id_list)
+    assert answer.result and answer.request_id == asked.request_id
     link.end()
     client.send(request([FAKE], {"c3@police.example": []}))
     wait_for(lambda: len(held) == 4, "a new link, and both requests on it")
@@ -334,7 +321,7 @@ def test_a_partner_that_drips_its_answer(world):
     stop = threading.Event()
 
     def drip(link, asked) -> None:
-        link.send_raw(b"\0\0\1\0\x1a")
+        link.send_raw(b"\0\0\1\0\x3a")
         while not stop.wait(0.1):
             link.send_raw(b"x")
 
@@ -349,31 +336,17 @@ def test_a_partner_that_drips_its_answer(world):
     assert "FRAME_TIMEOUT" in home.log() and len(fake.requests) == 2
 
 
-@pytest.mark.parametrize("version", [1, 2])
-def test_mc_service_ids_go_in_groups_to_who_knows_them(world, version):
-    """8: 'A sender uses only what the negotiated version has.'"""
-    sent = []
-
-    def script(link, asked) -> None:
-        sent.append(pb.Message.FromString(link.payload).mc_service_user_setup_request)
-        agree(link, asked)
-    home, _ = home_and_fake(world, script, hello(FAKE, version_max=version))
-    assert home.client(home.admin).setup([FAKE], USER).result
-    assert len(sent[0].mc_service_id_list) == (1 if version == 1 else 0) and len(sent[0].mc_service_id) == version - 1
-
-
 def test_a_request_is_sent_in_canonical_form_and_the_claim_may_go_along(world):
-    """5.2: 'The canonical form is what is compared, stored and echoed'; 5: the request_id is 'kept on every hop'"""
+    """5.2: 'The canonical form is what is compared, stored and sent on'; 5: the request_id is 'kept on every hop'"""
     home, fake = home_and_fake(world)
     request_id = new_id()
     users = {"b@police.example": [(3, "tel:+49(30)55-5.1")], "a@police.example": [(1, "SIP:%61b%2fc@POLICE.Example")]}
     client = home.client(home.admin)
     assert client.setup([FAKE], users, request_id=request_id).result
-    answer = client.delivery(request_id, FAKE).response  # where the lists are said
-    canonical = {("a@police.example", 1, "sip:ab%2Fc@police.example"), ("b@police.example", 3, "tel:+4930555" + "1")}
-    assert answer.result and {(e.mc_id, e.service, e.mc_service_id) for e in answer.mc_service_id_list} == canonical
-    assert {(e.mc_id, e.service, e.mc_service_id) for e in fake.requests[0].mc_service_id_list} == canonical
-    assert fake.requests[0].request_id == request_id and set(fake.requests[0].mc_id_list) == set(users)
+    entry, = client.requests(request_id=request_id).entries
+    canonical = {"a@police.example": [(1, "sip:ab%2Fc@police.example")], "b@police.example": [(3, "tel:+49305551")]}
+    assert users_of(entry.request) == users_of(fake.requests[0]) == canonical
+    assert fake.requests[0].request_id == request_id and list(fake.requests[0].mc_system_id) == [FAKE]
 
 
 def test_the_partners_smaller_frames_are_respected(world):

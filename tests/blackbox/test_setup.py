@@ -19,8 +19,7 @@ def test_both_partners_set_up_and_the_store_has_it(federation):
     for name, partner in (("fire.example", federation.fire), ("rail.example", federation.rail)):
         answer = answers[name]
         assert answer.result and answer.cause == pb.NO_CAUSE and answer.origin == pb.PARTNER_ACMS
-        assert list(answer.mc_id_list) == ["alice@police.example"]
-        assert [(e.service, e.mc_service_id) for e in answer.mc_service_id_list] == ALICE
+        assert answer.revisions == {"alice@police.example": 1}
         user = partner.users()["police.example", "alice@police.example"]
         assert user["revision"] == 1
         assert [i["mc_service_id"] for i in user["mc_service_ids"]] == [uri for _, uri in ALICE]

@@ -39,7 +39,7 @@ class Load:
             assert (answer.request_id, answer.mc_system_id) not in seen
             seen.add((answer.request_id, answer.mc_system_id))
             if answer.result:
-                self.true.add((answer.mc_system_id, answer.mc_id_list[0]))
+                self.true.add((answer.mc_system_id, answer.mc_ids[0]))
         return n + 8
 
     def stop(self) -> set:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from acx_peer import Ended, frame, grouped, hello, limits, new_id, now_ms, pb, request
+from acx_peer import Ended, frame, hello, limits, new_id, now_ms, pb, request
 from systems import acmc
 
 GOOD = {"w@police.example": [(1, "sip:w@police.example")]}
@@ -48,22 +48,32 @@ def text(number: int, value: bytes) -> bytes:
     return body(number, value)
 
 
+PING, PONG, REQUEST = 2, 3, 5
 ID = text(1, b"0123456789abcdef")
+
+
+def target(value: bytes) -> bytes:
+    return text(4, value)
+
+
+def mc_id(value: bytes) -> bytes:
+    return text(5, value)
+
 
 MALFORMED = {
     "no protobuf": b"\xff" * 20,
     "truncated": request(["fire.example"], GOOD).SerializeToString()[:-3],
     "nothing in it": b"\x18\x00",
     "group": b"\x0b\x0c",
-    "NUL in an MC ID": body(2, ID + text(3, b"fire.example") + text(4, b"a\0b")),
-    "NUL in a target": body(2, ID + text(3, b"fire.example\0x") + text(4, b"a")),
-    "invalid UTF-8": body(2, ID + text(3, b"fire.example") + text(4, b"a\xff")),
-    "short request ID": body(2, text(1, b"0123") + text(3, b"fire.example") + text(4, b"a")),
-    "no request ID": body(2, text(3, b"fire.example") + text(4, b"a")),
-    "long varint": body(4, b"\x08" + varint_long(5)),
-    "explicit default": body(4, b"\x08\x00"),
-    "a field twice": body(4, b"\x08\x01\x08\x02"),
-    "two bodies": body(4, b"\x08\x01") + body(5, b"\x08\x01"),
+    "NUL in an MC ID": body(REQUEST, ID + target(b"fire.example") + mc_id(b"a\0b")),
+    "NUL in a target": body(REQUEST, ID + target(b"fire.example\0x") + mc_id(b"a")),
+    "invalid UTF-8": body(REQUEST, ID + target(b"fire.example") + mc_id(b"a\xff")),
+    "short request ID": body(REQUEST, text(1, b"0123") + target(b"fire.example") + mc_id(b"a")),
+    "no request ID": body(REQUEST, target(b"fire.example") + mc_id(b"a")),
+    "long varint": body(PING, b"\x08" + varint_long(5)),
+    "explicit default": body(PING, b"\x08\x00"),
+    "a field twice": body(PING, b"\x08\x01\x08\x02"),
+    "two bodies": body(PING, b"\x08\x01") + body(PONG, b"\x08\x01"),
 }
 
 
@@ -75,7 +85,7 @@ def test_malformed(client, name):
 
 def test_amplification_is_bounded(client):
     """Half a megabyte of empty submessages would take 40 times that to decode."""
-    client.send_raw(frame(b"\x12" + b"\x80\x80\x08" + b"\x2a\x00" * 65536))
+    client.send_raw(frame(b"\x62" + b"\x80\x80\x08" + b"\x22\x00" * 65536))
     assert client.receive_close().cause == pb.MALFORMED_MESSAGE
 
 
@@ -100,7 +110,7 @@ def test_hello_comes_first(silent, message):
 
 
 @pytest.mark.parametrize("message, cause", [
-    (hello(None, version_min=3, version_max=9), pb.UNSUPPORTED_VERSION),
+    (hello(None, version_min=2, version_max=9), pb.UNSUPPORTED_VERSION),
     (hello(None, version_min=0), pb.MALFORMED_MESSAGE),
     (hello(None, version_min=3, version_max=2), pb.MALFORMED_MESSAGE),
     (hello("rail.example"), pb.MC_SYSTEM_ID_MISMATCH),
@@ -132,11 +142,11 @@ def test_unknown_message(client):
 
 def test_unknown_fields(client):
     """Ignored in Ping; never in a request."""
-    client.send_raw(frame(body(4, b"\x08\x07" + b"\xa0\x06\x01")))
+    client.send_raw(frame(body(PING, b"\x08\x07" + b"\xa0\x06\x01")))
     assert client.receive().pong.token == 7
     for payload in (request(["fire.example"], GOOD).SerializeToString() + b"\xa0\x06\x01",
-                    body(2, ID + text(3, b"fire.example") + text(4, b"a@police.example") + b"\xa0\x06\x01"),
-                    body(2, ID + text(3, b"fire.example") + text(4, b"a") + body(5, text(1, b"a") + b"\xa0\x06\x01"))):
+                    body(REQUEST, ID + target(b"fire.example") + mc_id(b"a@police.example") + b"\xa0\x06\x01"),
+                    body(REQUEST, ID + target(b"fire.example") + mc_id(b"a") + body(10, b"\xa0\x06\x01"))):
         client.send_raw(frame(payload))
         assert client.response().cause == pb.UNSUPPORTED_ELEMENT
 
@@ -169,17 +179,17 @@ def test_not_well_formed(client, users, cause):
     client.ping()
 
 
-def test_unpaired_and_repeated(client):
-    message = request(["fire.example"], GOOD)
+def test_all_that_is_in_the_way_is_named(client):
+    message = request(["fire.example"], GOOD | {"other@police.example": [(1, "sip:w@police.example"), (9, "sip:a b")]})
     body_ = message.mc_service_user_setup_request
-    body_.mc_service_id_list.add(mc_id="other@police.example", service=1, mc_service_id="sip:o@police.example")
-    answer = client.ask(message)
-    assert answer.cause == pb.UNPAIRED_MC_SERVICE_ID and answer.identity_causes[0].mc_id == "other@police.example"
     body_.mc_id_list.extend(["w@police.example", "a\x01"])
+    body_.mc_service_ids_of_each_mc_id += b"\0\0"
     answer = client.ask(message)
-    assert answer.cause == pb.INVALID_MC_ID
-    assert {c.cause for c in answer.identity_causes} == {
-        pb.INVALID_MC_ID, pb.DUPLICATE_IDENTITY, pb.UNPAIRED_MC_SERVICE_ID}
+    assert answer.cause == pb.INVALID_MC_ID and len(answer.identity_causes) == 4
+    assert {(c.cause, c.mc_id, c.mc_service_id) for c in answer.identity_causes} == {
+        (pb.INVALID_MC_ID, "a\x01", ""), (pb.DUPLICATE_IDENTITY, "w@police.example", ""),
+        (pb.DUPLICATE_IDENTITY, "w@police.example", "sip:w@police.example"),
+        (pb.INVALID_MC_SERVICE_ID, "other@police.example", "sip:a b")}
 
 
 def test_one_uri_for_two_services_of_one_user_is_fine(client):
@@ -187,26 +197,27 @@ def test_one_uri_for_two_services_of_one_user_is_fine(client):
                                                                  (2, "sip:two@police.example")]}).result
 
 
-def test_grouped_mc_service_ids_mean_the_same(federation, client):
-    """5: 'A receiver takes either form, and what it means is the same.'"""
+def test_each_mc_id_has_its_own_mc_service_ids(federation, client):
+    """5: 'the MC service IDs of the first MC ID of mc_id_list, then those of the second and so on'"""
     users = {"gr2@police.example": [(3, "SIP:gr2@POLICE.example"), (1, "sip:gr2@police.example")], "gr0@police.example": [],
              "gr1@police.example": [(2, "tel:+49-30-71")]}
-    message = request(["fire.example"], users)
-    answers = [client.ask(grouped(message)), client.ask(message)]  # the same content, and so the same request
-    for answer in answers:
-        assert answer.result and set(answer.mc_id_list) == set(users)
+    assert client.setup(["fire.example"], users).revisions == dict.fromkeys(users, 1)
     stored = federation.fire.users()
     assert {mc_id: [(i["service"], i["mc_service_id"]) for i in stored["police.example", mc_id]["mc_service_ids"]]
             for mc_id in users} == {
         "gr2@police.example": [("mcptt", "sip:gr2@police.example"), ("mcdata", "sip:gr2@police.example")],
         "gr0@police.example": [], "gr1@police.example": [("mcvideo", "tel:+493071")]}
-    body_ = grouped(request(["fire.example"], {"gr3@police.example": [(1, "sip:a b"), (9, "sip:c@police.example")]}))
-    assert {c.cause for c in client.ask(body_).identity_causes} == {pb.INVALID_MC_SERVICE_ID, pb.UNKNOWN_MC_SERVICE}
+    answer = client.setup(["fire.example"], {"gr3@police.example": [(1, "sip:a b"), (9, "sip:c@police.example")]})
+    assert {c.cause for c in answer.identity_causes} == {pb.INVALID_MC_SERVICE_ID, pb.UNKNOWN_MC_SERVICE}
 
 
-def test_groups_that_do_not_fit(client):
-    message = grouped(request(["fire.example"], {"a": [(1, "sip:a@police.example")], "b": []}))
-    message.mc_service_user_setup_request.mc_service_ids_per_mc_id = b"\1\1"
+@pytest.mark.parametrize("field, value", [
+    ("mc_service_ids_of_each_mc_id", b"\1\1"), ("mc_service_ids_of_each_mc_id", b"\1"), ("mc_service_ids_of_each_mc_id", b""),
+    ("mc_service_of_each", b""), ("mc_service_of_each", b"\1\1"), ("expected_revision_of_each", bytes(8)),
+    ("expected_revision_of_each", bytes(15)), ("expected_revision_of_each", bytes(24))])
+def test_lists_that_do_not_fit(client, field, value):
+    message = request(["fire.example"], {"a": [(1, "sip:a@police.example")], "b": []})
+    setattr(message.mc_service_user_setup_request, field, value)
     client.send(message)
     assert client.receive_close().cause == pb.MALFORMED_MESSAGE
 
@@ -216,7 +227,7 @@ def test_bad_home_acmc_id(client):
 
 
 def test_a_request_longer_than_a_quarter(client):
-    users = {f"{i:03}{'x' * 240}@police.example": [(1, f"sip:{i}{'y' * 200}@police.example")] for i in range(500)}
+    users = {f"{i:03}{'x' * 240}@police.example": [(1, f"sip:{i}{'y' * 200}@police.example")] for i in range(600)}
     client.send(request(["fire.example"], users))
     assert client.receive_close().cause == pb.FRAME_TOO_LARGE
 
@@ -306,7 +317,7 @@ def test_acmc_shows_nothing_unescaped(world):
 
     def script(link, r):
         message = pb.Message(mc_service_user_setup_response=pb.McServiceUserSetupResponse(
-            request_id=r.request_id, mc_system_id="evil.example", mc_id_list=r.mc_id_list, result=False,
+            request_id=r.request_id, mc_system_id="evil.example", result=False,
             origin=pb.PARTNER_ACMS, cause=pb.MC_SERVICE_ID_IN_USE, detail="\x1b[2Jgone\nTRUE"))
         link.send(message)
 

@@ -37,7 +37,7 @@ def requests_of_home(game, **filters) -> list:
         entries += page.entries
         if not page.more:
             return entries
-        after = page.entries[-1].request_id
+        after = page.entries[-1].request.request_id
 
 
 def digest(game, believed: bool):
@@ -60,7 +60,7 @@ def settle(game) -> None:
              game.patience)
     game.entries = requests_of_home(game)
     game.lost_sight = {m for e in game.entries for d in e.deliveries if d.response.cause in UNKNOWN
-                       for m in game.asked[e.request_id].request.mc_id_list}
+                       for m in game.asked[e.request.request_id].request.mc_id_list}
     for a in game.admins:
         game.lost_sight |= a.overlapped
 
@@ -78,8 +78,8 @@ def check_final(game, home: Store, model: Partner) -> None:
     final = {}
     for e in game.entries:
         require(len(e.deliveries) == 1 and e.deliveries[0].state == pb.ANSWERED, "no final answer:", e)
-        require(e.request_id not in final, "listed twice:", e)
-        final[e.request_id] = e.deliveries[0].response
+        require(e.request.request_id not in final, "listed twice:", e)
+        final[e.request.request_id] = e.deliveries[0].response
     for request_id, a in game.asked.items():
         response = final.get(request_id)
         require(response or not a.accepted, "acknowledged, and forgotten:", request_id.hex())
@@ -127,7 +127,7 @@ def check_home_log(game, audit: list) -> None:
         elif e[12] == ANSWER and e[17] not in UNKNOWN:
             require(e[15] not in answered, "answered twice:", e)
             answered.add(e[15])
-    require(accepted == {e.request_id for e in game.entries}, "the log's requests are not those kept")
+    require(accepted == {e.request.request_id for e in game.entries}, "the log's requests are not those kept")
 
 
 def check_stores(game, home: Store, partner: Store, model: Partner) -> None:

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 
-from acx_peer import Client, Ended, hello, pb
+from acx_peer import Client, Ended, hello, pb, revisions_of, set_users
 
 LOST = (Ended, OSError)
 FAR_MS = 3_600_000
@@ -17,10 +17,9 @@ def now_ms() -> int:
 
 
 def connect(system, leaf, timeout=20) -> Client:
-    """A connection of version 2."""
     client = Client(system.port, leaf, system.ca.cert_file, say_hello=False, timeout=timeout)
     try:
-        client.send(hello(version_max=2))
+        client.send(hello())
         while True:
             message = client.receive()
             if message.WhichOneof("body") == "hello":
@@ -121,13 +120,16 @@ class Admin(Worker):
         rng = self.rng
         operation = rng.choices((pb.SETUP, pb.UPDATE, pb.REMOVE), (60, 25, 15))[0]
         r = pb.McServiceUserSetupRequest(request_id=rng.randbytes(16), mc_system_id=[self.target], operation=operation)
+        users, expected, taken = {}, {}, set()
         for mc_id in self.mc_ids():
-            r.mc_id_list.append(mc_id)
+            users[mc_id] = []
             if operation == pb.UPDATE:
-                r.expected_revision.add(mc_id=mc_id, revision=self.revision.get(mc_id, 1))
+                expected[mc_id] = self.revision.get(mc_id, 1)
             for service, uri in self.service_ids(mc_id) if operation != pb.REMOVE else ():
-                if uri not in [e.mc_service_id for e in r.mc_service_id_list]:
-                    r.mc_service_id_list.add(mc_id=mc_id, service=service, mc_service_id=uri)
+                if uri not in taken:
+                    users[mc_id].append((service, uri))
+                    taken.add(uri)
+        set_users(r, users, expected)
         if operation != pb.REMOVE:
             self.validity(r)
         r.best_effort, r.dry_run = rng.random() < 0.1, rng.random() < 0.03
@@ -203,8 +205,7 @@ class Admin(Worker):
         assert not before or again or before.origin == pb.HOME_ACMS or (before.result, before.cause) == (
             response.result, response.cause), (before, response)
         a.answer = response
-        for r in response.revision:
-            self.revision[r.mc_id] = r.revision
+        self.revision.update(revisions_of(response, a.request))
 
 
 class Approver(Worker):

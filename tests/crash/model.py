@@ -4,7 +4,7 @@ Each entry that says that something was done is applied to the model; verdict, c
 must be the partner's. A request that was done twice, or not at all, cannot hide from that.
 """
 
-from acx_peer import pb
+from acx_peer import expected_of, pb, users_of
 from stores import APPROVE, EXPIRE, HOLD, REJECT, REMOVE, SETUP, UPDATE
 
 DONE = (pb.NO_CAUSE, pb.PARTLY_DONE)
@@ -34,7 +34,7 @@ class Partner:
 
     @staticmethod
     def ids_of(r, mc_id: str) -> tuple:
-        return tuple(sorted((e.service, e.mc_service_id) for e in r.mc_service_id_list if e.mc_id == mc_id))
+        return tuple(sorted(users_of(r).get(mc_id, ())))
 
     def wanted(self, r, mc_id: str):
         """The user as it would be, less the revision; None: as it is."""
@@ -46,7 +46,7 @@ class Partner:
 
     def obstacle(self, r, mc_id: str) -> int:
         had = self.users.get(mc_id)
-        expected = {e.mc_id: e.revision for e in r.expected_revision}.get(mc_id)
+        expected = expected_of(r)[mc_id]
         if r.operation == pb.REMOVE:
             return pb.REVISION_MISMATCH if had and expected and expected != had[0] else pb.NO_CAUSE
         if r.operation == pb.UPDATE and not had:

@@ -5,7 +5,7 @@ import os
 import socket
 import time
 
-from acx_peer import Ended, pb
+from acx_peer import Ended, pb, set_users
 from checks import check_final, check_home_log, check_partner, check_stores, requests_of_home
 from load import now_ms
 from model import DONE, Partner, require
@@ -37,10 +37,8 @@ class Asker:
     def new(self, users: int = 1, operation=pb.SETUP, **more):
         mc_ids = [f"user-{self.n + i}@police.example" for i in range(users)]
         self.n += users
-        r = pb.McServiceUserSetupRequest(request_id=os.urandom(16), mc_system_id=["fire.example"], mc_id_list=mc_ids,
-                                         operation=operation, **more)
-        for mc_id in mc_ids if operation != pb.REMOVE else ():
-            r.mc_service_id_list.add(mc_id=mc_id, service=1, mc_service_id=f"sip:{mc_id}")
+        r = pb.McServiceUserSetupRequest(request_id=os.urandom(16), mc_system_id=["fire.example"], operation=operation, **more)
+        set_users(r, {mc_id: [(1, f"sip:{mc_id}")] if operation != pb.REMOVE else [] for mc_id in mc_ids})
         return r
 
     def send(self, request) -> Asked:
@@ -65,7 +63,7 @@ class Asker:
             for entry in message.requests_page.entries:
                 for delivery in entry.deliveries:
                     if delivery.state == pb.ANSWERED:
-                        self.asked[entry.request_id].answer = delivery.response
+                        self.asked[entry.request.request_id].answer = delivery.response
         else:
             raise Ended(kind)
 
@@ -134,7 +132,7 @@ class Asker:
             wait_for(lambda: requests_of_home(self, unfinished_only=True) == [], "all have final answers", seconds)
             self.entries = requests_of_home(self)
         self.lost_sight = {m for e in self.entries for d in e.deliveries if d.response.origin == pb.HOME_ACMS
-                           for m in self.asked[e.request_id].request.mc_id_list}
+                           for m in self.asked[e.request.request_id].request.mc_id_list}
         for system in (self.home, self.partner):
             verified = system.run("audit", "verify")
             require(verified.returncode == 0, verified.stderr)

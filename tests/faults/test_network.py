@@ -88,7 +88,7 @@ def fake(hosts, script) -> FakePartner:
     """A scripted partner, on home's own host."""
     with hosts.home.host.inside():
         partner = FakePartner("fire.example", hosts.fire.leaf, hosts.home.ca.cert_file, script,
-                              hello("fire.example", version_max=2))
+                              hello("fire.example"))
     hosts.home.config["partners"][0]["address"] = f"127.0.0.1:{partner.port}"
     return partner
 
@@ -110,7 +110,7 @@ def test_partner_says_hello_and_no_more(hosts):
 
 def refusal(request) -> "pb.Message":
     return pb.Message(mc_service_user_setup_response=pb.McServiceUserSetupResponse(
-        request_id=request.request_id, mc_system_id="fire.example", mc_id_list=request.mc_id_list, result=False,
+        request_id=request.request_id, mc_system_id="fire.example", result=False,
         origin=pb.PARTNER_ACMS, cause=pb.USER_QUOTA_EXCEEDED))
 
 

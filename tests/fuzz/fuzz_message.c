@@ -1,5 +1,5 @@
-// needs: common/message.c common/message_v2.c common/message_encode.c common/message_kind.c common/frame.c
-// needs: common/setup.c common/setup_response.c common/content.c common/sort.c common/setup_fault.c common/session.c common/identity.c common/text.c
+// needs: common/message.c common/message_query.c common/message_encode.c common/message_kind.c common/frame.c
+// needs: common/setup.c common/content.c common/sort.c common/setup_fault.c common/session.c common/identity.c common/text.c
 // needs: common/arena.c common/error.c proto/acx.pb-c.c
 /*
  * A payload: refused with a reason, or every text of it is valid, it survives encoding and decoding, and what was
@@ -24,16 +24,10 @@ static void check_texts(const struct str *texts, size_t n)
 		require(text_valid(texts[i]));
 }
 
-static void check_entries(const struct service_id_entry *entries, size_t n)
+static void check_ids(const struct user_service_id *ids, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		require(text_valid(entries[i].mc_id) && text_valid(entries[i].mc_service_id));
-}
-
-static void check_revisions(const struct user_revision *revisions, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		require(text_valid(revisions[i].mc_id));
+		require(text_valid(ids[i].mc_service_id));
 }
 
 static void check_prose(struct str s)
@@ -44,22 +38,20 @@ static void check_prose(struct str s)
 /* What is well-formed is canonical, has the same content once it went to a partner, and can be read from it again. */
 static void check_well_formed(struct arena *a, const struct setup *setup, const struct limits *limits)
 {
-	struct setup_request onward;
 	struct setup_response response;
 	struct setup same;
 	struct verdict done = { .cause = CAUSE_NO_CAUSE };
 	require(setup->n_users > 0);
 	for (size_t i = 1; i < setup->n_users; i++)
 		require(str_cmp(setup->users[i - 1].mc_id, setup->users[i].mc_id) < 0);
-	require(setup_to_request(a, setup, STR("fire.example"), &onward));
-	require(setup_check(a, &onward, limits, &same).cause == CAUSE_NO_CAUSE);
+	require(setup_check(a, setup, limits, &same).cause == CAUSE_NO_CAUSE);
 	struct str content = setup_content(a, setup);
 	require(str_eq(content, setup_content(a, &same)));
 	require(setup_from_content(a, content, &same, NULL) == OK && str_eq(content, setup_content(a, &same)));
 	setup_to_response(setup, STR("fire.example"), ORIGIN_PARTNER_ACMS, &done, &response);
 	require(setup_home_response_fault(setup, false, &response) == NULL);
-	require(setup_spell_out(a, setup, &response));
-	require(setup_response_fault(setup, STR("fire.example"), 1, &response) == NULL);
+	bool revised = setup->operation != OPERATION_REMOVE && !setup->dry_run;
+	require((setup_response_fault(setup, STR("fire.example"), &response) == NULL) != revised);
 }
 
 static void check_times(const struct setup *setup)
@@ -69,17 +61,21 @@ static void check_times(const struct setup *setup)
 	require((cause == CAUSE_NO_CAUSE) == (detail[0] == '\0'));
 }
 
-static void check_request(struct arena *decoded, const struct setup_request *r)
+static void check_request(struct arena *decoded, const struct setup *r)
 {
 	struct limits limits = LIMITS_DEFAULT;
 	struct setup setup;
 	struct arena *a = arena_new(0);
-	check_texts(r->mc_system_ids, r->n_mc_system_ids);
-	check_texts(r->mc_ids, r->n_mc_ids);
-	check_entries(r->service_ids, r->n_service_ids);
-	check_revisions(r->revisions, r->n_revisions);
+	size_t n_ids = 0;
+	check_texts(r->targets, r->n_targets);
+	for (size_t i = 0; i < r->n_users; i++) {
+		require(text_valid(r->users[i].mc_id));
+		check_ids(r->users[i].service_ids, r->users[i].n_service_ids);
+		n_ids += r->users[i].n_service_ids;
+	}
+	require(n_ids == r->n_service_ids);
 	struct verdict v = setup_check(a, r, &limits, &setup);
-	require(v.n_identities <= r->n_mc_ids + r->n_service_ids + r->n_revisions);
+	require(v.n_identities <= 2 * (r->n_users + r->n_service_ids));
 	if (v.cause == CAUSE_NO_CAUSE) {
 		check_well_formed(a, &setup, &limits);
 		check_times(&setup);
@@ -90,13 +86,10 @@ static void check_request(struct arena *decoded, const struct setup_request *r)
 
 static void check_response(const struct setup_response *r)
 {
-	check_texts(r->mc_ids, r->n_mc_ids);
-	check_entries(r->service_ids, r->n_service_ids);
-	check_revisions(r->revisions, r->n_revisions);
 	uint64_t sum = 0;
-	for (size_t i = 0; i < r->n_of_each; i++)
-		sum |= r->revision_of_each[i];
-	require(r->n_of_each > 0 || sum == 0);
+	for (size_t i = 0; i < r->n_revisions; i++)
+		sum |= r->revisions[i];
+	require(r->n_revisions > 0 || sum == 0);
 	check_prose(r->detail);
 	check_prose(r->decided_by.reason);
 	require(text_valid(r->mc_system_id) && text_valid(r->decided_by.acmc));
@@ -115,11 +108,12 @@ static void check_hello(const struct hello *h)
 					  strlen(detail) > 0);
 }
 
-static void check_requests_page(const struct requests_page *p)
+static void check_requests_page(struct arena *a, const struct requests_page *p)
 {
 	check_prose(p->page.detail);
 	for (size_t i = 0; i < p->n_entries; i++) {
 		require(text_valid(p->entries[i].acmc));
+		check_request(a, &p->entries[i].request);
 		for (size_t j = 0; j < p->entries[i].n_deliveries; j++) {
 			const struct delivery_entry *d = &p->entries[i].deliveries[j];
 			require(text_valid(d->mc_system_id) && d->state >= DELIVERY_QUEUED &&
@@ -138,9 +132,9 @@ static void check_users_page(const struct users_page *p)
 		const struct user_entry *u = &p->users[i];
 		require(text_valid(u->mc_id));
 		require(i == 0 || str_cmp(u[-1].mc_id, u->mc_id) < 0);
+		check_ids(u->service_ids, u->n_service_ids);
 		for (size_t j = 0; j < u->n_service_ids; j++)
-			require(text_valid(u->service_ids[j].mc_service_id) &&
-				mc_service_name((int)u->service_ids[j].service));
+			require(mc_service_name((int)u->service_ids[j].service));
 	}
 }
 
@@ -192,7 +186,7 @@ static void check(struct arena *a, const struct message *m)
 		require(text_valid(m->requests_query.mc_system_id));
 		break;
 	case MESSAGE_REQUESTS_PAGE:
-		check_requests_page(&m->requests_page);
+		check_requests_page(a, &m->requests_page);
 		break;
 	case MESSAGE_USERS_QUERY:
 		check_texts(m->users_query.mc_ids, m->users_query.n_mc_ids);
@@ -216,14 +210,15 @@ static void check(struct arena *a, const struct message *m)
 		break;
 	case MESSAGE_DECISION_RESULT:
 		check_prose(m->decision_result.page.detail);
-		if (m->decision_result.has_response)
-			check_response(&m->decision_result.response);
+		if (!m->decision_result.has_response)
+			break;
+		check_request(a, &m->decision_result.request);
+		check_response(&m->decision_result.response);
 		break;
 	case MESSAGE_PING:
 	case MESSAGE_PONG:
 		break;
 	}
-	require(message_version(m) >= PROTOCOL_VERSION_MIN && message_version(m) <= PROTOCOL_VERSION_MAX);
 }
 
 /*

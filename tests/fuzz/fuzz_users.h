@@ -14,8 +14,7 @@ static void check_users(const struct users *u)
 		if (!mc_id_valid(user->mc_id) || user->first + user->n > u->n_ids)
 			abort();
 		for (size_t j = user->first; j < user->first + user->n; j++) {
-			const struct service_id_entry *e = &u->ids[j].entry;
-			if (!str_eq(e->mc_id, user->mc_id) || !mc_service_name(e->service))
+			if (!str_eq(u->ids[j].mc_id, user->mc_id) || !mc_service_name((int)u->ids[j].id.service))
 				abort();
 		}
 	}

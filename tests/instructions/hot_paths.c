@@ -21,7 +21,7 @@ enum { REQUESTS_MAX = 1000 };
 #define EXPIRES_MS (NOW_MS + 86400000)
 
 struct exchange {
-	struct setup_request request;
+	struct setup request;
 	uint8_t *request_frame, *response_frame;
 	size_t request_length, response_length;
 	struct arena *decoded, *answered, *work;
@@ -133,8 +133,8 @@ STAGE stage_response_encode(void)
 		m.response.receipt = x->response.receipt;
 		m.response.receipt_root = x->response.receipt_root;
 		m.response.done_ms = x->response.done_ms;
-		m.response.revision_of_each = x->committed.revisions;
-		m.response.n_of_each = x->committed.n_revisions;
+		m.response.revisions = x->committed.revisions;
+		m.response.n_revisions = x->committed.n_revisions;
 		if (message_encode(&m, &x->response_frame, &x->response_length) != OK)
 			die("encode", NULL);
 	}
@@ -190,7 +190,7 @@ STAGE stage_home_answer(void)
 		struct asked_record asked = { .acmc = STR("control-room"), .certificate = certificate, .setup = x->setup };
 		memcpy(asked.content, x->committed.content, sizeof asked.content);
 		struct home_answer what = { .asked = &asked, .request_id = x->setup.request_id, .partner = partner_name, .own = home_name,
-					    .response = &x->answer.response, .version = 2, .receipt = &x->proof,
+					    .response = &x->answer.response, .receipt = &x->proof,
 					    .memo = &memo };
 		struct home_recorded out;
 		home_answer(t, x->work, &what, NOW_MS, &out);
@@ -209,23 +209,22 @@ static void make_requests(void)
 	uint64_t number = 0;
 	EACH(x) {
 		uint8_t random[10] = { 0 };
-		struct str *mc_ids = arena_array(input, users, sizeof *mc_ids);
-		struct service_id_entry *ids = arena_array(input, BENCH_SERVICES * users, sizeof *ids);
+		struct setup_user *asked = arena_array(input, users, sizeof *asked);
+		struct user_service_id *ids = arena_array(input, BENCH_SERVICES * users, sizeof *ids);
 		for (size_t i = 0; i < users; i++) {
 			struct bench_user u;
 			bench_user(&u, number++, 1);
-			mc_ids[i] = arena_str(input, str_of(u.mc_id));
+			asked[i] = (struct setup_user){ arena_str(input, str_of(u.mc_id)), &ids[BENCH_SERVICES * i],
+							BENCH_SERVICES, 0 };
 			for (size_t s = 0; s < BENCH_SERVICES; s++)
-				ids[BENCH_SERVICES * i + s] = (struct service_id_entry){
-					mc_ids[i], (int)s + 1, arena_str(input, str_of(u.service_ids[s])) };
+				ids[BENCH_SERVICES * i + s] = (struct user_service_id){
+					(enum mc_service)(s + 1), arena_str(input, str_of(u.service_ids[s])) };
 		}
 		random[8] = (uint8_t)((x - exchanges) >> 8);
 		random[9] = (uint8_t)(x - exchanges);
-		x->request = (struct setup_request){ .request_id = request_id_make(NOW_MS, random),
-						     .mc_system_ids = (struct str *)&target, .n_mc_system_ids = 1,
-						     .mc_ids = mc_ids, .n_mc_ids = users, .service_ids = ids,
-						     .n_service_ids = BENCH_SERVICES * users, .expires_ms = EXPIRES_MS,
-						     .grouped = true };
+		x->request = (struct setup){ .request_id = request_id_make(NOW_MS, random), .targets = &target,
+					     .n_targets = 1, .users = asked, .n_users = users,
+					     .n_service_ids = BENCH_SERVICES * users, .expires_ms = EXPIRES_MS };
 	}
 }
 

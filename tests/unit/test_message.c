@@ -1,4 +1,4 @@
-// needs: common/message.c common/message_v2.c common/message_encode.c common/message_kind.c common/frame.c
+// needs: common/message.c common/message_query.c common/message_encode.c common/message_kind.c common/frame.c
 // needs: common/setup.c common/sort.c common/identity.c common/text.c common/arena.c common/error.c proto/acx.pb-c.c
 #include "common/frame.h"
 #include "common/message.h"
@@ -32,21 +32,53 @@ static void requests_come_back_as_they_were(void **state)
 {
 	(void)state;
 	struct arena *a = arena_new(0);
-	struct str targets[] = { STR("fire.example"), STR("rail.example") }, mc_ids[] = { STR("a"), STR("gr\xC3\xBC\xC3\x9F") };
-	struct service_id_entry ids[] = { { STR("a"), 2, STR("sip:a@x.example") }, { STR("b"), -7, STR("") } };
+	struct str targets[] = { STR("fire.example"), STR("rail.example") };
+	struct user_service_id ids[] = { { 2, STR("sip:a@x.example") }, { 255, STR("") }, { 1, STR("tel:+1") } };
+	struct setup_user users[] = { { STR("a"), ids, 1, UINT64_MAX }, { STR("none"), ids, 0, 0 },
+				      { STR("gr\xC3\xBC\xC3\x9F"), ids + 1, 2, 7 } };
 	struct message m = { .kind = MESSAGE_SETUP_REQUEST,
-			     .request = { .request_id = { "0123456789abcde" }, .home_acmc_id = STR(""), .mc_system_ids = targets,
-					  .n_mc_system_ids = 2, .mc_ids = mc_ids, .n_mc_ids = 2, .service_ids = ids,
-					  .n_service_ids = 2 } };
-	struct message got = back(a, &m);
-	assert_memory_equal(&got.request.request_id, &m.request.request_id, 16);
-	assert_non_null(got.request.home_acmc_id.ptr); /* empty is not absent */
-	assert_str(got.request.mc_system_ids[1], "rail.example");
-	assert_str(got.request.mc_ids[1], "gr\xC3\xBC\xC3\x9F");
-	assert_int_equal(got.request.service_ids[1].service, -7);
-	assert_false(got.request.has_unknown_fields);
+			     .request = { .request_id = { "0123456789abcde" }, .home_acmc_id = STR(""), .targets = targets,
+					  .n_targets = 2, .users = users, .n_users = 3, .n_service_ids = 3 } };
+	struct setup got = back(a, &m).request;
+	assert_memory_equal(&got.request_id, &m.request.request_id, 16);
+	assert_non_null(got.home_acmc_id.ptr); /* empty is not absent */
+	assert_str(got.targets[1], "rail.example");
+	assert_int_equal(got.n_users, 3);
+	assert_int_equal(got.n_service_ids, 3);
+	for (size_t i = 0; i < 3; i++) {
+		const struct setup_user *u = &got.users[i];
+		assert_true(str_eq(u->mc_id, users[i].mc_id));
+		assert_true(u->expected_revision == users[i].expected_revision);
+		assert_int_equal(u->n_service_ids, users[i].n_service_ids);
+		for (size_t j = 0; j < u->n_service_ids; j++)
+			assert_int_equal(user_service_id_compare(&u->service_ids[j], &users[i].service_ids[j]), 0);
+	}
+	assert_false(got.has_unknown_fields);
 	m.request.home_acmc_id = STR_NONE;
 	assert_null(back(a, &m).request.home_acmc_id.ptr);
+	arena_free(a);
+}
+
+/* What the count of a user's MC service IDs cannot say is not said; without any the counts are left out. */
+static void as_many_as_a_byte_counts(void **state)
+{
+	(void)state;
+	static struct user_service_id many[SETUP_SERVICE_IDS_MAX + 1];
+	struct arena *a = arena_new(0);
+	struct setup_user users[] = { { STR("a"), many, 0, 0 }, { STR("b"), many, SETUP_SERVICE_IDS_MAX, 0 } };
+	struct message m = { .kind = MESSAGE_SETUP_REQUEST,
+			     .request = { .users = users, .n_users = 2, .n_service_ids = SETUP_SERVICE_IDS_MAX } };
+	uint8_t *frame;
+	size_t length, without;
+	for (size_t i = 0; i <= SETUP_SERVICE_IDS_MAX; i++)
+		many[i] = (struct user_service_id){ 1, STR("") };
+	assert_int_equal(back(a, &m).request.users[1].n_service_ids, SETUP_SERVICE_IDS_MAX);
+	users[1].n_service_ids = ++m.request.n_service_ids;
+	assert_int_equal(message_encode(&m, &frame, &length), ERR_MEMORY);
+	users[1].n_service_ids = m.request.n_service_ids = 0;
+	without = message_size(&m);
+	users[1].n_service_ids = m.request.n_service_ids = 1;
+	assert_int_equal(message_size(&m), without + 2 + 3 + 4); /* an empty text, its service, two counts */
 	arena_free(a);
 }
 
@@ -68,8 +100,14 @@ static void responses_come_back_as_they_were(void **state)
 	assert_null(got.response.identities[0].mc_service_id.ptr);
 	assert_str(got.response.identities[1].mc_service_id, "sip:b@x.example");
 	assert_int_equal(got.response.detail.len, 511);
-	m.response = (struct setup_response){ .result = true, .origin = ORIGIN_HOME_ACMS };
-	assert_true(back(a, &m).response.result);
+	assert_int_equal(got.response.n_revisions, 0);
+	const uint64_t revisions[] = { 1, 0, 300, UINT64_MAX };
+	m.response = (struct setup_response){ .result = true, .origin = ORIGIN_HOME_ACMS, .revisions = revisions,
+					      .n_revisions = 4 };
+	got = back(a, &m);
+	assert_true(got.response.result);
+	assert_int_equal(got.response.n_revisions, 4);
+	assert_memory_equal(got.response.revisions, revisions, sizeof revisions);
 	arena_free(a);
 }
 
@@ -100,14 +138,14 @@ static void what_is_malformed(void **state)
 		enum cause why;
 	} cases[] = {
 		{ BYTES("\xff\xff"), CAUSE_MALFORMED_MESSAGE },
-		{ BYTES("\x22\x02\x08\x00"), CAUSE_MALFORMED_MESSAGE },         /* explicit default */
-		{ BYTES("\x22\x03\x08\x85\x00"), CAUSE_MALFORMED_MESSAGE },     /* long varint */
-		{ BYTES("\x22\x02\x08\x01\x2a\x00"), CAUSE_MALFORMED_MESSAGE }, /* two bodies */
-		{ BYTES("\x32\x06\x12\x04" "ab\0c"), CAUSE_MALFORMED_MESSAGE }, /* NUL in a detail */
+		{ BYTES("\x12\x02\x08\x00"), CAUSE_MALFORMED_MESSAGE },         /* explicit default */
+		{ BYTES("\x12\x03\x08\x85\x00"), CAUSE_MALFORMED_MESSAGE },     /* long varint */
+		{ BYTES("\x12\x02\x08\x01\x1a\x00"), CAUSE_MALFORMED_MESSAGE }, /* two bodies */
+		{ BYTES("\x22\x06\x12\x04" "ab\0c"), CAUSE_MALFORMED_MESSAGE }, /* NUL in a detail */
 		/* a negative cause in 5 bytes makes room for what a NUL hides */
-		{ BYTES("\x32\x0f\x08\xff\xff\xff\xff\x0f\x12\x07" "ab\0cdef"), CAUSE_MALFORMED_MESSAGE },
-		{ BYTES("\x32\x04\x12\x02\xc3\x28"), CAUSE_MALFORMED_MESSAGE }, /* no UTF-8 */
-		{ BYTES("\x12\x00"), CAUSE_MALFORMED_MESSAGE },                 /* no request ID */
+		{ BYTES("\x22\x0f\x08\xff\xff\xff\xff\x0f\x12\x07" "ab\0cdef"), CAUSE_MALFORMED_MESSAGE },
+		{ BYTES("\x22\x04\x12\x02\xc3\x28"), CAUSE_MALFORMED_MESSAGE }, /* no UTF-8 */
+		{ BYTES("\x2a\x00"), CAUSE_MALFORMED_MESSAGE },                 /* no request ID */
 		{ BYTES("\x0a\x04\x08\x01\x10\x01"), CAUSE_MALFORMED_MESSAGE }, /* Hello without limits */
 		{ BYTES("\xfa\x01\x00"), CAUSE_UNEXPECTED_MESSAGE },            /* body 31 */
 		{ BYTES(""), CAUSE_MALFORMED_MESSAGE },
@@ -146,27 +184,26 @@ static void refuse_with(const struct message *m, struct str *field, char byte)
 static void every_text_is_checked(void **state)
 {
 	(void)state;
-	struct str target = STR("a"), mc_id = STR("a");
-	struct service_id_entry entry = { STR("a"), 1, STR("a") };
+	struct str target = STR("a");
+	struct user_service_id id = { 1, STR("a") };
+	struct setup_user user = { STR("a"), &id, 1, 0 };
 	struct identity_cause cause = { STR("a"), STR("a"), CAUSE_MC_SERVICE_ID_IN_USE };
 	struct message hello = { .kind = MESSAGE_HELLO, .hello = { 1, 1, STR("a"), LIMITS_DEFAULT, STR("a") } };
 	struct message request = { .kind = MESSAGE_SETUP_REQUEST,
-				   .request = { .home_acmc_id = STR("a"), .mc_system_ids = &target, .n_mc_system_ids = 1,
-						.mc_ids = &mc_id, .n_mc_ids = 1, .service_ids = &entry, .n_service_ids = 1 } };
+				   .request = { .home_acmc_id = STR("a"), .targets = &target, .n_targets = 1,
+						.users = &user, .n_users = 1, .n_service_ids = 1 } };
 	struct message response = { .kind = MESSAGE_SETUP_RESPONSE,
-				    .response = { .mc_system_id = STR("a"), .mc_ids = &mc_id, .n_mc_ids = 1,
-						  .service_ids = &entry, .n_service_ids = 1, .identities = &cause,
-						  .n_identities = 1, .detail = STR("a") } };
+				    .response = { .mc_system_id = STR("a"), .identities = &cause, .n_identities = 1,
+						  .detail = STR("a") } };
 	struct message bye = { .kind = MESSAGE_CLOSE, .close = { CAUSE_GOING_AWAY, STR("a") } };
 	const struct {
 		const struct message *m;
 		struct str *field;
 	} texts[] = {
 		{ &hello, &hello.hello.mc_system_id }, { &hello, &hello.hello.software },
-		{ &request, &request.request.home_acmc_id }, { &request, &target }, { &request, &mc_id },
-		{ &request, &entry.mc_id }, { &request, &entry.mc_service_id },
-		{ &response, &response.response.mc_system_id }, { &response, &mc_id }, { &response, &entry.mc_id },
-		{ &response, &entry.mc_service_id }, { &response, &cause.mc_id }, { &response, &cause.mc_service_id },
+		{ &request, &request.request.home_acmc_id }, { &request, &target }, { &request, &user.mc_id },
+		{ &request, &id.mc_service_id }, { &response, &response.response.mc_system_id },
+		{ &response, &cause.mc_id }, { &response, &cause.mc_service_id },
 		{ &response, &response.response.detail }, { &bye, &bye.close.detail },
 	};
 	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
@@ -186,13 +223,13 @@ static void unknown_fields(void **state)
 		size_t n;
 		bool noticed;
 	} cases[] = {
-		{ BYTES("\x12\x12" ID), false },
-		{ BYTES("\x12\x15" ID "\x88\x01\x01"), true },               /* in the request */
-		{ BYTES("\x12\x16" ID "\x2a\x02\x78\x01"), true },           /* in an entry */
-		{ BYTES("\x12\x12" ID "\xfa\x01\x00"), true },               /* beside it */
-		{ BYTES("\x1a\x16" ID "\x28\x00\x78\x01"), false },          /* in a response */
-		{ BYTES("\x1a\x1c" ID "\x28\x00\x22\x02\x78\x01\x42\x02\x78\x01"), false }, /* in its entries */
-		{ BYTES("\x22\x02\x78\x01"), false },
+		{ BYTES("\x2a\x12" ID), false },
+		{ BYTES("\x2a\x15" ID "\x88\x01\x01"), true },           /* in the request */
+		{ BYTES("\x2a\x17" ID "\x52\x03\x98\x06\x01"), true },   /* in its validity */
+		{ BYTES("\x2a\x12" ID "\xfa\x01\x00"), true },           /* beside it */
+		{ BYTES("\x3a\x16" ID "\x18\x00\x78\x01"), false },      /* in a response */
+		{ BYTES("\x3a\x1c" ID "\x18\x00\x3a\x02\x78\x01\x4a\x02\x78\x01"), false }, /* in what is inside */
+		{ BYTES("\x12\x02\x78\x01"), false },
 		{ BYTES("\x0a\x06\x22\x02\x78\x01\x78\x01"), false },
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -210,13 +247,15 @@ static void amplification_is_bounded(void **state)
 	(void)state;
 	enum { N = 60000 };
 	uint8_t *bytes = malloc(4 + 2 * N);
-	memcpy(bytes, "\x12\xc0\xa9\x07", 4); /* a request of 120000 bytes: empty entries */
+	memcpy(bytes, "\x3a\xc0\xa9\x07", 4); /* a response of 120000 bytes: empty causes */
 	for (size_t i = 0; i < N; i++)
-		memcpy(bytes + 4 + 2 * i, "\x2a", 2);
+		memcpy(bytes + 4 + 2 * i, "\x3a", 2);
 	struct arena *a = arena_new(message_budget(4 + 2 * N));
 	struct message m;
 	enum cause why;
-	assert_int_equal(decode(a, bytes, 4 + 2 * N, &m, &why), ERR_INPUT);
+	struct error e;
+	assert_int_equal(message_decode(a, bytes, 4 + 2 * N, &m, &why, &e), ERR_INPUT);
+	assert_non_null(strstr(e.text, "memory"));
 	arena_free(a);
 	free(bytes);
 }
@@ -225,6 +264,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(requests_come_back_as_they_were),
+		cmocka_unit_test(as_many_as_a_byte_counts),
 		cmocka_unit_test(responses_come_back_as_they_were),
 		cmocka_unit_test(the_small_ones),
 		cmocka_unit_test(what_is_malformed),

@@ -1,6 +1,6 @@
 // needs: acmc/parts.c acmc/answers.c acmc/stock.c acmc/stock_sort.c acmc/spool.c common/setup.c common/setup_fault.c common/users_file.c common/when.c common/users_csv.c common/users_json.c common/json.c
 // needs: common/identity.c common/text.c common/arena.c common/cause.c common/error.c
-// needs: common/message.c common/message_v2.c common/message_encode.c common/frame.c proto/acx.pb-c.c
+// needs: common/message.c common/message_query.c common/message_encode.c common/frame.c proto/acx.pb-c.c
 // needs: common/sort.c
 /* Splitting a command into requests, collecting their answers, and the exit code. */
 #include <stdarg.h>
@@ -70,7 +70,7 @@ static void fill(struct fixture *f)
 		copy.items[0].revision = u->revision;
 		copy.items[0].validity = u->validity;
 		for (size_t j = u->first; j < u->first + u->n; j++)
-			users_add_id(&copy, 1, f->users.ids[j].entry.service, f->users.ids[j].entry.mc_service_id);
+			users_add_id(&copy, 1, (int)f->users.ids[j].id.service, f->users.ids[j].id.mc_service_id);
 		stock_take(&f->stock, &copy);
 	}
 	assert_null(stock_failed(&f->stock));
@@ -98,19 +98,17 @@ static void check_parts(const struct fixture *f, const struct limits *limits)
 	for (size_t i = 0; i < p->n; i++) {
 		struct message m = { .kind = MESSAGE_SETUP_REQUEST };
 		struct arena *a = arena_new(0);
-		assert_true(parts_request(p, i, a, &m.request));
+		assert_true(parts_setup(p, i, a, &m.request));
 		assert_in_range(p->items[i].n_users, 1, limits->max_mc_ids);
 		assert_true(message_size(&m) - 4 <= p->items[i].encoded);
 		assert_true(p->items[i].encoded <= limits->max_frame_bytes / 4);
 		struct request_id id = request_id_part(base, (uint32_t)i);
 		assert_memory_equal(&m.request.request_id, &id, sizeof id);
-		assert_int_equal(m.request.n_mc_ids, p->items[i].n_users);
-		assert_int_equal(m.request.n_mc_system_ids, 2);
-		for (size_t j = 0; j < m.request.n_mc_ids; j++)
-			assert_true(str_eq(m.request.mc_ids[j], f->users.items[next + j].mc_id));
-		for (size_t j = 0; j < m.request.n_service_ids; j++) {
-			size_t owner = j * m.request.n_mc_ids / m.request.n_service_ids;
-			assert_true(str_eq(m.request.service_ids[j].mc_id, m.request.mc_ids[owner]));
+		assert_int_equal(m.request.n_users, p->items[i].n_users);
+		assert_int_equal(m.request.n_targets, 2);
+		for (size_t j = 0; j < m.request.n_users; j++) {
+			assert_true(str_eq(m.request.users[j].mc_id, f->users.items[next + j].mc_id));
+			assert_int_equal(m.request.users[j].n_service_ids, f->users.items[next + j].n);
 		}
 		next += p->items[i].n_users;
 		arena_free(a);
@@ -186,7 +184,11 @@ static void says_which_user_is_too_large(void **state)
 	server.max_mc_service_ids_per_mc_id = 17;
 	assert_true(split_by(&f, &server, &LIMITS_DEFAULT, &too_large));
 	end(&f);
-	begin(&f, 1, 100, 255); /* 52 KB where 16 KiB are allowed */
+	begin(&f, 1, SETUP_SERVICE_IDS_MAX + 1, 10); /* however many a server says that it takes */
+	server.max_mc_service_ids_per_mc_id = 1000;
+	assert_false(split_by(&f, &server, &LIMITS_DEFAULT, &too_large));
+	end(&f);
+	begin(&f, 1, 100, 255); /* 26 KB where 16 KiB are allowed */
 	server.max_mc_service_ids_per_mc_id = 1000;
 	server.max_frame_bytes = FRAME_BYTES_MIN;
 	assert_false(split_by(&f, &server, &LIMITS_DEFAULT, &too_large));
@@ -194,19 +196,18 @@ static void says_which_user_is_too_large(void **state)
 	end(&f);
 }
 
-/* --- version 2 --- */
+/* --- what goes with which part --- */
 
 static size_t split_at_default(struct fixture *f)
 {
-	f->parts.version = 2;
 	split(f, &LIMITS_DEFAULT);
 	return f->parts.n;
 }
 
-static struct setup_request request_of(struct fixture *f, size_t part)
+static struct setup request_of(struct fixture *f, size_t part)
 {
-	struct setup_request r;
-	assert_true(parts_request(&f->parts, part, f->arena, &r));
+	struct setup r;
+	assert_true(parts_setup(&f->parts, part, f->arena, &r));
 	return r;
 }
 
@@ -217,25 +218,23 @@ static void splits_by_validity(void **state)
 	(void)state;
 	begin(&f, 6, 1, 30);
 	fill(&f);
-	assert_false(parts_need_version_2(&f.parts));
 	for (size_t i = 0; i < 6; i++) {
 		f.users.items[i].line = (unsigned)i + 1;
 		f.users.items[i].validity.not_after_ms = i % 2 ? 5000 : 0;
 	}
 	assert_int_equal(split_at_default(&f), 6);
-	assert_true(parts_need_version_2(&f.parts));
 	assert_true(stock_sort(&f.stock, false));
 	unsigned too_large;
 	assert_true(parts_split(&f.parts, base, &LIMITS_DEFAULT, &LIMITS_DEFAULT, &too_large));
 	assert_int_equal(f.parts.n, 2);
-	struct setup_request first = request_of(&f, 0), second = request_of(&f, 1);
-	assert_true(!first.has_validity && first.n_mc_ids == 3 && first.n_service_ids == 3);
+	struct setup first = request_of(&f, 0), second = request_of(&f, 1);
+	assert_true(!first.has_validity && first.n_users == 3 && first.n_service_ids == 3);
 	assert_true(second.has_validity && second.validity.not_after_ms == 5000);
 	assert_true(first.parts == 2 && first.part == 0 && second.part == 1);
 	for (size_t i = 0; i < 3; i++) {
-		assert_true(str_eq(first.mc_ids[i], f.users.items[2 * i].mc_id));
-		assert_true(str_eq(second.mc_ids[i], f.users.items[2 * i + 1].mc_id));
-		assert_true(str_eq(second.service_ids[i].mc_id, second.mc_ids[i]));
+		assert_true(str_eq(first.users[i].mc_id, f.users.items[2 * i].mc_id));
+		assert_true(str_eq(second.users[i].mc_id, f.users.items[2 * i + 1].mc_id));
+		assert_int_equal(second.users[i].n_service_ids, 1);
 	}
 	/* an option is for all of them */
 	f.parts.has_validity = true;
@@ -254,17 +253,18 @@ static void operations_carry_what_they_need(void **state)
 	f.users.items[1].revision = 7;
 	f.users.items[2].validity.not_after_ms = 9;
 	assert_int_equal(split_at_default(&f), 2);
-	assert_int_equal(request_of(&f, 0).n_revisions, 0); /* setup has none */
+	assert_int_equal(request_of(&f, 0).users[1].expected_revision, 0); /* setup has none */
 	f.parts.operation = OPERATION_UPDATE;
 	f.parts.revision = 3;
-	struct setup_request update = request_of(&f, 0);
-	assert_true(update.operation == OPERATION_UPDATE && update.n_revisions == 2 && update.n_service_ids == 4);
-	assert_true(update.revisions[0].revision == 3 && update.revisions[1].revision == 7);
+	struct setup update = request_of(&f, 0);
+	assert_true(update.operation == OPERATION_UPDATE && update.n_users == 2 && update.n_service_ids == 4);
+	assert_true(update.users[0].expected_revision == 3 && update.users[1].expected_revision == 7);
 	f.parts.operation = OPERATION_REMOVE;
 	f.parts.revision = 0;
-	struct setup_request first = request_of(&f, 0), second = request_of(&f, 1);
-	assert_true(first.n_revisions == 1 && first.n_service_ids == 0);
-	assert_true(second.n_revisions == 0 && second.n_service_ids == 0 && !second.has_validity);
+	struct setup first = request_of(&f, 0), second = request_of(&f, 1);
+	assert_true(first.users[0].expected_revision == 0 && first.users[1].expected_revision == 7);
+	assert_true(first.n_service_ids == 0 && first.users[0].n_service_ids == 0);
+	assert_true(second.users[0].expected_revision == 0 && second.n_service_ids == 0 && !second.has_validity);
 	end(&f);
 }
 
@@ -277,7 +277,6 @@ static void full_requests_fit(void **state)
 	for (int operation = 0; operation < OPERATIONS; operation++) {
 		struct fixture f;
 		begin(&f, 500, 3, 200);
-		f.parts.version = 2;
 		f.parts.operation = (enum operation)operation;
 		f.parts.revision = UINT64_MAX;
 		f.parts.expires_ms = UINT64_MAX;
@@ -293,19 +292,28 @@ static void full_requests_fit(void **state)
 	}
 }
 
-/* Nothing of version 2 is said to a server of version 1. */
-static void version_1_stays_version_1(void **state)
+/* Whatever the file's order is, requests have that of stores. */
+static void requests_are_in_order(void **state)
 {
 	struct fixture f;
-	struct limits server = LIMITS_DEFAULT;
 	(void)state;
-	begin(&f, 3, 1, 20);
-	server.max_mc_ids = 1;
-	f.parts.version = 1;
-	split(&f, &server);
+	begin(&f, 3, 3, 20);
+	const struct str names[] = { STR("c"), STR("a"), STR("b") };
 	for (size_t i = 0; i < 3; i++) {
-		struct setup_request r = request_of(&f, i);
-		assert_false(setup_request_needs_version_2(&r));
+		f.users.items[i].mc_id = names[i];
+		for (size_t j = 0; j < 3; j++) {
+			f.users.ids[3 * i + j].id.service = (enum mc_service)(3 - j);
+			f.users.ids[3 * i + j].id.mc_service_id = names[i];
+		}
+	}
+	split(&f, &LIMITS_DEFAULT);
+	struct setup r = request_of(&f, 0);
+	for (size_t i = 0; i < 3; i++) {
+		assert_true(r.users[i].mc_id.len == 1 && *r.users[i].mc_id.ptr == "abc"[i]);
+		for (size_t j = 0; j < 3; j++) {
+			assert_int_equal(r.users[i].service_ids[j].service, j + 1);
+			assert_true(str_eq(r.users[i].service_ids[j].mc_service_id, r.users[i].mc_id));
+		}
 	}
 	end(&f);
 }
@@ -413,7 +421,7 @@ static void answers_outlive_the_message(void **state)
 	assert_int_equal(a->n_identities, 1);
 	struct said said;
 	assert_true(answers_said(&f.answers, a, f.arena, &said));
-	assert_true(said.n_identities == 1 && said.n_revisions == 0 && said.n_mc_ids == 0 && !said.receipt.ptr);
+	assert_true(said.n_identities == 1 && said.n_revisions == 0 && !said.receipt.ptr);
 	assert_true(str_eq(said.identities[0].mc_id, STR("alice")));
 	assert_null(said.identities[0].mc_service_id.ptr);
 	assert_int_equal(said.identities[0].cause, CAUSE_OUTSIDE_NAMESPACE);
@@ -468,56 +476,37 @@ static void answers_that_must_not_be_believed(void **state)
 		int origin;
 		bool result;
 		int cause;
-		size_t n_mc_ids, n_service_ids; /* of 3 and 3 */
 		bool good;
 	} cases[] = {
-		{ "fire.example", PARTNER, true, 0, 3, 3, true },
-		{ "fire.example", PARTNER, true, 0, 3, 0, true },
-		{ "fire.example", PARTNER, true, 0, 3, 2, false },
-		{ "fire.example", PARTNER, true, 0, 2, 3, false },
-		{ "fire.example", PARTNER, true, 0, 0, 0, false },
-		{ "fire.example", PARTNER, true, 106, 3, 3, false },
-		{ "fire.example", PARTNER, false, 0, 3, 0, false },
-		{ "fire.example", PARTNER, false, 401, 3, 0, true },
-		{ "fire.example", PARTNER, false, 401, 0, 0, false },
-		{ "fire.example", PARTNER, false, 202, 0, 0, true },
-		{ "fire.example", PARTNER, false, 599, 3, 0, true },
-		{ "fire.example", PARTNER, false, 602, 3, 0, false },
-		{ "fire.example", PARTNER, false, -1, 3, 0, false },
-		{ "fire.example", 0, true, 0, 3, 3, false },
-		{ "fire.example", 3, false, 401, 3, 0, false },
-		{ "fire.example", HOME, true, 0, 3, 3, false },
-		{ "fire.example", HOME, false, 602, 3, 0, true },
-		{ "fire.example", HOME, false, 602, 0, 0, false },
-		{ "fire.example", HOME, false, 699, 3, 0, true },
-		{ "fire.example", HOME, false, 700, 3, 0, false },
-		{ "police.example", HOME, false, 208, 0, 0, true },
-		{ "police.example", HOME, false, 101, 0, 0, true },
-		{ "police.example", HOME, false, 602, 3, 0, false },
-		{ "police.example", HOME, false, 0, 0, 0, false },
-		{ "port.example", HOME, true, 106, 0, 0, true }, /* concerns nobody */
+		{ "fire.example", PARTNER, true, 0, true },
+		{ "fire.example", PARTNER, true, 106, false },
+		{ "fire.example", PARTNER, false, 0, false },
+		{ "fire.example", PARTNER, false, 401, true },
+		{ "fire.example", PARTNER, false, 202, true },
+		{ "fire.example", PARTNER, false, 599, true },
+		{ "fire.example", PARTNER, false, 602, false },
+		{ "fire.example", PARTNER, false, -1, false },
+		{ "fire.example", 0, true, 0, false },
+		{ "fire.example", 3, false, 401, false },
+		{ "fire.example", HOME, true, 0, false },
+		{ "fire.example", HOME, false, 602, true },
+		{ "fire.example", HOME, false, 699, true },
+		{ "fire.example", HOME, false, 700, false },
+		{ "police.example", HOME, false, 208, true },
+		{ "police.example", HOME, false, 101, true },
+		{ "police.example", HOME, false, 602, false },
+		{ "police.example", HOME, false, 0, false },
+		{ "port.example", HOME, true, 106, true }, /* concerns nobody */
 	};
 	struct fixture f;
-	struct setup_request asked;
 	size_t part;
 	bool complete;
 	(void)state;
-	begin(&f, 3, 1, 0);
-	for (size_t i = 0; i < 3; i++) { /* in no order */
-		const struct str names[] = { STR("c"), STR("a"), STR("b") };
-		const struct str ids[] = { STR("tel:+3"), STR("tel:+2"), STR("tel:+1") };
-		f.users.items[i].mc_id = f.users.ids[i].entry.mc_id = names[i];
-		f.users.ids[i].entry.mc_service_id = ids[i];
-	}
-	split(&f, &LIMITS_DEFAULT);
-	assert_true(answers_init(&f.answers, f.arena, &f.parts, STR("police.example")));
-	assert_true(parts_request(&f.parts, 0, f.arena, &asked));
+	begin_answers(&f, 3);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct setup_response r = response(0, cases[i].system, (enum origin)cases[i].origin,
 						   (enum cause)cases[i].cause);
 		r.result = cases[i].result;
-		r.mc_ids = asked.mc_ids, r.n_mc_ids = cases[i].n_mc_ids;
-		r.service_ids = asked.service_ids, r.n_service_ids = cases[i].n_service_ids;
 		const char *fault = answers_fault(&f.answers, &r);
 		if ((fault == NULL) != cases[i].good)
 			fail_msg("case %zu: %s", i, fault ? fault : "taken");
@@ -530,8 +519,8 @@ static void answers_that_must_not_be_believed(void **state)
 	end(&f);
 }
 
-/* A response as requested says revisions by the bytewise order of the MC IDs, whatever the file's was. */
-static void answers_as_requested(void **state)
+/* A response says revisions by the bytewise order of the MC IDs, whatever the file's was. */
+static void revisions_of_each(void **state)
 {
 	const uint64_t each[] = { 5, 0, 7 };
 	struct identity_cause b = { STR("b"), STR_NONE, CAUSE_UNKNOWN_USER }, z = { STR("z"), STR_NONE, CAUSE_UNKNOWN_USER };
@@ -546,27 +535,20 @@ static void answers_as_requested(void **state)
 		f.users.items[i].mc_id = names[i];
 	split(&f, &LIMITS_DEFAULT);
 	f.parts.best_effort = true;
-	f.parts.version = 2;
 	assert_true(answers_init(&f.answers, f.arena, &f.parts, STR("police.example")));
 	struct setup_response r = response(0, "fire.example", ORIGIN_PARTNER_ACMS, CAUSE_PARTLY_DONE), bad;
-	r.as_requested = true;
-	r.revision_of_each = each, r.n_of_each = 3;
+	r.revisions = each, r.n_revisions = 3;
 	r.identities = &b, r.n_identities = 1;
 	assert_null(answers_fault(&f.answers, &r));
-	bad = r, bad.n_of_each = 2;
+	bad = r, bad.n_revisions = 2;
 	assert_non_null(answers_fault(&f.answers, &bad));
 	bad = r, bad.identities = &z;
 	assert_non_null(answers_fault(&f.answers, &bad));
 	bad = r, bad.n_identities = 0;
 	assert_non_null(answers_fault(&f.answers, &bad));
-	bad = r, bad.mc_ids = &b.mc_id, bad.n_mc_ids = 1;
-	assert_non_null(answers_fault(&f.answers, &bad));
-	f.parts.version = 1;
-	assert_non_null(answers_fault(&f.answers, &r));
-	f.parts.version = 2;
 	assert_true(take(&f, r, &part, &complete));
 	assert_true(answers_said(&f.answers, answers_at(&f.answers, 0, 0), f.arena, &said));
-	assert_true(said.n_revisions == 2 && said.n_mc_ids == 0);
+	assert_true(said.n_revisions == 2);
 	assert_true(str_eq(said.revisions[0].mc_id, STR("a")) && said.revisions[0].revision == 5);
 	assert_true(str_eq(said.revisions[1].mc_id, STR("c")) && said.revisions[1].revision == 7);
 	end(&f);
@@ -625,14 +607,14 @@ int main(void)
 		cmocka_unit_test(splits_by_validity),
 		cmocka_unit_test(operations_carry_what_they_need),
 		cmocka_unit_test(full_requests_fit),
-		cmocka_unit_test(version_1_stays_version_1),
+		cmocka_unit_test(requests_are_in_order),
 		cmocka_unit_test(indications),
 		cmocka_unit_test(each_part_and_target_is_answered_once),
 		cmocka_unit_test(what_nobody_asked_is_dropped),
 		cmocka_unit_test(one_answer_for_the_whole_request),
 		cmocka_unit_test(answers_outlive_the_message),
 		cmocka_unit_test(answers_that_must_not_be_believed),
-		cmocka_unit_test(answers_as_requested),
+		cmocka_unit_test(revisions_of_each),
 		cmocka_unit_test(exit_codes),
 	};
 	return cmocka_run_group_tests_name("parts", tests, NULL, NULL);

@@ -128,13 +128,13 @@ static void decided(struct fixture *f)
 {
 	struct setup_response r = { .request_id = base, .mc_system_id = STR("fire.example"), .result = true,
 				    .origin = ORIGIN_PARTNER_ACMS, .detail = STR(""), .done_ms = 1 };
-	struct user_revision revision = { STR("alice@police.example"), 4 };
+	const uint64_t revisions[] = { 4, 0, 0 };
 	size_t part;
 	bool complete;
 	begin(f, 3);
 	f->parts.best_effort = true;
-	r.revisions = &revision;
-	r.n_revisions = 1;
+	r.revisions = revisions;
+	r.n_revisions = 3;
 	r.decided_by = (struct decided_by){ STR("duty"), STR("as agreed"), 1800014400000 };
 	assert_true(answers_take(&f->answers, &r, &part, &complete));
 	r.mc_system_id = STR("rail.example");
@@ -266,10 +266,10 @@ static void shows_who_decided(void **state)
 static void shows_the_revision_that_there_is(void **state)
 {
 	struct identity_cause cause = { STR("alice@police.example"), STR_NONE, CAUSE_REVISION_MISMATCH };
-	struct user_revision revision = { STR("alice@police.example"), 17 };
+	const uint64_t revisions[] = { 17, 0, 0 };
 	struct setup_response r = { .request_id = base, .mc_system_id = STR("fire.example"), .detail = STR(""),
 				    .origin = ORIGIN_PARTNER_ACMS, .cause = CAUSE_REVISION_MISMATCH, .identities = &cause,
-				    .n_identities = 1, .revisions = &revision, .n_revisions = 1 };
+				    .n_identities = 1, .revisions = revisions, .n_revisions = 3 };
 	struct fixture f;
 	size_t part, n = 0;
 	bool complete;

@@ -66,9 +66,9 @@ static void lists_requests(void **state)
 		  .detail = STR("") },
 		{ .mc_system_id = STR("navy.example"), .state = DELIVERY_SENT, .detail = STR("") },
 	};
-	struct request_entry e = { .request_id = id, .operation = OPERATION_REMOVE, .acmc = STR("control-room"),
-				   .accepted_ms = noon, .deadline_ms = noon + 172800000, .part = 1, .parts = 3, .users = 1000,
-				   .deliveries = deliveries, .n_deliveries = 5 };
+	struct request_entry e = { .request = { .request_id = id, .operation = OPERATION_REMOVE,
+						.expires_ms = noon + 172800000, .part = 1, .parts = 3 },
+				   .users = 1000, .acmc = STR("control-room"), .accepted_ms = noon, .deliveries = deliveries, .n_deliveries = 5 };
 	struct paper p;
 	(void)state;
 	begin(&p);
@@ -85,14 +85,13 @@ static void lists_requests(void **state)
 
 static void shows_what_waits(void **state)
 {
-	struct str mc_ids[] = { STR("alice@fire.example"), STR("b\x1B[31m") };
-	struct service_id_entry ids[] = { { mc_ids[0], MC_SERVICE_MCPTT, STR("sip:alice@fire.example") },
-					  { mc_ids[0], MC_SERVICE_MCDATA, STR("tel:+1") } };
-	struct user_revision revisions[] = { { mc_ids[0], 3 } };
+	struct user_service_id ids[] = { { MC_SERVICE_MCPTT, STR("sip:alice@fire.example") },
+					 { MC_SERVICE_MCDATA, STR("tel:+1") } };
+	struct setup_user users[] = { { STR("alice@fire.example"), ids, 2, 3 }, { .mc_id = STR("b\x1B[31m") } };
 	struct pending_entry e = { .mc_system_id = STR("fire.example"), .received_ms = noon, .until_ms = noon + 3600000,
 				   .users = 2,
-				   .request = { .request_id = id, .operation = OPERATION_UPDATE, .mc_ids = mc_ids, .n_mc_ids = 2,
-						.service_ids = ids, .n_service_ids = 2, .revisions = revisions, .n_revisions = 1,
+				   .request = { .request_id = id, .operation = OPERATION_UPDATE, .users = users, .n_users = 2,
+						.n_service_ids = 2,
 						.has_validity = true, .validity = { noon, noon + 1 }, .best_effort = true,
 						.home_acmc_id = STR("sip:duty@fire.example") } };
 	struct paper p;
@@ -183,8 +182,8 @@ static void what_is_listed_can_be_read(void **state)
 			assert_memory_equal(&x->validity, &y->validity, sizeof x->validity);
 			assert_int_equal(x->n, y->n_service_ids);
 			for (size_t j = 0; j < x->n; j++) {
-				assert_int_equal(u.ids[x->first + j].entry.service, y->service_ids[j].service);
-				assert_true(str_eq(u.ids[x->first + j].entry.mc_service_id, y->service_ids[j].mc_service_id));
+				assert_int_equal(u.ids[x->first + j].id.service, y->service_ids[j].service);
+				assert_true(str_eq(u.ids[x->first + j].id.mc_service_id, y->service_ids[j].mc_service_id));
 			}
 		}
 		users_free(&u);

@@ -52,8 +52,8 @@ static char *describe(const struct users *u)
 		const struct users_user *user = &u->items[i];
 		fprintf(out, "%.*s", STR_ARG(user->mc_id));
 		for (size_t j = user->first; j < user->first + user->n; j++)
-			fprintf(out, " %s=%.*s", mc_service_name(u->ids[j].entry.service),
-				STR_ARG(u->ids[j].entry.mc_service_id));
+			fprintf(out, " %s=%.*s", mc_service_name(u->ids[j].id.service),
+				STR_ARG(u->ids[j].id.mc_service_id));
 		if (user->revision)
 			fprintf(out, " r%llu", (unsigned long long)user->revision);
 		if (user->validity.not_before_ms || user->validity.not_after_ms)
@@ -472,7 +472,7 @@ static void csv_lines_of_any_length(void **state)
 		assert_int_equal(f.users.items[i].line, i + 2);
 	}
 	assert_true(str_eq(f.users.items[ROWS].mc_id, STR("quo,ted")));
-	assert_true(str_eq(f.users.ids[ROWS].entry.mc_service_id, STR("tel:+1999999")));
+	assert_true(str_eq(f.users.ids[ROWS].id.mc_service_id, STR("tel:+1999999")));
 	assert_int_equal(f.users.items[ROWS + 1].n, TIMES);
 	end(&f);
 	free(text);

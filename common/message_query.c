@@ -137,26 +137,13 @@ static struct page read_page(struct reader *r, uint64_t token, int cause, const 
 	return (struct page){ token, (enum cause)read_enum(r, cause), read_detail(r, detail), more };
 }
 
-static void read_indication(struct reader *r, const Acx__ProcessIndication *m,
-			    struct process_indication *out)
+/* What a page is about. */
+static void read_inner_request(struct reader *r, const Acx__McServiceUserSetupRequest *m, struct setup *out)
 {
-	*out = (struct process_indication){
-		.request_id = read_request_id(r, &m->request_id),
-		.mc_system_id = read_text(r, m->mc_system_id, "mc_system_id"),
-		.state = (enum process_state)m->state,
-		.until_ms = m->until,
-		.detail = read_detail(r, m->detail),
-	};
-	if ((int)m->state < PROCESS_ACCEPTED || (int)m->state > PROCESS_DELAYED)
-		read_wrong(r, "state", "is none that this version knows");
-}
-
-/* Who asks for it need not have the request. */
-static void read_inner_response(struct reader *r, const Acx__McServiceUserSetupResponse *m, struct setup_response *out)
-{
-	read_response(r, m, out);
-	if (out->as_requested || out->n_of_each > 0)
-		read_wrong(r, "as_requested", "is nothing that a page may say");
+	if (m)
+		read_request(r, m, out);
+	else
+		read_wrong(r, "request", "is missing");
 }
 
 static void read_delivery(struct reader *r, const Acx__Delivery *m, struct delivery_entry *out)
@@ -169,7 +156,7 @@ static void read_delivery(struct reader *r, const Acx__Delivery *m, struct deliv
 	out->answered_ms = m->answered;
 	out->has_response = m->response != NULL;
 	if (m->response)
-		read_inner_response(r, m->response, &out->response);
+		read_response(r, m->response, &out->response);
 	if ((int)m->state < DELIVERY_QUEUED || (int)m->state > DELIVERY_ANSWERED)
 		read_wrong(r, "state", "is none that this version knows");
 }
@@ -178,16 +165,12 @@ static void read_request_entry(struct reader *r, const Acx__RequestEntry *m,
 			       struct request_entry *out)
 {
 	*out = (struct request_entry){
-		.request_id = read_request_id(r, &m->request_id),
-		.operation = read_enum(r, (int)m->operation),
+		.users = m->users,
 		.acmc = read_text(r, m->acmc, "acmc"),
 		.accepted_ms = m->accepted,
-		.deadline_ms = m->deadline,
-		.part = m->part,
-		.parts = m->parts,
-		.users = m->users,
 		.n_deliveries = m->n_deliveries,
 	};
+	read_inner_request(r, m->request, &out->request);
 	out->deliveries = read_list(r, m->n_deliveries, sizeof *out->deliveries, "deliveries");
 	for (size_t i = 0; out->deliveries && i < m->n_deliveries; i++)
 		read_delivery(r, m->deliveries[i], &out->deliveries[i]);
@@ -206,26 +189,21 @@ static void read_requests_page(struct reader *r, const Acx__RequestsPage *m,
 static void read_user(struct reader *r, const Acx__User *m, struct user_entry *out)
 {
 	bool unknown = false; /* ignored */
-	size_t n = m->n_mc_service_id_list;
+	struct user_service_id *ids = read_service_ids(r, m->mc_service_id_list, m->n_mc_service_id_list,
+						       &m->mc_service_of_each);
 	*out = (struct user_entry){
 		.mc_id = read_text(r, m->mc_id, "mc_id"),
-		.n_service_ids = n,
+		.service_ids = ids,
+		.n_service_ids = m->n_mc_service_id_list,
 		.revision = m->revision,
 		.validity = read_validity(m->validity, &unknown),
 		.vouched = m->vouched,
 		.changed_ms = m->changed,
 		.by = read_request_id(r, &m->by),
 	};
-	out->service_ids = read_list(r, n, sizeof *out->service_ids, "mc_service_id_list");
-	for (size_t i = 0; out->service_ids && i < n; i++) {
-		const Acx__McServiceIdEntry *e = m->mc_service_id_list[i];
-		out->service_ids[i].service = (enum mc_service)e->service;
-		out->service_ids[i].mc_service_id = read_text(r, e->mc_service_id, "mc_service_id");
-		if (!mc_service_name((int)e->service))
-			read_wrong(r, "service", "is none that this version knows");
-		if (e->mc_id[0] != '\0')
-			read_wrong(r, "mc_id", "of an MC service ID is not left out");
-	}
+	for (size_t i = 0; !r->bad && i < out->n_service_ids; i++)
+		if (!mc_service_name((int)ids[i].service))
+			read_wrong(r, "mc_service_of_each", "has one that this version does not know");
 }
 
 static void read_users_page(struct reader *r, const Acx__UsersPage *m, struct users_page *out)
@@ -278,10 +256,7 @@ static void read_pending_page(struct reader *r, const Acx__PendingPage *m,
 		out->entries[i].received_ms = e->received;
 		out->entries[i].until_ms = e->until;
 		out->entries[i].users = e->users;
-		if (e->request)
-			read_request(r, e->request, &out->entries[i].request);
-		else
-			read_wrong(r, "request", "is missing");
+		read_inner_request(r, e->request, &out->entries[i].request);
 	}
 }
 
@@ -290,17 +265,15 @@ static void read_decision_result(struct reader *r, const Acx__DecisionResult *m,
 {
 	out->page = read_page(r, m->token, (int)m->cause, m->detail, false);
 	out->has_response = m->response != NULL;
-	if (m->response)
-		read_inner_response(r, m->response, &out->response);
+	if (!m->response)
+		return;
+	read_inner_request(r, m->request, &out->request);
+	read_response(r, m->response, &out->response);
 }
 
 bool read_answer(struct reader *r, const Acx__Message *m, struct message *out)
 {
 	switch ((int)m->body_case) {
-	case ACX__MESSAGE__BODY_PROCESS_INDICATION:
-		out->kind = MESSAGE_PROCESS_INDICATION;
-		read_indication(r, m->process_indication, &out->indication);
-		return true;
 	case ACX__MESSAGE__BODY_REQUESTS_PAGE:
 		out->kind = MESSAGE_REQUESTS_PAGE;
 		read_requests_page(r, m->requests_page, &out->requests_page);

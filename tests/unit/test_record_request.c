@@ -3,8 +3,8 @@
 #include "unit.h"
 
 /*
- * What schema version 2 added. The vectors were made with Debian's python3-cbor2 (canonical), from the CDDL; those of
- * version 1 are in test_record.c.
+ * Records with every optional key; requests on their way, answers, and the audit log. The vectors were made with
+ * Debian's python3-cbor2 (canonical), from the CDDL.
  */
 
 static const char user_hex[] =
@@ -389,5 +389,5 @@ int main(void)
 		cmocka_unit_test(a_sequence_of_entries),
 		cmocka_unit_test(a_spent_arena_encodes_nothing),
 	};
-	return cmocka_run_group_tests_name("record, version 2", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("record, requests", tests, NULL, NULL);
 }
