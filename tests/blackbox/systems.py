@@ -134,8 +134,9 @@ class System:
     def log(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
-    def wait_log(self, text: str) -> None:
-        wait_for(lambda: text in self.log(), f"{text!r} in the log of {self.name}:\n{self.log()}")
+    def wait_log(self, text: str, before: int = 0) -> None:
+        """before: how often the log had the text already."""
+        wait_for(lambda: self.log().count(text) > before, f"{text!r} in the log of {self.name}:\n{self.log()}")
 
     def send_signal(self, number: int) -> None:
         self.process.send_signal(number)

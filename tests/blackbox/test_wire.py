@@ -223,11 +223,17 @@ def test_a_request_longer_than_a_quarter(client):
 
 def test_truncated_frame(federation, client):
     """PROTOCOL.md 2: 'one that ends inside a frame was truncated, and what had come of the frame is discarded.'"""
-    data = frame(request(["fire.example"], {"half@police.example": []}).SerializeToString())
+    request_id = new_id()
+    data = frame(request(["fire.example"], {"half@police.example": []}, request_id=request_id).SerializeToString())
+    said = "closed by the other end inside a frame"
+    before = federation.home.log().count(said)
     client.send_raw(data[:-1])
     client.close()
-    federation.home.wait_log("closed by the other end inside a frame")
-    assert ("police.example", "half@police.example") not in federation.fire.users()
+    federation.home.wait_log(said, before)
+    other = federation.home.client(federation.home.admin)
+    assert other.requests(request_id=request_id).cause == pb.UNKNOWN_REQUEST
+    other.send_raw(data)  # that it is whole now shows that only its end was missing
+    assert other.response().result
 
 
 def test_slow_drip(world):
