@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "common/frame.h"
 #include "common/net_internal.h"
 #include "common/text.h"
@@ -302,17 +303,42 @@ static void wait_to_write(struct conn *c)
 	event_add(c->writable, NULL);
 }
 
+/*
+ * Nobody needs more records without data than these in such a time, and each keeps the loop from others for as long as a
+ * message does.
+ */
+enum { IDLE_RECORDS_MAX = 32, IDLE_RECORDS_MS = 10000 };
+
+static bool is_flooded(struct conn *c, unsigned idle_records)
+{
+	uint64_t now = idle_records ? clock_mono_ms() : 0;
+	if (idle_records == 0)
+		return false;
+	if (now >= c->idle_records_until) {
+		c->idle_records_until = now + IDLE_RECORDS_MS;
+		c->idle_records = 0;
+	}
+	c->idle_records += idle_records;
+	return c->idle_records > IDLE_RECORDS_MAX;
+}
+
 /* False: there is no more for now. */
 static bool read_record(struct conn *c)
 {
 	struct tls_fault fault;
 	size_t n;
-	switch (tls_read(c->ssl, c->loop->record, TLS_RECORD_MAX, &n, &fault)) {
+	enum tls_io result = tls_read(c->ssl, c->loop->record, TLS_RECORD_MAX, &n, &fault);
+	unsigned idle_records = tls_idle_records(c->ssl);
+	if (is_flooded(c, idle_records)) {
+		conn_bury(c, CONN_END_FAILED, "too many TLS records without data (KeyUpdate, renegotiation)");
+		return false;
+	}
+	switch (result) {
 	case TLS_IO_DONE:
 		take_in(c, c->loop->record, n);
 		return tls_holds_input(c->ssl);
 	case TLS_IO_WANTS_READ:
-		return false;
+		return idle_records > 0;
 	case TLS_IO_WANTS_WRITE:
 		c->read_wants_write = true;
 		wait_to_write(c);

@@ -47,6 +47,8 @@ struct conn {
 	const struct conn_handlers *handlers;
 	void *context;
 	uint32_t max_frame;
+	unsigned idle_records;      /* that carried no data, */
+	uint64_t idle_records_until;/* until then (clock_mono_ms) */
 	bool accepted;              /* by a listener */
 	bool in_handshake;          /* is in loop->handshakes */
 	bool is_unsent;             /* is in loop->unsent */

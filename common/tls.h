@@ -88,8 +88,13 @@ struct tls_fault {
 /* The socket stays the caller's. False: out of memory. */
 bool tls_attach(struct ssl_st *ssl, int fd, bool server);
 enum tls_io tls_handshake(struct ssl_st *ssl, struct tls_fault *fault);
-/* At most one record. */
+/* At most one record with data. It may want to read on although there is more to read: if tls_idle_records says so. */
 enum tls_io tls_read(struct ssl_st *ssl, void *out, size_t size, size_t *n, struct tls_fault *fault);
+/*
+ * Records that came since the last call and carried no data, after the handshake (KeyUpdate, say): each costs far more than it
+ * takes to send it. Of many in a row the connection's input is shut.
+ */
+unsigned tls_idle_records(struct ssl_st *ssl);
 /* More may be had from tls_read although the socket is not readable. */
 bool tls_holds_input(struct ssl_st *ssl);
 /* *written may be less than n. */

@@ -57,6 +57,9 @@ struct peer_state {
 	struct judgement found;
 	SSL_CTX *judged_by;          /* NULL: the context that the connection was made from */
 	struct known_signer *signer; /* NULL: none yet */
+	bool up;                     /* the handshake is done */
+	unsigned idle_in_row;        /* records that carried no data: since the last that did, or the handshake's */
+	unsigned idle;               /* since tls_idle_records */
 };
 struct peer_state *peer_state_of(SSL *ssl);
 void known_signer_free(struct known_signer *k); /* NULL is fine */
