@@ -91,7 +91,11 @@ static const char *reachable(struct str address)
 static enum status ask(struct health *h, struct tls_context *tls, struct error *e)
 {
 	const struct listen_address *to = &h->config->listen[0];
-	struct conn_settings settings = { HEALTH_TIMEOUT_MS, HEALTH_TIMEOUT_MS, 1000, SIZE_MAX };
+	struct conn_settings settings = { .handshake_timeout_ms = HEALTH_TIMEOUT_MS,
+					  .frame_timeout_ms = HEALTH_TIMEOUT_MS,
+					  .drain_timeout_ms = 1000,
+					  .pause_at_bytes = FRAME_BYTES_MIN,
+					  .max_queued_bytes = 2 * FRAME_BYTES_MIN };
 	struct loop_timer *timer = loop_timer_new(h->loop, on_timeout, h);
 	enum status status = error_set(e, ERR_MEMORY, "out of memory");
 	if (timer && conn_connect(h->loop, tls, reachable(to->address),

@@ -254,7 +254,9 @@ static void start_connecting(struct partner_link *l)
 	struct conn_settings settings = { .handshake_timeout_ms = c->handshake_timeout_s * 1000u,
 					  .frame_timeout_ms = c->frame_timeout_s * 1000u,
 					  .drain_timeout_ms = c->shutdown_timeout_s * 1000u,
-					  .max_queued_bytes = SIZE_MAX };
+					  .pause_at_bytes = config_pause_at(c),
+					  .max_queued_bytes = c->max_queued_bytes,
+					  .reads_when_choked = true };
 	l->session = SESSION_WAIT_HELLO;
 	l->connection++;
 	l->conn = conn_connect(l->server->loop, l->tls, l->rule->host.ptr, l->rule->port, &settings,
