@@ -241,11 +241,18 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 	server_check_stopped(s);
 }
 
+static void on_drained(struct conn *c, void *context)
+{
+	(void)c;
+	traffic_send(context);
+}
+
 static const struct conn_handlers link_handlers = {
 	.opened = on_opened,
 	.frame = on_frame,
 	.bad_frame = on_bad_frame,
 	.ended = on_ended,
+	.drained = on_drained,
 };
 
 static void start_connecting(struct partner_link *l)

@@ -180,12 +180,18 @@ static size_t room_on(const struct partner_link *l)
 		       l->announced.max_requests_in_flight - taken : 0;
 }
 
+/* A partner that does not read what it is sent is sent no more until it does: partner_link.c goes on then. */
+static bool is_ready(const struct partner_link *l)
+{
+	return l->state == LINK_UP && l->users_sent < USERS_SENT_MAX && !conn_is_choked(l->conn);
+}
+
 /* Each that it looks at leaves the queue, if only for a while. */
 void traffic_send(struct partner_link *l)
 {
 	struct delivery *d;
 	size_t room;
-	while (l->state == LINK_UP && l->users_sent < USERS_SENT_MAX && (room = room_on(l)) > 0 &&
+	while (is_ready(l) && (room = room_on(l)) > 0 &&
 	       (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]))) {
 		if (d->asked->arena) {
 			send_one(l, d, &d->asked->setup);
@@ -271,7 +277,7 @@ void partner_link_ask(struct partner_link *l, struct query *q)
 		query_refuse(q, CAUSE_PARTNER_VERSION, NULL);
 	} else if (message_size(&m) - FRAME_HEADER_SIZE > most_bytes(l)) {
 		query_refuse(q, CAUSE_PARTNER_LIMIT, "ask about fewer users at a time");
-	} else if (room_on(l) == 0) {
+	} else if (room_on(l) == 0 || conn_is_choked(l->conn)) {
 		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, "towards the partner");
 	} else {
 		q->link_token = ++l->tokens;

@@ -151,6 +151,11 @@ void peer_send(struct peer *p, const struct message *m)
 }
 
 uint32_t peer_version(const struct peer *p)
+bool peer_is_choked(const struct peer *p)
+{
+	return conn_is_choked(p->conn);
+}
+
 {
 	return p->version;
 }
@@ -327,11 +332,18 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 		log_warning("%s: ended: %s", p->name, LOG_STR(str_of(text)));
 	approval_peer_gone(s, p);
 	while ((r = TAILQ_FIRST(&p->requests))) {
+static void on_drained(struct conn *c, void *context)
+{
+	(void)c;
+	outbox_drained(context);
+}
+
 		TAILQ_REMOVE(&p->requests, r, in_peer);
 		r->peer = NULL;
 	}
 	while ((q = TAILQ_FIRST(&p->queries))) {
 		TAILQ_REMOVE(&p->queries, q, in_peer);
+	.drained = on_drained,
 		q->peer = NULL;
 	}
 	outbox_peer_gone(p);

@@ -111,6 +111,8 @@ void peers_kill(struct server *s, bool orderly);
 /* To each open connection of version 2 that a system made. */
 void peers_send_system(struct server *s, struct str mc_system_id, const struct message *m);
 void peer_send(struct peer *p, const struct message *m);
+/* What informs can wait: outbox_drained is called when it can be told. */
+bool peer_is_choked(const struct peer *p);
 uint32_t peer_version(const struct peer *p);
 /* Bytes that a frame between us may have: the smaller of both ends' limits. */
 uint32_t peer_max_frame(const struct peer *p);
@@ -144,10 +146,21 @@ struct asked {
 	bool kept;                   /* on disk; a dry run is not */
 	struct delivery_list deliveries; /* unfinished */
 	struct watch_list watchers;
+	bool told_late;              /* some delivery's told.late */
 	struct arena *arena;         /* of what follows; NULL when it is to be loaded from the store */
 	struct setup setup;
 	struct str acmc, certificate; /* who asked; not of a dry run */
 	uint8_t content[DIGEST_SIZE]; /* of the request; not of a dry run */
+};
+
+/* What those who wait for a target's answer were last told of it; outbox_tell.c. */
+struct told {
+	bool any;
+	bool late;                   /* there was no time for it yet */
+	enum process_state state;
+	uint64_t until_ms;
+	char *detail;                /* malloc; NULL: none */
+	uint64_t mono_ms;            /* when */
 };
 
 /* One target's share. */
@@ -160,6 +173,7 @@ struct delivery {
 	unsigned attempts, nonsense;
 	size_t users;                /* of the request, once it was sent */
 	bool told_delayed;
+	struct told told;
 	bool listed;                 /* by the link, under its phase */
 	bool by_ourselves;           /* what is being put on disk is not the partner's answer */
 	struct delivery_outlook outlook;
@@ -175,6 +189,7 @@ struct watch {
 	struct peer *peer;
 	struct request *request;     /* version 1: counts as in flight until all is answered; else NULL */
 	bool spells_out;             /* may not have the request: is told what is in it */
+	bool missed;                 /* indications, since it does not read what it is sent */
 };
 
 /* Reads what was left unfinished; before the committer is started. */
@@ -193,6 +208,8 @@ bool outbox_watch(struct asked *a, struct peer *p, struct request *request);
 /* For somebody who asks about a request, and did not ask for it here. As above. */
 bool outbox_follow(struct asked *a, struct peer *p);
 void outbox_peer_gone(struct peer *p);
+/* It has read what it was sent: what it was not told meanwhile it is told now. */
+void outbox_drained(struct peer *p);
 /* The partner's response; the message's arena is taken, and has the receipt as it was found signed (NULL: there is none). */
 void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		     const struct setup_response *response, uint32_t version,
