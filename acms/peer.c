@@ -8,8 +8,6 @@
 #include "common/log.h"
 #include "common/text.h"
 
-enum { FAILURES_LOGGED = 100, FAILURE_PERIOD_MS = 10000 };
-
 static void on_idle(void *context);
 
 void *peer_accepted(struct conn *c, void *context)
@@ -25,6 +23,7 @@ void *peer_accepted(struct conn *c, void *context)
 	}
 	p->server = s;
 	p->conn = c;
+	p->party = s->strangers;
 	text_format(p->name, sizeof p->name, "%s", conn_address(c));
 	TAILQ_INIT(&p->requests);
 	TAILQ_INIT(&p->queries);
@@ -53,10 +52,10 @@ void peer_refuse(struct peer *p, enum cause cause, const char *detail)
 	if (p->session == SESSION_DRAINING || p->session == SESSION_ENDED)
 		return;
 	if (cause == CAUSE_GOING_AWAY || cause == CAUSE_IDLE_TIMEOUT)
-		log_info("%s: closing: %s", p->name, detail);
+		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_INFO, "%s: closing: %s", p->name, detail);
 	else
-		log_warning("%s: closing: %s: %s", p->name, cause_name(cause),
-			    LOG_STR(str_of(detail)));
+		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_WARNING, "%s: closing: %s: %s", p->name,
+			  cause_name(cause), LOG_STR(str_of(detail)));
 	exchange_send_close(p->conn, cause, detail);
 	loop_timer_cancel(p->idle);
 	set_session(p, session_step(SESSION_SERVER, p->session, SESSION_EV_CLOSE_SENT).next);
@@ -79,26 +78,27 @@ static void on_idle(void *context)
 	       p->session == SESSION_WAIT_HELLO ? "no Hello in time" : "idle");
 }
 
-/* What the principal may ask for, and what to call it. */
-static void adopt(struct peer *p, const struct principal *who)
+/* What the principal may ask for, and what to call it. False: out of memory. */
+static bool adopt(struct peer *p, const struct principal *who)
 {
 	const struct config *c = p->server->live->config;
+	char name[sizeof p->name - 100]; /* the address is behind it */
 	p->principal = who ? *who : (struct principal){ PRINCIPAL_SELF, NULL, NULL };
 	p->limits = c->limits;
 	if (p->principal.kind == PRINCIPAL_SYSTEM)
 		p->limits.max_requests_in_flight = p->principal.partner->max_requests_in_flight;
 	tls_peer_describe(conn_ssl(p->conn), p->certificate, sizeof p->certificate);
-	const char *kind = "self";
-	struct str name = c->mc_system_id;
-	if (p->principal.kind == PRINCIPAL_ACMC) {
-		kind = "ACMC";
-		name = p->principal.acmc->name;
-	} else if (p->principal.kind == PRINCIPAL_SYSTEM) {
-		kind = "system";
-		name = p->principal.partner->mc_system_id;
-	}
-	text_format(p->name, sizeof p->name, "%s %s (%s)", kind, LOG_STR(name), conn_address(p->conn));
+	party_name(&p->principal, c->mc_system_id, name, sizeof name);
+	text_format(p->name, sizeof p->name, "%s (%s)", name, conn_address(p->conn));
 	log_debug("%s: certificate %s", p->name, p->certificate);
+	struct party *party = party_named(&p->server->parties, name, LOG_LIMIT_LINES);
+	if (!party) {
+		conn_kill(p->conn, "out of memory");
+		return false;
+	}
+	p->party = party;
+	conn_set_account(p->conn, party->account);
+	return true;
 }
 
 static bool same_principal(const struct principal *a, const struct principal *b)
@@ -121,10 +121,11 @@ static void on_opened(struct conn *c, void *context)
 	struct server *s = p->server;
 	const struct principal *who = tls_peer_is_self(conn_ssl(c)) ? NULL : tls_peer(conn_ssl(c));
 	int64_t left = tls_peer_expires_in(conn_ssl(c), (int64_t)(clock_wall_ms() / 1000));
-	adopt(p, who);
+	if (!adopt(p, who))
+		return;
 	if (left < (int64_t)s->live->config->expiry_warning_days * 86400)
-		log_warning("%s: its certificate expires in %lld days", p->name,
-			    (long long)(left / 86400));
+		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_WARNING, "%s: its certificate expires in %lld days",
+			  p->name, (long long)(left / 86400));
 	p->max_frame_bytes = FRAME_BYTES_MIN; /* until it says */
 	exchange_send_hello(c, s->live->config->mc_system_id, &p->limits, "acms " ACX_VERSION);
 	loop_timer_set(p->idle, s->live->config->handshake_timeout_s * 1000u);
@@ -150,12 +151,12 @@ void peer_send(struct peer *p, const struct message *m)
 	exchange_send(p->conn, &plain);
 }
 
-uint32_t peer_version(const struct peer *p)
 bool peer_is_choked(const struct peer *p)
 {
 	return conn_is_choked(p->conn);
 }
 
+uint32_t peer_version(const struct peer *p)
 {
 	return p->version;
 }
@@ -231,8 +232,9 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 		break;
 	case SESSION_DO_DRAIN:
 		/* Each acmc says goodbye so; a partner that leaves is news. */
-		log_write(p->principal.kind == PRINCIPAL_ACMC && m->close.cause == CAUSE_GOING_AWAY ? LOG_LEVEL_DEBUG :
-													 LOG_LEVEL_INFO,
+		party_log(p->party, PARTY_CONNECTIONS,
+			  p->principal.kind == PRINCIPAL_ACMC && m->close.cause == CAUSE_GOING_AWAY ? LOG_LEVEL_DEBUG :
+												      LOG_LEVEL_INFO,
 			  "%s: closes: %s %s", p->name, cause_name(m->close.cause), LOG_STR(m->close.detail));
 		loop_timer_cancel(p->idle);
 		peer_close_if_drained(p);
@@ -302,48 +304,25 @@ static void on_bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t l
 	}
 }
 
-/* Strangers must not be able to fill the log. */
-static bool may_log_failure(struct server *s)
-{
-	uint64_t period = clock_mono_ms() / FAILURE_PERIOD_MS;
-	if (period != s->failures.period && s->failures.more > 0)
-		log_warning("%u more connections failed before they got in", s->failures.more);
-	if (period != s->failures.period) {
-		s->failures.period = period;
-		s->failures.logged = s->failures.more = 0;
-	}
-	if (s->failures.logged < FAILURES_LOGGED)
-		return ++s->failures.logged;
-	s->failures.more++;
-	return false;
-}
-
 static void on_ended(struct conn *c, enum conn_end end, const char *text, void *context)
 {
 	struct peer *p = context;
 	struct server *s = p->server;
 	struct request *r;
 	struct query *q;
-	bool got_in = p->max_frame_bytes != 0;
 	(void)c;
-	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL || (!got_in && !may_log_failure(s)))
+	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL)
 		log_debug("%s: ended: %s", p->name, LOG_STR(str_of(text)));
 	else
-		log_warning("%s: ended: %s", p->name, LOG_STR(str_of(text)));
+		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_WARNING, "%s: ended: %s", p->name,
+			  LOG_STR(str_of(text)));
 	approval_peer_gone(s, p);
 	while ((r = TAILQ_FIRST(&p->requests))) {
-static void on_drained(struct conn *c, void *context)
-{
-	(void)c;
-	outbox_drained(context);
-}
-
 		TAILQ_REMOVE(&p->requests, r, in_peer);
 		r->peer = NULL;
 	}
 	while ((q = TAILQ_FIRST(&p->queries))) {
 		TAILQ_REMOVE(&p->queries, q, in_peer);
-	.drained = on_drained,
 		q->peer = NULL;
 	}
 	outbox_peer_gone(p);
@@ -353,11 +332,18 @@ static void on_drained(struct conn *c, void *context)
 	server_check_stopped(s);
 }
 
+static void on_drained(struct conn *c, void *context)
+{
+	(void)c;
+	outbox_drained(context);
+}
+
 const struct conn_handlers peer_handlers = {
 	.opened = on_opened,
 	.frame = on_frame,
 	.bad_frame = on_bad_frame,
 	.ended = on_ended,
+	.drained = on_drained,
 };
 
 /* --- all of them --- */
@@ -376,8 +362,8 @@ static void reload_peer(struct peer *p, const struct live *live)
 		peer_refuse(p, CAUSE_NO_LONGER_AUTHORISED, e.text);
 		return;
 	}
-	adopt(p, who);
-	p->limits = announced; /* what was promised in Hello holds for the connection */
+	if (adopt(p, who))
+		p->limits = announced; /* what was promised in Hello holds for the connection */
 }
 
 void peers_reload(struct server *s, const struct live *live)

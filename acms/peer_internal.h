@@ -11,6 +11,7 @@ struct peer {
 	struct server *server;
 	struct conn *conn;
 	struct principal principal;    /* rules of the live configuration */
+	struct party *party;           /* strangers', until it is known */
 	char name[512];                /* who, for logs: escaped */
 	char certificate[300];         /* its name and fingerprint, for the audit log */
 	enum session_state session;

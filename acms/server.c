@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "common/text.h"
 
-enum { EXPIRY_CHECK_MS = 12 * 3600 * 1000, TICK_MS = 200, TICKS_A_SECOND = 5, PARTING_MS = 1000 };
+enum { EXPIRY_CHECK_MS = 12 * 3600 * 1000, TICK_MS = 200, TICKS_A_SECOND = 5, PARTING_MS = 1000, STRANGERS_LINES = 100 };
 
 /* --- stopping --- */
 
@@ -223,8 +223,10 @@ static void on_tick(void *context)
 {
 	struct server *s = context;
 	partner_links_tick(s);
-	if (s->ticks++ % TICKS_A_SECOND == 0)
+	if (s->ticks++ % TICKS_A_SECOND == 0) {
 		outbox_tick(s);
+		parties_tick(&s->parties);
+	}
 	loop_timer_set(s->tick, TICK_MS);
 }
 
@@ -290,10 +292,11 @@ static enum status start(struct server *s, struct error *e)
 	enum status status = loop_new(&s->loop, e);
 	if (status != OK)
 		return status;
+	s->strangers = party_named(&s->parties, "those who did not get in", STRANGERS_LINES);
 	s->expiry_timer = loop_timer_new(s->loop, on_expiry_timer, s);
 	s->stop_timer = loop_timer_new(s->loop, on_stop_timeout, s);
 	s->tick = loop_timer_new(s->loop, on_tick, s);
-	if (!s->expiry_timer || !s->stop_timer || !s->tick)
+	if (!s->strangers || !s->expiry_timer || !s->stop_timer || !s->tick)
 		return error_set(e, ERR_MEMORY, "out of memory");
 	status = start_store(s, e);
 	if (status == OK && !(s->sweeper = sweeper_new(s)))
@@ -348,6 +351,7 @@ static void finish(struct server *s)
 	loop_timer_free(s->stop_timer);
 	loop_timer_free(s->tick);
 	loop_free(s->loop);
+	parties_free(&s->parties);
 	live_free(s->live);
 }
 
@@ -356,6 +360,7 @@ int server_run(struct live *live)
 	struct server s = { .live = live };
 	struct error e;
 	TAILQ_INIT(&s.peers);
+	TAILQ_INIT(&s.parties);
 	TAILQ_INIT(&s.links);
 	LIST_INIT(&s.accepting);
 	set_log_level(live->config);

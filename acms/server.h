@@ -11,6 +11,7 @@
 #include "acms/home_commit.h"
 #include "acms/live.h"
 #include "acms/notary.h"
+#include "acms/party.h"
 #include "acms/route.h"
 #include "acms/store.h"
 #include "common/message.h"
@@ -56,10 +57,8 @@ struct server {
 	size_t requests;             /* and queries that are not finished */
 	size_t held_bytes;           /* by them, about */
 	size_t paused_peers;         /* at least: since some were paused for it */
-	struct {                     /* of connections that never got in, in the present period */
-		uint64_t period;
-		unsigned logged, more;
-	} failures;
+	struct party_list parties;
+	struct party *strangers;     /* all whose connections never got in */
 	bool stopping, parting;
 	bool failed;                 /* ends with an error */
 };
@@ -69,6 +68,7 @@ struct request {
 	TAILQ_ENTRY(request) in_peer;
 	struct server *server;
 	struct peer *peer;      /* NULL once the connection has gone: nobody to answer */
+	struct party *party;    /* whose it is */
 	struct arena *arena;
 	struct setup_request received;
 	struct setup setup;

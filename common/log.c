@@ -123,10 +123,15 @@ static void put_line(enum log_level level, const char *line, size_t n)
 		log_flush();
 }
 
+bool log_is_on(enum log_level level)
+{
+	return (int)level <= atomic_load(&threshold);
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
 	char line[PIPE_BUF];
-	if ((int)level > atomic_load(&threshold))
+	if (!log_is_on(level))
 		return;
 	size_t n = write_head(line, sizeof line, level);
 	va_list args;
