@@ -89,6 +89,27 @@ void partner_link_close_if_drained(struct partner_link *l)
 		conn_close(l->conn);
 }
 
+/* The partner is no longer who it was: nothing that it still says is to be believed. */
+static void disown(struct partner_link *l, const char *why)
+{
+	break_off(l, CAUSE_NO_LONGER_AUTHORISED, why);
+}
+
+/* False, with the reason: it is not. */
+static bool is_still_partner(struct partner_link *l, struct error *e)
+{
+	bool good = tls_recheck(conn_ssl(l->conn), l->tls, e) != NULL;
+	l->ends = good ? tls_peer_ends(conn_ssl(l->conn)) : INT64_MAX;
+	return good;
+}
+
+void partner_link_check_end(struct partner_link *l, int64_t now)
+{
+	struct error e = { ERR_TLS, "" };
+	if (l->conn && conn_is_open(l->conn) && l->ends <= now && !is_still_partner(l, &e))
+		disown(l, e.text);
+}
+
 static void close_orderly(struct partner_link *l)
 {
 	if (!l->conn)
@@ -105,6 +126,7 @@ static void on_opened(struct conn *c, void *context)
 {
 	struct partner_link *l = context;
 	const struct config *config = l->server->live->config;
+	l->ends = tls_peer_ends(conn_ssl(c));
 	exchange_send_hello(c, config->mc_system_id, &config->limits, "acms " ACX_VERSION);
 	loop_timer_set(l->watchdog, config->handshake_timeout_s * 1000u);
 }
@@ -357,16 +379,13 @@ static struct partner_link *link_new(struct server *s, struct str mc_system_id)
 /* A link that goes to another place, or whose partner is no longer who it was, is made anew. */
 static bool still_good(struct partner_link *l, const struct partner_rule *before)
 {
-	struct error e;
+	struct error e = { ERR_TLS, "" };
 	if (!l->conn || !conn_is_open(l->conn))
 		return false;
 	if (!str_eq(before->host, l->rule->host) || before->port != l->rule->port)
 		return false;
-	if (tls_recheck(conn_ssl(l->conn), l->tls, &e))
-		return true;
-	log_warning("partner %s: %s", l->mc_system_id, e.text);
-	text_format(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(e.text)));
-	conn_kill(l->conn, l->last_failure); /* nothing that it still says is to be believed */
+	if (!is_still_partner(l, &e))
+		disown(l, e.text);
 	return true;
 }
 

@@ -420,6 +420,7 @@ static void check_sent(struct partner_link *l, uint64_t now)
 void partner_links_tick(struct server *s)
 {
 	uint64_t now = clock_mono_ms();
+	int64_t unix_now = (int64_t)(clock_wall_ms() / 1000);
 	struct partner_link *l;
 	TAILQ_FOREACH(l, &s->links, in_server) {
 		struct delivery *d, *next;
@@ -429,5 +430,6 @@ void partner_links_tick(struct server *s)
 				outbox_event(d, DELIVERY_EV_DUE, NULL);
 		}
 		check_sent(l, now);
+		partner_link_check_end(l, unix_now);
 	}
 }

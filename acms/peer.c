@@ -24,6 +24,7 @@ void *peer_accepted(struct conn *c, void *context)
 	p->server = s;
 	p->conn = c;
 	p->party = s->strangers;
+	p->ends = INT64_MAX;
 	text_format(p->name, sizeof p->name, "%s", conn_address(c));
 	TAILQ_INIT(&p->requests);
 	TAILQ_INIT(&p->queries);
@@ -88,6 +89,7 @@ static bool adopt(struct peer *p, const struct principal *who)
 	if (p->principal.kind == PRINCIPAL_SYSTEM)
 		p->limits.max_requests_in_flight = p->principal.partner->max_requests_in_flight;
 	tls_peer_describe(conn_ssl(p->conn), p->certificate, sizeof p->certificate);
+	p->ends = tls_peer_ends(conn_ssl(p->conn));
 	party_name(&p->principal, c->mc_system_id, name, sizeof name);
 	text_format(p->name, sizeof p->name, "%s (%s)", name, conn_address(p->conn));
 	log_debug("%s: certificate %s", p->name, p->certificate);
@@ -348,22 +350,28 @@ const struct conn_handlers peer_handlers = {
 
 /* --- all of them --- */
 
-static void reload_peer(struct peer *p, const struct live *live)
+/* What is true of its certificate now. */
+static void judge_again(struct peer *p, const struct live *live)
 {
 	struct error e = { ERR_TLS, "" };
 	struct limits announced = p->limits;
-	if (p->max_frame_bytes == 0) { /* still in its handshake, made for the old rules */
-		conn_kill(p->conn, "the configuration changed during the handshake");
-		return;
-	}
 	const struct principal *who = tls_recheck(conn_ssl(p->conn), live->server_tls, &e);
 	if (!who && !tls_peer_is_self(conn_ssl(p->conn))) {
 		p->principal = (struct principal){ PRINCIPAL_SELF, NULL, NULL };
+		p->ends = INT64_MAX;
 		peer_refuse(p, CAUSE_NO_LONGER_AUTHORISED, e.text);
 		return;
 	}
 	if (adopt(p, who))
 		p->limits = announced; /* what was promised in Hello holds for the connection */
+}
+
+static void reload_peer(struct peer *p, const struct live *live)
+{
+	if (p->max_frame_bytes == 0) /* still in its handshake, made for the old rules */
+		conn_kill(p->conn, "the configuration changed during the handshake");
+	else
+		judge_again(p, live);
 }
 
 void peers_reload(struct server *s, const struct live *live)
@@ -372,6 +380,23 @@ void peers_reload(struct server *s, const struct live *live)
 	for (p = TAILQ_FIRST(&s->peers); p; p = next) {
 		next = TAILQ_NEXT(p, in_server);
 		reload_peer(p, live);
+	}
+}
+
+/* A signature or two each: when a CRL ends that many are checked against, others are served in between. */
+enum { JUDGED_A_TICK = 50 };
+
+void peers_tick(struct server *s)
+{
+	int64_t now = (int64_t)(clock_wall_ms() / 1000);
+	struct peer *p, *next;
+	int n = 0;
+	for (p = TAILQ_FIRST(&s->peers); p && n < JUDGED_A_TICK; p = next) {
+		next = TAILQ_NEXT(p, in_server);
+		if (p->ends > now)
+			continue;
+		judge_again(p, s->live);
+		n++;
 	}
 }
 

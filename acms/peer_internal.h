@@ -12,6 +12,7 @@ struct peer {
 	struct conn *conn;
 	struct principal principal;    /* rules of the live configuration */
 	struct party *party;           /* strangers', until it is known */
+	int64_t ends;                  /* Unix seconds: then it is judged again */
 	char name[512];                /* who, for logs: escaped */
 	char certificate[300];         /* its name and fingerprint, for the audit log */
 	enum session_state session;

@@ -223,6 +223,7 @@ static void on_tick(void *context)
 {
 	struct server *s = context;
 	partner_links_tick(s);
+	peers_tick(s);
 	if (s->ticks++ % TICKS_A_SECOND == 0) {
 		outbox_tick(s);
 		parties_tick(&s->parties);

@@ -105,6 +105,8 @@ extern const struct conn_handlers peer_handlers;
 void *peer_accepted(struct conn *c, void *server);
 /* Judges every connection by the new configuration. */
 void peers_reload(struct server *s, const struct live *live);
+/* Several times a second: judges again those whose certificate, or a CRL that it is checked against, has ended. */
+void peers_tick(struct server *s);
 void peers_close(struct server *s, enum cause cause);
 /* Ends what is left; orderly: what is queued is still written, for a moment. */
 void peers_kill(struct server *s, bool orderly);
