@@ -52,7 +52,8 @@ struct server {
 	struct asking_list accepting; /* and those that are being put on disk */
 	struct sweeper *sweeper;
 	struct approvals *approvals;
-	struct loop_timer *expiry_timer, *stop_timer, *tick;
+	struct loop_timer *expiry_timer, *stop_timer, *tick, *watchdog;
+	uint64_t watchdog_ms;
 	uint64_t ticks;
 	size_t requests;             /* and queries that are not finished */
 	size_t held_bytes;           /* by them, about */
