@@ -28,7 +28,7 @@ static void tell_watchers(struct delivery *d)
 	LIST_FOREACH(w, &d->asked->watchers, in_asked) {
 		if (peer_version(w->peer) < 2)
 			continue;
-		if (peer_is_choked(w->peer))
+		if (peer_would_miss(w->peer))
 			w->missed = true;
 		else
 			send_told(d, w->peer);
@@ -77,11 +77,11 @@ void outbox_tell_missed(struct watch *w)
 	const struct delivery *d;
 	if (peer_version(w->peer) < 2)
 		return;
-	w->missed = peer_is_choked(w->peer);
+	w->missed = peer_would_miss(w->peer);
 	TAILQ_FOREACH(d, &w->asked->deliveries, in_asked) {
 		if (!w->missed && d->told.any)
 			send_told(d, w->peer);
-		w->missed |= peer_is_choked(w->peer);
+		w->missed |= peer_would_miss(w->peer);
 	}
 }
 
@@ -89,7 +89,7 @@ void outbox_drained(struct peer *p)
 {
 	struct watch *w;
 	LIST_FOREACH(w, peer_watches(p), in_peer) {
-		if (peer_is_choked(p))
+		if (peer_would_miss(p))
 			return;
 		if (w->missed)
 			outbox_tell_missed(w);

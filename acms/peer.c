@@ -23,7 +23,7 @@ void *peer_accepted(struct conn *c, void *context)
 	}
 	p->server = s;
 	p->conn = c;
-	p->party = s->strangers;
+	p->caller = s->strangers;
 	p->ends = INT64_MAX;
 	text_format(p->name, sizeof p->name, "%s", conn_address(c));
 	TAILQ_INIT(&p->requests);
@@ -53,9 +53,9 @@ void peer_refuse(struct peer *p, enum cause cause, const char *detail)
 	if (p->session == SESSION_DRAINING || p->session == SESSION_ENDED)
 		return;
 	if (cause == CAUSE_GOING_AWAY || cause == CAUSE_IDLE_TIMEOUT)
-		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_INFO, "%s: closing: %s", p->name, detail);
+		caller_log(p->caller, CALLER_CONNECTIONS, LOG_LEVEL_INFO, "%s: closing: %s", p->name, detail);
 	else
-		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_WARNING, "%s: closing: %s: %s", p->name,
+		caller_log(p->caller, CALLER_CONNECTIONS, LOG_LEVEL_WARNING, "%s: closing: %s: %s", p->name,
 			  cause_name(cause), LOG_STR(str_of(detail)));
 	exchange_send_close(p->conn, cause, detail);
 	loop_timer_cancel(p->idle);
@@ -90,16 +90,16 @@ static bool adopt(struct peer *p, const struct principal *who)
 		p->limits.max_requests_in_flight = p->principal.partner->max_requests_in_flight;
 	tls_peer_describe(conn_ssl(p->conn), p->certificate, sizeof p->certificate);
 	p->ends = tls_peer_ends(conn_ssl(p->conn));
-	party_name(&p->principal, c->mc_system_id, name, sizeof name);
+	caller_name(&p->principal, c->mc_system_id, name, sizeof name);
 	text_format(p->name, sizeof p->name, "%s (%s)", name, conn_address(p->conn));
 	log_debug("%s: certificate %s", p->name, p->certificate);
-	struct party *party = party_named(&p->server->parties, name, LOG_LIMIT_LINES);
-	if (!party) {
+	struct caller *caller = caller_named(&p->server->callers, name, LOG_LIMIT_LINES);
+	if (!caller) {
 		conn_kill(p->conn, "out of memory");
 		return false;
 	}
-	p->party = party;
-	conn_set_account(p->conn, party->account);
+	p->caller = caller;
+	conn_set_account(p->conn, caller->account);
 	return true;
 }
 
@@ -126,7 +126,7 @@ static void on_opened(struct conn *c, void *context)
 	if (!adopt(p, who))
 		return;
 	if (left < (int64_t)s->live->config->expiry_warning_days * 86400)
-		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_WARNING, "%s: its certificate expires in %lld days",
+		caller_log(p->caller, CALLER_CONNECTIONS, LOG_LEVEL_WARNING, "%s: its certificate expires in %lld days",
 			  p->name, (long long)(left / 86400));
 	p->max_frame_bytes = FRAME_BYTES_MIN; /* until it says */
 	exchange_send_hello(c, s->live->config->mc_system_id, &p->limits, "acms " ACX_VERSION);
@@ -153,8 +153,9 @@ void peer_send(struct peer *p, const struct message *m)
 	exchange_send(p->conn, &plain);
 }
 
-bool peer_is_choked(const struct peer *p)
+bool peer_would_miss(struct peer *p)
 {
+	p->missed |= conn_is_choked(p->conn);
 	return conn_is_choked(p->conn);
 }
 
@@ -234,7 +235,7 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 		break;
 	case SESSION_DO_DRAIN:
 		/* Each acmc says goodbye so; a partner that leaves is news. */
-		party_log(p->party, PARTY_CONNECTIONS,
+		caller_log(p->caller, CALLER_CONNECTIONS,
 			  p->principal.kind == PRINCIPAL_ACMC && m->close.cause == CAUSE_GOING_AWAY ? LOG_LEVEL_DEBUG :
 												      LOG_LEVEL_INFO,
 			  "%s: closes: %s %s", p->name, cause_name(m->close.cause), LOG_STR(m->close.detail));
@@ -316,7 +317,7 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL)
 		log_debug("%s: ended: %s", p->name, LOG_STR(str_of(text)));
 	else
-		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_WARNING, "%s: ended: %s", p->name,
+		caller_log(p->caller, CALLER_CONNECTIONS, LOG_LEVEL_WARNING, "%s: ended: %s", p->name,
 			  LOG_STR(str_of(text)));
 	approval_peer_gone(s, p);
 	while ((r = TAILQ_FIRST(&p->requests))) {
@@ -336,8 +337,12 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 
 static void on_drained(struct conn *c, void *context)
 {
+	struct peer *p = context;
+	bool missed = p->missed;
 	(void)c;
-	outbox_drained(context);
+	p->missed = false;
+	if (missed)
+		outbox_drained(p);
 }
 
 const struct conn_handlers peer_handlers = {

@@ -40,8 +40,8 @@ void request_respond(struct request *r, const struct setup_response *response)
 	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
 	char id[REQUEST_ID_TEXT_SIZE];
 	request_id_format(r->received.request_id, id);
-	party_log(r->party, PARTY_REQUESTS, LOG_LEVEL_INFO, "request %s of %s for %s: %s%s%s, %zu users", id,
-		  r->peer ? r->peer->name : r->party->name,
+	caller_log(r->caller, CALLER_REQUESTS, LOG_LEVEL_INFO, "request %s of %s for %s: %s%s%s, %zu users", id,
+		  r->peer ? r->peer->name : r->caller->name,
 		  LOG_STR(response->mc_system_id), response->result ? "TRUE" : "FALSE",
 		  response->result ? "" : " ", response->result ? "" : cause_name(response->cause),
 		  r->received.n_mc_ids);
@@ -179,7 +179,7 @@ void peer_take_request(struct peer *p, struct arena *a, const struct setup_reque
 	}
 	r->server = s;
 	r->peer = p;
-	r->party = p->party;
+	r->caller = p->caller;
 	r->arena = a;
 	r->received = *received;
 	r->received.has_unknown_fields |= p->version < 2 && setup_request_needs_version_2(received);

@@ -226,7 +226,7 @@ static void on_tick(void *context)
 	peers_tick(s);
 	if (s->ticks++ % TICKS_A_SECOND == 0) {
 		outbox_tick(s);
-		parties_tick(&s->parties);
+		callers_tick(&s->callers);
 	}
 	loop_timer_set(s->tick, TICK_MS);
 }
@@ -314,7 +314,7 @@ static enum status start(struct server *s, struct error *e)
 	enum status status = loop_new(&s->loop, e);
 	if (status != OK)
 		return status;
-	s->strangers = party_named(&s->parties, "those who did not get in", STRANGERS_LINES);
+	s->strangers = caller_named(&s->callers, "those who did not get in", STRANGERS_LINES);
 	s->expiry_timer = loop_timer_new(s->loop, on_expiry_timer, s);
 	s->stop_timer = loop_timer_new(s->loop, on_stop_timeout, s);
 	s->tick = loop_timer_new(s->loop, on_tick, s);
@@ -375,7 +375,7 @@ static void finish(struct server *s)
 	loop_timer_free(s->tick);
 	loop_timer_free(s->watchdog);
 	loop_free(s->loop);
-	parties_free(&s->parties);
+	callers_free(&s->callers);
 	live_free(s->live);
 }
 
@@ -384,7 +384,7 @@ int server_run(struct live *live)
 	struct server s = { .live = live };
 	struct error e;
 	TAILQ_INIT(&s.peers);
-	TAILQ_INIT(&s.parties);
+	TAILQ_INIT(&s.callers);
 	TAILQ_INIT(&s.links);
 	LIST_INIT(&s.accepting);
 	set_log_level(live->config);

@@ -11,7 +11,7 @@
 #include "acms/home_commit.h"
 #include "acms/live.h"
 #include "acms/notary.h"
-#include "acms/party.h"
+#include "acms/caller.h"
 #include "acms/route.h"
 #include "acms/store.h"
 #include "common/message.h"
@@ -58,8 +58,8 @@ struct server {
 	size_t requests;             /* and queries that are not finished */
 	size_t held_bytes;           /* by them, about */
 	size_t paused_peers;         /* at least: since some were paused for it */
-	struct party_list parties;
-	struct party *strangers;     /* all whose connections never got in */
+	struct caller_list callers;
+	struct caller *strangers;     /* all whose connections never got in */
 	bool stopping, parting;
 	bool failed;                 /* ends with an error */
 };
@@ -69,7 +69,7 @@ struct request {
 	TAILQ_ENTRY(request) in_peer;
 	struct server *server;
 	struct peer *peer;      /* NULL once the connection has gone: nobody to answer */
-	struct party *party;    /* whose it is */
+	struct caller *caller;    /* whose it is */
 	struct arena *arena;
 	struct setup_request received;
 	struct setup setup;
@@ -114,8 +114,8 @@ void peers_kill(struct server *s, bool orderly);
 /* To each open connection of version 2 that a system made. */
 void peers_send_system(struct server *s, struct str mc_system_id, const struct message *m);
 void peer_send(struct peer *p, const struct message *m);
-/* What informs can wait: outbox_drained is called when it can be told. */
-bool peer_is_choked(const struct peer *p);
+/* It does not read what it is sent: what informs can wait, since outbox_drained is called when it does. */
+bool peer_would_miss(struct peer *p);
 uint32_t peer_version(const struct peer *p);
 /* Bytes that a frame between us may have: the smaller of both ends' limits. */
 uint32_t peer_max_frame(const struct peer *p);

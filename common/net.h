@@ -83,7 +83,7 @@ struct conn_handlers {
 	void (*bad_frame)(struct conn *c, enum conn_frame_fault fault, uint32_t length, void *context);
 	/* The last call for this connection, exactly once; it is freed afterwards. text: for people. */
 	void (*ended)(struct conn *c, enum conn_end end, const char *text, void *context);
-	/* No longer choked. NULL: of no interest. */
+	/* All that was queued is written. NULL: nobody wants to know. */
 	void (*drained)(struct conn *c, void *context);
 };
 
@@ -95,6 +95,8 @@ struct conn *conn_connect(struct loop *l, struct tls_context *tls, const char *h
 void conn_set_max_frame(struct conn *c, uint32_t bytes);
 /* Copies and queues. Written together with what else is queued in this loop turn. Nothing after conn_close. */
 enum status conn_send(struct conn *c, const uint8_t *frame, size_t length);
+/* Bytes that are not written yet. */
+size_t conn_queued(const struct conn *c);
 /*
  * So much is queued that only what must be sent should be added: what informs can be told when drained() is called, and
  * questions can wait until then. Also from half of max_queued_bytes on, if others of the account have queued it; or it has ended.

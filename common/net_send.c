@@ -9,7 +9,7 @@ struct conn_account {
 	size_t queued; /* by all of them */
 };
 
-static size_t queued(const struct conn *c)
+size_t conn_queued(const struct conn *c)
 {
 	return evbuffer_get_length(c->out);
 }
@@ -43,7 +43,7 @@ static void drain(struct conn *c, size_t n)
 static bool write_record(struct conn *c)
 {
 	struct tls_fault fault;
-	size_t n = queued(c) < TLS_RECORD_MAX ? queued(c) : TLS_RECORD_MAX;
+	size_t n = conn_queued(c) < TLS_RECORD_MAX ? conn_queued(c) : TLS_RECORD_MAX;
 	const uint8_t *data = evbuffer_pullup(c->out, (ev_ssize_t)n);
 	if (!data) {
 		conn_bury(c, CONN_END_FAILED, "out of memory");
@@ -70,7 +70,7 @@ static bool write_record(struct conn *c)
 /* At once, since the socket is nearly always ready; what it does not take waits until it is. */
 static void write_queued(struct conn *c)
 {
-	while (queued(c) > 0) {
+	while (conn_queued(c) > 0) {
 		if (!write_record(c))
 			return;
 	}
@@ -79,16 +79,18 @@ static void write_queued(struct conn *c)
 void conn_write(struct conn *c)
 {
 	write_queued(c);
-	if (c->dead || queued(c) > 0)
+	if (c->dead || conn_queued(c) > 0)
 		return;
 	if (c->closing) {
 		conn_linger(c, CONN_END_LOCAL, "closed");
-	} else if (c->choked) {
+		return;
+	}
+	if (c->choked) {
 		c->choked = false;
 		conn_read_on(c);
-		if (c->handlers->drained)
-			c->handlers->drained(c, c->context);
 	}
+	if (c->handlers->drained)
+		c->handlers->drained(c, c->context);
 }
 
 /* Everything of one turn goes out together: in TLS records as few as possible. */
@@ -112,7 +114,7 @@ static void leave_account(struct conn *c)
 	if (!c->account)
 		return;
 	TAILQ_REMOVE(&c->account->conns, c, in_account);
-	c->account->queued -= queued(c);
+	c->account->queued -= conn_queued(c);
 	c->account = NULL;
 }
 
@@ -121,7 +123,7 @@ void conn_drop_output(struct conn *c)
 	if (!c->out)
 		return;
 	leave_account(c);
-	evbuffer_drain(c->out, queued(c));
+	evbuffer_drain(c->out, conn_queued(c));
 	if (c->is_unsent)
 		TAILQ_REMOVE(&c->loop->unsent, c, in_unsent);
 	c->is_unsent = false;
@@ -149,7 +151,7 @@ void conn_set_account(struct conn *c, struct conn_account *a)
 	if (c->dead)
 		return;
 	c->account = a;
-	a->queued += queued(c);
+	a->queued += conn_queued(c);
 	TAILQ_INSERT_TAIL(&a->conns, c, in_account);
 }
 
@@ -157,7 +159,7 @@ static struct conn *longest_queue(const struct conn_account *a)
 {
 	struct conn *c, *longest = TAILQ_FIRST(&a->conns);
 	TAILQ_FOREACH(c, &a->conns, in_account) {
-		if (queued(c) > queued(longest))
+		if (conn_queued(c) > conn_queued(longest))
 			longest = c;
 	}
 	return longest;
@@ -166,7 +168,7 @@ static struct conn *longest_queue(const struct conn_account *a)
 /* Whose memory this is; all its connections' together. */
 static size_t held(const struct conn *c)
 {
-	return c->account ? c->account->queued : queued(c);
+	return c->account ? c->account->queued : conn_queued(c);
 }
 
 /* Who takes what it is sent gets another chance: much may have come in one turn. */
@@ -174,9 +176,9 @@ static void keep_to_bound(struct conn *c)
 {
 	while (held(c) > c->settings.max_queued_bytes) {
 		struct conn *longest = c->account ? longest_queue(c->account) : c;
-		size_t before = queued(longest);
+		size_t before = conn_queued(longest);
 		write_queued(longest);
-		if (!longest->dead && queued(longest) == before)
+		if (!longest->dead && conn_queued(longest) == before)
 			conn_bury(longest, CONN_END_FAILED, "it does not read what it is sent");
 		if (c->dead)
 			return;
@@ -187,7 +189,7 @@ enum status conn_send(struct conn *c, const uint8_t *frame, size_t length)
 {
 	if (c->dead || c->closing || !c->opened)
 		return OK; /* whom it was for has gone */
-	if (queued(c) == 0 && length < TLS_RECORD_MAX && evbuffer_expand(c->out, TLS_RECORD_MAX) != 0)
+	if (conn_queued(c) == 0 && length < TLS_RECORD_MAX && evbuffer_expand(c->out, TLS_RECORD_MAX) != 0)
 		return ERR_MEMORY;
 	if (evbuffer_add(c->out, frame, length) != 0)
 		return ERR_MEMORY;
@@ -195,7 +197,7 @@ enum status conn_send(struct conn *c, const uint8_t *frame, size_t length)
 		c->account->queued += length;
 	conn_flush_later(c);
 	keep_to_bound(c);
-	if (!c->dead && (queued(c) > c->settings.pause_at_bytes || held(c) > c->settings.max_queued_bytes / 2)) {
+	if (!c->dead && (conn_queued(c) > c->settings.pause_at_bytes || held(c) > c->settings.max_queued_bytes / 2)) {
 		c->choked = true;
 		conn_stop_frame_clock(c);
 	}

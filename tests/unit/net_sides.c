@@ -74,6 +74,7 @@ static void drained(struct conn *c, void *context)
 {
 	struct side *s = context;
 	assert_false(conn_is_choked(c));
+	assert_int_equal(conn_queued(c), 0);
 	assert_int_equal(s->ended, 0);
 	s->drained++;
 }

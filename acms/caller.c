@@ -1,4 +1,4 @@
-#include "acms/party.h"
+#include "acms/caller.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
@@ -6,9 +6,9 @@
 #include "common/clock.h"
 #include "common/text.h"
 
-struct party *party_named(struct party_list *all, const char *name, unsigned most_lines)
+struct caller *caller_named(struct caller_list *all, const char *name, unsigned most_lines)
 {
-	struct party *p;
+	struct caller *p;
 	TAILQ_FOREACH(p, all, in_all) {
 		if (strcmp(p->name, name) == 0)
 			return p;
@@ -27,7 +27,7 @@ struct party *party_named(struct party_list *all, const char *name, unsigned mos
 	return p;
 }
 
-void party_name(const struct principal *who, struct str own, char *out, size_t size)
+void caller_name(const struct principal *who, struct str own, char *out, size_t size)
 {
 	switch (who->kind) {
 	case PRINCIPAL_ACMC:
@@ -42,14 +42,14 @@ void party_name(const struct principal *who, struct str own, char *out, size_t s
 	}
 }
 
-static void say_left_out(const struct party *p, enum party_lines about, uint64_t n)
+static void say_left_out(const struct caller *p, enum caller_lines about, uint64_t n)
 {
-	static const char *const what[PARTY_LINES] = { "connections", "requests" };
+	static const char *const what[CALLER_LINES] = { "connections", "requests" };
 	if (n > 0)
 		log_warning("%s: %llu more lines about its %s were left out", p->name, (unsigned long long)n, what[about]);
 }
 
-void party_log(struct party *p, enum party_lines about, enum log_level level, const char *format, ...)
+void caller_log(struct caller *p, enum caller_lines about, enum log_level level, const char *format, ...)
 {
 	char line[2048];
 	uint64_t left_out = 0;
@@ -66,19 +66,19 @@ void party_log(struct party *p, enum party_lines about, enum log_level level, co
 	log_write(level, "%s", line);
 }
 
-void parties_tick(struct party_list *all)
+void callers_tick(struct caller_list *all)
 {
 	uint64_t now = clock_mono_ms();
-	struct party *p;
+	struct caller *p;
 	TAILQ_FOREACH(p, all, in_all) {
-		for (int about = 0; about < PARTY_LINES; about++)
-			say_left_out(p, (enum party_lines)about, log_limit_missed(&p->lines[about], now));
+		for (int about = 0; about < CALLER_LINES; about++)
+			say_left_out(p, (enum caller_lines)about, log_limit_missed(&p->lines[about], now));
 	}
 }
 
-void parties_free(struct party_list *all)
+void callers_free(struct caller_list *all)
 {
-	struct party *p;
+	struct caller *p;
 	while ((p = TAILQ_FIRST(all))) {
 		TAILQ_REMOVE(all, p, in_all);
 		conn_account_free(p->account);

@@ -1,5 +1,5 @@
-#ifndef ACMS_PARTY_H
-#define ACMS_PARTY_H
+#ifndef ACMS_CALLER_H
+#define ACMS_CALLER_H
 
 #include <stdint.h>
 #include <sys/queue.h>
@@ -14,26 +14,26 @@
  */
 
 /* What lines are about: each kind has a limit of its own, so that requests do not hide why connections ended. */
-enum party_lines { PARTY_CONNECTIONS, PARTY_REQUESTS, PARTY_LINES };
+enum caller_lines { CALLER_CONNECTIONS, CALLER_REQUESTS, CALLER_LINES };
 
-struct party {
-	TAILQ_ENTRY(party) in_all;
+struct caller {
+	TAILQ_ENTRY(caller) in_all;
 	struct conn_account *account;
 	unsigned most_lines;        /* of each kind in a period of log_limit.h */
-	struct log_limit lines[PARTY_LINES];
+	struct log_limit lines[CALLER_LINES];
 	char name[];                /* for logs: escaped */
 };
-TAILQ_HEAD(party_list, party);
+TAILQ_HEAD(caller_list, caller);
 
-/* Found or made, with this name; until parties_free. NULL: out of memory. */
-struct party *party_named(struct party_list *all, const char *name, unsigned most_lines);
+/* Found or made, with this name; until callers_free. NULL: out of memory. */
+struct caller *caller_named(struct caller_list *all, const char *name, unsigned most_lines);
 /* "ACMC control-room", "system police.example", "self police.example"; escaped. Writes at most size. */
-void party_name(const struct principal *who, struct str own, char *out, size_t size);
-/* A line in the log, if the party has any left. */
-void party_log(struct party *p, enum party_lines about, enum log_level level, const char *format, ...)
+void caller_name(const struct principal *who, struct str own, char *out, size_t size);
+/* A line in the log, if the caller has any left. */
+void caller_log(struct caller *p, enum caller_lines about, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 /* Now and then: says what was left out. */
-void parties_tick(struct party_list *all);
-void parties_free(struct party_list *all);
+void callers_tick(struct caller_list *all);
+void callers_free(struct caller_list *all);
 
 #endif
