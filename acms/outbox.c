@@ -77,6 +77,7 @@ void outbox_forget(struct asked *a)
 		watch_free(w);
 	while ((d = TAILQ_FIRST(&a->deliveries))) {
 		TAILQ_REMOVE(&a->deliveries, d, in_asked);
+		free(d->told.detail);
 		free(d);
 	}
 	HASH_DELETE(hh, a->server->asked, a);
@@ -118,6 +119,7 @@ static void delivery_free(struct delivery *d)
 	if (d->link)
 		partner_link_drop(d->link, d);
 	TAILQ_REMOVE(&a->deliveries, d, in_asked);
+	free(d->told.detail);
 	free(d);
 	if (TAILQ_EMPTY(&a->deliveries))
 		outbox_forget(a);
@@ -150,9 +152,12 @@ static struct watch *watch(struct asked *a, struct peer *p, struct request *requ
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
 {
 	struct watch *w = watch(a, p, request);
-	if (w)
-		w->spells_out = false;
-	return w;
+	if (!w)
+		return false;
+	if (w->spells_out && !request)
+		outbox_tell_missed(w); /* whoever asks again may not know */
+	w->spells_out = false;
+	return true;
 }
 
 bool outbox_follow(struct asked *a, struct peer *p)
@@ -170,18 +175,6 @@ void outbox_peer_gone(struct peer *p)
 			r->unanswered = 1;
 			request_answered(r);
 		}
-	}
-}
-
-static void tell(struct asked *a, struct str target, enum process_state state, uint64_t until_ms,
-		 struct str detail)
-{
-	struct message m = { .kind = MESSAGE_PROCESS_INDICATION,
-			     .indication = { a->id, target, state, until_ms, detail } };
-	struct watch *w;
-	LIST_FOREACH(w, &a->watchers, in_asked) {
-		if (peer_version(w->peer) >= 2)
-			peer_send(w->peer, &m);
 	}
 }
 
@@ -224,7 +217,7 @@ void outbox_tell_delayed(struct delivery *d)
 	if (d->told_delayed || !d->asked->kept)
 		return;
 	d->told_delayed = true;
-	tell(d->asked, d->target, PROCESS_DELAYED, d->asked->deadline_ms, str_of(d->detail));
+	outbox_tell(d, PROCESS_DELAYED, d->asked->deadline_ms, str_of(d->detail));
 }
 
 void outbox_nonsense(struct delivery *d, const char *what)
@@ -237,7 +230,7 @@ void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail)
 {
 	d->pending_until_ms = until_ms;
 	d->attempts = 0;
-	tell(d->asked, d->target, PROCESS_PENDING, until_ms, detail);
+	outbox_tell(d, PROCESS_PENDING, until_ms, detail);
 	outbox_event(d, DELIVERY_EV_PENDING, "");
 }
 
@@ -259,7 +252,7 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 {
 	struct delivery_step step = delivery_step(d->phase, event, d->asked->kept);
 	if (detail)
-		snprintf(d->detail, sizeof d->detail, "%s", LOG_STR(str_of(detail)));
+		text_format(d->detail, sizeof d->detail, "%s", LOG_STR(str_of(detail)));
 	if (step.next == d->phase && step.action == DELIVERY_DO_NOTHING)
 		return;
 	bool was_near = is_near_answer(d->phase);
@@ -352,6 +345,7 @@ void outbox_tick(struct server *s)
 	HASH_ITER(hh, s->asked, a, next_asked) {
 		struct delivery *d, *next;
 		bool over = a->deadline_ms <= now;
+		outbox_tell_late(a);
 		for (d = over ? TAILQ_FIRST(&a->deliveries) : NULL; d; d = next) {
 			next = TAILQ_NEXT(d, in_asked);
 			outbox_event(d, DELIVERY_EV_DEADLINE, NULL);

@@ -40,11 +40,11 @@ void request_respond(struct request *r, const struct setup_response *response)
 	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
 	char id[REQUEST_ID_TEXT_SIZE];
 	request_id_format(r->received.request_id, id);
-	log_info("request %s of %s for %s: %s%s%s, %zu users", id,
-		 r->peer ? r->peer->name : "somebody who has gone",
-		 LOG_STR(response->mc_system_id), response->result ? "TRUE" : "FALSE",
-		 response->result ? "" : " ", response->result ? "" : cause_name(response->cause),
-		 r->received.n_mc_ids);
+	caller_log(r->caller, CALLER_REQUESTS, LOG_LEVEL_INFO, "request %s of %s for %s: %s%s%s, %zu users", id,
+		  r->peer ? r->peer->name : r->caller->name,
+		  LOG_STR(response->mc_system_id), response->result ? "TRUE" : "FALSE",
+		  response->result ? "" : " ", response->result ? "" : cause_name(response->cause),
+		  r->received.n_mc_ids);
 	if (r->peer && r->peer->version < 2 && response->as_requested)
 		respond_spelled_out(r, &m);
 	else if (r->peer)
@@ -179,6 +179,7 @@ void peer_take_request(struct peer *p, struct arena *a, const struct setup_reque
 	}
 	r->server = s;
 	r->peer = p;
+	r->caller = p->caller;
 	r->arena = a;
 	r->received = *received;
 	r->received.has_unknown_fields |= p->version < 2 && setup_request_needs_version_2(received);
