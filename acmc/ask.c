@@ -99,8 +99,8 @@ static enum home_result on_response(struct ask *a, const struct setup_response *
 	char system[300], text[400];
 	const char *fault = answers_fault(a->answers, r);
 	if (fault) {
-		snprintf(text, sizeof text, "%s (for %s)", fault,
-			 text_escape(r->mc_system_id, system, sizeof system));
+		text_format(text, sizeof text, "%s (for %s)", fault,
+			    text_escape(r->mc_system_id, system, sizeof system));
 		return home_nonsense(a->h, text);
 	}
 	if (!answers_take(a->answers, r, &part, &complete))

@@ -11,6 +11,8 @@
 #include "common/text.h"
 
 enum { TICK_MS = 100, CONNECT_TIMEOUT_MS = 10000, PING_MS_MAX = 60000, RECONNECTS = 5, STEADY_MS = 60000 };
+/* Several times what parts.c has on its way: a server that reads nothing but makes us answer its Pings gets no further. */
+enum { QUEUED_MAX = 16 << 20 };
 
 struct received {
 	TAILQ_ENTRY(received) next;
@@ -68,7 +70,7 @@ enum home_result home_fail(struct home *h, enum home_result result, const char *
 {
 	va_list args;
 	va_start(args, format);
-	vsnprintf(h->failure, sizeof h->failure, format, args);
+	text_vformat(h->failure, sizeof h->failure, format, args);
 	va_end(args);
 	return result;
 }
@@ -261,7 +263,7 @@ static void on_timer(void *context)
 	if (!h->conn || h->result != HOME_OK)
 		return;
 	if (now >= since + h->config->timeout_s * 1000ull) {
-		snprintf(text, sizeof text, "no answer for %u seconds", h->config->timeout_s);
+		text_format(text, sizeof text, "no answer for %u seconds", h->config->timeout_s);
 		over(h, HOME_LOST, text);
 	} else if (h->session == SESSION_OPEN && now >= h->sent_ms + ping_after_ms(h)) {
 		home_send(h, &(struct message){ .kind = MESSAGE_PING, .token = ++h->pings });
@@ -374,7 +376,12 @@ void home_free(struct home *h)
 
 enum home_result home_connect(struct home *h)
 {
-	struct conn_settings settings = { CONNECT_TIMEOUT_MS, CONNECT_TIMEOUT_MS, CONNECT_TIMEOUT_MS, SIZE_MAX };
+	struct conn_settings settings = { .handshake_timeout_ms = CONNECT_TIMEOUT_MS,
+					  .frame_timeout_ms = CONNECT_TIMEOUT_MS,
+					  .drain_timeout_ms = CONNECT_TIMEOUT_MS,
+					  .pause_at_bytes = QUEUED_MAX,
+					  .max_queued_bytes = QUEUED_MAX,
+					  .reads_when_choked = true };
 	enum home_result result = HOME_OK;
 	drop_messages(h);
 	h->session = SESSION_WAIT_HELLO;

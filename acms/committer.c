@@ -230,20 +230,32 @@ struct arena *committer_keep_work(struct committer *c)
 	return work;
 }
 
+/* What is submitted when the thread has ended comes back all the same: it has an owner. */
+static void hand_back_unrun(struct committer *c, struct queue *ready)
+{
+	for (struct job *job = c->gathered.first; job; job = job->next)
+		job->status = ERR_SYSTEM;
+	queue_append(ready, &c->gathered);
+}
+
 bool committer_finish(struct committer *c)
 {
+	struct queue ready;
+	queue_init(&ready);
 	pthread_mutex_lock(&c->mutex);
-	struct job *first = c->done.first;
-	queue_init(&c->done);
+	queue_append(&ready, &c->done);
 	pthread_mutex_unlock(&c->mutex);
-	for (struct job *job = first, *next; job; job = next) {
+	if (!c->running)
+		hand_back_unrun(c, &ready);
+	bool any = ready.first != NULL;
+	for (struct job *job = ready.first, *next; job; job = next) {
 		next = job->next;
 		c->work = job->work;
 		job->work = NULL;
 		job->done(job, job->status);
 		committer_return_work(c, c->work);
 	}
-	return first != NULL;
+	return any;
 }
 
 bool committer_failed(struct committer *c, struct error *why)

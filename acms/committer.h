@@ -58,7 +58,10 @@ struct arena *committer_keep_work(struct committer *c);
 void committer_return_work(struct committer *c, struct arena *work);
 /* The store cannot be used any more (an I/O error in its meta page, say): the server must end. */
 bool committer_failed(struct committer *c, struct error *why);
-/* Runs what was submitted, flushed or not, ends the thread; committer_finish still works. Does not close the store. */
+/*
+ * Runs what was submitted, flushed or not, ends the thread. Does not close the store. committer_finish still works: it also hands
+ * back what is submitted from now on, not run, until it finds nothing.
+ */
 void committer_stop(struct committer *c);
 void committer_free(struct committer *c); /* NULL is fine */
 

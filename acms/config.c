@@ -7,6 +7,7 @@
 /* The tables that a file is checked against, and readers of our own types. What they cannot say is in config_check.c. */
 
 enum { DAY = 86400 }; /* in seconds */
+enum { PAUSE_FRAMES = 4, QUEUED_BYTES_USUAL = 16 << 20 };
 
 /* --- readers --- */
 
@@ -350,6 +351,8 @@ static const struct conf_key limits_keys[] = {
 	RANGE("max_connections", conf_number, struct config, max_connections, 1, 1000000),
 	RANGE("max_connections_per_peer", conf_number, struct config, max_connections_per_peer, 1,
 	      1000000),
+	RANGE("max_queued_bytes", conf_bytes, struct config, max_queued_bytes, QUEUED_FRAMES_MIN * FRAME_BYTES_MIN,
+	      1ull << 40),
 	RANGE("handshake_timeout", conf_seconds, struct config, handshake_timeout_s, 1, 300),
 	RANGE("frame_timeout", conf_seconds, struct config, frame_timeout_s, 1, 3600),
 	RANGE("idle_timeout", conf_seconds, struct config, limits.idle_timeout_seconds, 3, 86400),
@@ -407,6 +410,13 @@ static unsigned line_of(const struct conf_node *root, const char *key)
 	return n ? n->line : 1;
 }
 
+/* Enough for larger frames than usual, too. */
+static uint64_t default_queued_bytes(const struct config *config)
+{
+	uint64_t least = (uint64_t)QUEUED_FRAMES_MIN * config->limits.max_frame_bytes;
+	return least > QUEUED_BYTES_USUAL ? least : QUEUED_BYTES_USUAL;
+}
+
 static struct config *parse(struct conf *c, const char *text, size_t length)
 {
 	struct config *config = arena_alloc(c->arena, sizeof *config);
@@ -421,6 +431,8 @@ static struct config *parse(struct conf *c, const char *text, size_t length)
 	conf_read_keys(c, root, root_keys, config);
 	config->tls_line = line_of(root, "tls");
 	config->acmcs_line = line_of(root, "acmcs");
+	if (config->max_queued_bytes == 0)
+		config->max_queued_bytes = default_queued_bytes(config);
 	config_check_whole(c, config, root);
 	return c->n_mistakes == 0 ? config : NULL;
 }
@@ -461,6 +473,12 @@ void config_free(struct config *c)
 {
 	if (c)
 		arena_free(c->arena);
+}
+
+size_t config_pause_at(const struct config *c)
+{
+	size_t frames = PAUSE_FRAMES * (size_t)c->limits.max_frame_bytes;
+	return frames < c->max_queued_bytes / 4 ? frames : c->max_queued_bytes / 4;
 }
 
 const struct partner_rule *config_partner(const struct config *c, struct str mc_system_id)

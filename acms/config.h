@@ -74,6 +74,7 @@ struct config {
 	struct limits limits;
 	uint32_t max_connections;
 	uint32_t max_connections_per_peer;
+	uint64_t max_queued_bytes;           /* limits.max_queued_bytes: of all connections of a party; default 16 MiB or more */
 	uint32_t handshake_timeout_s, frame_timeout_s, partner_timeout_s, shutdown_timeout_s;
 	uint32_t request_deadline_s;         /* limits.request_deadline, default 7 days, at most 30 days */
 	uint32_t keep_answers_s;             /* limits.keep_answers, default 30 days */
@@ -95,6 +96,9 @@ void config_free(struct config *c); /* NULL is fine */
 
 /* Writes the effective configuration, defaults included, as YAML that parses back to the same. */
 enum status config_print(const struct config *c, FILE *out);
+
+/* What may be queued on a connection before reading from it pauses: a part of max_queued_bytes. */
+size_t config_pause_at(const struct config *c);
 
 /* NULL if there is none. */
 const struct partner_rule *config_partner(const struct config *c, struct str mc_system_id);

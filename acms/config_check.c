@@ -118,6 +118,17 @@ static void check_deciders(struct conf *c, const struct config *config, const st
 	c->path[0] = '\0';
 }
 
+/* Otherwise a few answers of the usual length would end the connection. */
+static void check_queued(struct conf *c, const struct config *config, const struct conf_node *limits)
+{
+	const struct conf_node *node = conf_child(limits, "max_queued_bytes");
+	snprintf(c->path, sizeof c->path, "limits.max_queued_bytes");
+	if (node && config->max_queued_bytes < (uint64_t)QUEUED_FRAMES_MIN * config->limits.max_frame_bytes)
+		conf_mistake(c, node, "must be at least %d times max_frame, which is %u", QUEUED_FRAMES_MIN,
+			     config->limits.max_frame_bytes);
+	c->path[0] = '\0';
+}
+
 void config_check_whole(struct conf *c, const struct config *config, const struct conf_node *root)
 {
 	const struct conf_node *partners = conf_child(root, "partners");
@@ -132,6 +143,7 @@ void config_check_whole(struct conf *c, const struct config *config, const struc
 	check_partner_names(c, config, clients, "partners");
 	check_partner_names(c, config, clients, "approves");
 	check_deciders(c, config, partners);
+	check_queued(c, config, conf_child(root, "limits"));
 	for (size_t i = 0; i < config->n_partners; i++) {
 		if (config->mc_system_id.ptr &&
 		    str_eq(config->partners[i].mc_system_id, config->mc_system_id))

@@ -119,10 +119,12 @@ static void print_limits(const struct config *c, FILE *f)
 		   "  max_mc_system_ids: %u\n"
 		   "  max_requests_in_flight: %u\n"
 		   "  max_connections: %u\n"
-		   "  max_connections_per_peer: %u\n",
+		   "  max_connections_per_peer: %u\n"
+		   "  max_queued_bytes: %llu\n",
 		c->limits.max_frame_bytes, c->limits.max_mc_ids,
 		c->limits.max_mc_service_ids_per_mc_id, c->limits.max_mc_system_ids,
-		c->limits.max_requests_in_flight, c->max_connections, c->max_connections_per_peer);
+		c->limits.max_requests_in_flight, c->max_connections, c->max_connections_per_peer,
+		(unsigned long long)c->max_queued_bytes);
 	fprintf(f, "  handshake_timeout: %u s\n"
 		   "  frame_timeout: %u s\n"
 		   "  idle_timeout: %u s\n"

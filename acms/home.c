@@ -66,9 +66,9 @@ static void tell_accepted(struct peer *p, const struct asking *g)
 					     g->out.deadline_ms, STR_NONE } };
 	char id[REQUEST_ID_TEXT_SIZE];
 	request_id_format(g->what.setup.request_id, id);
-	log_info("request %s of ACMC %s: %s, %zu user%s, %zu target%s", id, LOG_STR(g->what.acmc),
-		 g->out.repeated ? "repeated" : "accepted", g->what.setup.n_users, text_s(g->what.setup.n_users),
-		 g->what.n_routes, text_s(g->what.n_routes));
+	caller_log(g->request->caller, CALLER_REQUESTS, LOG_LEVEL_INFO, "request %s of ACMC %s: %s, %zu user%s, %zu target%s", id,
+		  LOG_STR(g->what.acmc), g->out.repeated ? "repeated" : "accepted", g->what.setup.n_users,
+		  text_s(g->what.setup.n_users), g->what.n_routes, text_s(g->what.n_routes));
 	if (p)
 		peer_send(p, &m);
 }

@@ -77,6 +77,7 @@ void outbox_forget(struct asked *a)
 		watch_free(w);
 	while ((d = TAILQ_FIRST(&a->deliveries))) {
 		TAILQ_REMOVE(&a->deliveries, d, in_asked);
+		free(d->told.detail);
 		free(d);
 	}
 	HASH_DELETE(hh, a->server->asked, a);
@@ -118,6 +119,7 @@ static void delivery_free(struct delivery *d)
 	if (d->link)
 		partner_link_drop(d->link, d);
 	TAILQ_REMOVE(&a->deliveries, d, in_asked);
+	free(d->told.detail);
 	free(d);
 	if (TAILQ_EMPTY(&a->deliveries))
 		outbox_forget(a);
@@ -127,22 +129,43 @@ static void delivery_free(struct delivery *d)
 
 /* --- who wants to hear of it --- */
 
-bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
+static struct watch *find_watch(const struct asked *a, const struct peer *p)
 {
 	struct watch *w;
 	LIST_FOREACH(w, &a->watchers, in_asked) {
-		if (w->peer == p && !request && !w->request)
-			return true;
+		if (w->peer == p && !w->request)
+			return w;
 	}
-	w = calloc(1, sizeof *w);
+	return NULL;
+}
+
+/* NULL: out of memory. */
+static struct watch *add_watch(struct asked *a, struct peer *p, struct request *request)
+{
+	struct watch *w = calloc(1, sizeof *w);
 	if (!w)
-		return false;
+		return NULL;
 	w->asked = a;
 	w->peer = p;
 	w->request = request;
 	LIST_INSERT_HEAD(&a->watchers, w, in_asked);
 	LIST_INSERT_HEAD(peer_watches(p), w, in_peer);
-	return true;
+	return w;
+}
+
+bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
+{
+	if (!request && find_watch(a, p))
+		return true;
+	struct watch *w = add_watch(a, p, request);
+	if (w && !request)
+		outbox_tell_missed(w); /* whoever asks again may not know */
+	return w;
+}
+
+bool outbox_follow(struct asked *a, struct peer *p)
+{
+	return find_watch(a, p) || add_watch(a, p, NULL);
 }
 
 void outbox_peer_gone(struct peer *p)
@@ -156,16 +179,6 @@ void outbox_peer_gone(struct peer *p)
 			request_answered(r);
 		}
 	}
-}
-
-static void tell(struct asked *a, struct str target, enum process_state state, uint64_t until_ms,
-		 struct str detail)
-{
-	struct message m = { .kind = MESSAGE_PROCESS_INDICATION,
-			     .indication = { a->id, target, state, until_ms, detail } };
-	struct watch *w;
-	LIST_FOREACH(w, &a->watchers, in_asked)
-		peer_send(w->peer, &m);
 }
 
 void outbox_tell_response(struct asked *a, const struct setup_response *response)
@@ -193,7 +206,7 @@ void outbox_tell_delayed(struct delivery *d)
 	if (d->told_delayed || !d->asked->kept)
 		return;
 	d->told_delayed = true;
-	tell(d->asked, d->target, PROCESS_DELAYED, d->asked->deadline_ms, str_of(d->detail));
+	outbox_tell(d, PROCESS_DELAYED, d->asked->deadline_ms, str_of(d->detail));
 }
 
 void outbox_nonsense(struct delivery *d, const char *what)
@@ -206,7 +219,7 @@ void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail)
 {
 	d->pending_until_ms = until_ms;
 	d->attempts = 0;
-	tell(d->asked, d->target, PROCESS_PENDING, until_ms, detail);
+	outbox_tell(d, PROCESS_PENDING, until_ms, detail);
 	outbox_event(d, DELIVERY_EV_PENDING, "");
 }
 
@@ -228,7 +241,7 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 {
 	struct delivery_step step = delivery_step(d->phase, event, d->asked->kept);
 	if (detail)
-		snprintf(d->detail, sizeof d->detail, "%s", LOG_STR(str_of(detail)));
+		text_format(d->detail, sizeof d->detail, "%s", LOG_STR(str_of(detail)));
 	if (step.next == d->phase && step.action == DELIVERY_DO_NOTHING)
 		return;
 	bool was_near = is_near_answer(d->phase);
@@ -321,6 +334,7 @@ void outbox_tick(struct server *s)
 	HASH_ITER(hh, s->asked, a, next_asked) {
 		struct delivery *d, *next;
 		bool over = a->deadline_ms <= now;
+		outbox_tell_late(a);
 		for (d = over ? TAILQ_FIRST(&a->deliveries) : NULL; d; d = next) {
 			next = TAILQ_NEXT(d, in_asked);
 			outbox_event(d, DELIVERY_EV_DEADLINE, NULL);

@@ -148,8 +148,8 @@ static void indicate(struct partner_job *j)
 					     .state = PROCESS_PENDING,
 					     .until_ms = j->answer.decide_until_ms } };
 	request_id_format(r->setup.request_id, id);
-	log_info("request %s of system %s waits for a decision: %s, %zu users", id,
-		 LOG_STR(j->setup.home), operation_name(r->setup.operation), r->setup.n_users);
+	caller_log(r->caller, CALLER_REQUESTS, LOG_LEVEL_INFO, "request %s of system %s waits for a decision: %s, %zu users", id,
+		  LOG_STR(j->setup.home), operation_name(r->setup.operation), r->setup.n_users);
 	if (r->peer)
 		peer_send(r->peer, &m);
 	if (!j->answer.repeated)

@@ -48,8 +48,8 @@ static void refuse(struct partner_link *l, enum cause cause, const char *detail)
 {
 	if (l->session == SESSION_DRAINING || l->session == SESSION_ENDED)
 		return;
-	snprintf(l->last_failure, sizeof l->last_failure, "%s: %s", cause_name(cause),
-		 LOG_STR(str_of(detail)));
+	text_format(l->last_failure, sizeof l->last_failure, "%s: %s", cause_name(cause),
+		    LOG_STR(str_of(detail)));
 	if (cause != CAUSE_GOING_AWAY)
 		log_warning("partner %s: closing: %s", l->mc_system_id, l->last_failure);
 	exchange_send_close(l->conn, cause, detail);
@@ -89,6 +89,27 @@ void partner_link_close_if_drained(struct partner_link *l)
 		conn_close(l->conn);
 }
 
+/* The partner is no longer who it was: nothing that it still says is to be believed. */
+static void disown(struct partner_link *l, const char *why)
+{
+	break_off(l, CAUSE_NO_LONGER_AUTHORISED, why);
+}
+
+/* False, with the reason: it is not. */
+static bool is_still_partner(struct partner_link *l, struct error *e)
+{
+	bool good = tls_recheck(conn_ssl(l->conn), l->tls, e) != NULL;
+	l->ends = good ? tls_peer_ends(conn_ssl(l->conn)) : INT64_MAX;
+	return good;
+}
+
+void partner_link_check_end(struct partner_link *l, int64_t now)
+{
+	struct error e = { ERR_TLS, "" };
+	if (l->conn && conn_is_open(l->conn) && l->ends <= now && !is_still_partner(l, &e))
+		disown(l, e.text);
+}
+
 static void close_orderly(struct partner_link *l)
 {
 	if (!l->conn)
@@ -105,6 +126,7 @@ static void on_opened(struct conn *c, void *context)
 {
 	struct partner_link *l = context;
 	const struct config *config = l->server->live->config;
+	l->ends = tls_peer_ends(conn_ssl(c));
 	exchange_send_hello(c, config->mc_system_id, &config->limits, "acms " ACX_VERSION);
 	loop_timer_set(l->watchdog, config->handshake_timeout_s * 1000u);
 }
@@ -119,8 +141,8 @@ static void on_hello(struct partner_link *l, const struct hello *hello)
 		return;
 	}
 	l->announced = hello->limits;
-	snprintf(l->last_failure, sizeof l->last_failure,
-		 "the partner takes no more requests at a time");
+	text_format(l->last_failure, sizeof l->last_failure,
+		    "the partner takes no more requests at a time");
 	conn_set_max_frame(l->conn, l->server->live->config->limits.max_frame_bytes);
 	log_info("partner %s: up at %s, %s", l->mc_system_id, conn_address(l->conn), LOG_STR(hello->software));
 	log_debug("partner %s: version %u", l->mc_system_id, version);
@@ -146,8 +168,8 @@ static void on_watchdog(void *context)
 
 static void on_close_message(struct partner_link *l, const struct close_message *m)
 {
-	snprintf(l->last_failure, sizeof l->last_failure, "the partner closed: %s %s",
-		 cause_name(m->cause), LOG_STR(m->detail));
+	text_format(l->last_failure, sizeof l->last_failure, "the partner closed: %s %s",
+		    cause_name(m->cause), LOG_STR(m->detail));
 	log_warning("partner %s: %s", l->mc_system_id, l->last_failure);
 	partner_link_feed(l, LINK_EV_CLOSE);
 	partner_link_close_if_drained(l);
@@ -227,7 +249,7 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 	struct server *s = l->server;
 	(void)c;
 	if (end != CONN_END_LOCAL && l->session != SESSION_DRAINING)
-		snprintf(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(text)));
+		text_format(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(text)));
 	if (end != CONN_END_LOCAL && (l->state == LINK_UP || l->failures == 0))
 		log_warning("partner %s: %s", l->mc_system_id, l->last_failure);
 	l->conn = NULL;
@@ -239,11 +261,18 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 	server_check_stopped(s);
 }
 
+static void on_drained(struct conn *c, void *context)
+{
+	(void)c;
+	traffic_send(context);
+}
+
 static const struct conn_handlers link_handlers = {
 	.opened = on_opened,
 	.frame = on_frame,
 	.bad_frame = on_bad_frame,
 	.ended = on_ended,
+	.drained = on_drained,
 };
 
 static void start_connecting(struct partner_link *l)
@@ -252,13 +281,15 @@ static void start_connecting(struct partner_link *l)
 	struct conn_settings settings = { .handshake_timeout_ms = c->handshake_timeout_s * 1000u,
 					  .frame_timeout_ms = c->frame_timeout_s * 1000u,
 					  .drain_timeout_ms = c->shutdown_timeout_s * 1000u,
-					  .max_queued_bytes = SIZE_MAX };
+					  .pause_at_bytes = config_pause_at(c),
+					  .max_queued_bytes = c->max_queued_bytes,
+					  .reads_when_choked = true };
 	l->session = SESSION_WAIT_HELLO;
 	l->connection++;
 	l->conn = conn_connect(l->server->loop, l->tls, l->rule->host.ptr, l->rule->port, &settings,
 			       &link_handlers, l);
 	if (!l->conn) {
-		snprintf(l->last_failure, sizeof l->last_failure, "out of memory");
+		text_format(l->last_failure, sizeof l->last_failure, "out of memory");
 		partner_link_feed(l, LINK_EV_ENDED);
 	}
 }
@@ -328,7 +359,7 @@ static struct partner_link *link_new(struct server *s, struct str mc_system_id)
 		return NULL;
 	l->server = s;
 	memcpy(l->mc_system_id, mc_system_id.ptr, mc_system_id.len);
-	snprintf(l->last_failure, sizeof l->last_failure, "not connected yet");
+	text_format(l->last_failure, sizeof l->last_failure, "not connected yet");
 	l->session = SESSION_ENDED;
 	for (int phase = 0; phase < DELIVERY_PHASES; phase++)
 		TAILQ_INIT(&l->lists[phase]);
@@ -346,16 +377,13 @@ static struct partner_link *link_new(struct server *s, struct str mc_system_id)
 /* A link that goes to another place, or whose partner is no longer who it was, is made anew. */
 static bool still_good(struct partner_link *l, const struct partner_rule *before)
 {
-	struct error e;
+	struct error e = { ERR_TLS, "" };
 	if (!l->conn || !conn_is_open(l->conn))
 		return false;
 	if (!str_eq(before->host, l->rule->host) || before->port != l->rule->port)
 		return false;
-	if (tls_recheck(conn_ssl(l->conn), l->tls, &e))
-		return true;
-	log_warning("partner %s: %s", l->mc_system_id, e.text);
-	snprintf(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(e.text)));
-	conn_kill(l->conn, l->last_failure); /* nothing that it still says is to be believed */
+	if (!is_still_partner(l, &e))
+		disown(l, e.text);
 	return true;
 }
 

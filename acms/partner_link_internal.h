@@ -18,6 +18,7 @@ struct partner_link {
 	unsigned failures;             /* in a row */
 	char last_failure[400];        /* why the link is not up, escaped */
 	struct conn *conn;             /* NULL: none */
+	int64_t ends;                  /* Unix seconds: then the partner's certificate is judged again */
 	enum session_state session;
 	struct limits announced;       /* by the partner */
 	uint64_t connection;           /* counts them */
@@ -36,6 +37,8 @@ struct partner_link {
 void partner_link_feed(struct partner_link *l, enum link_event event);
 /* The partner broke the protocol: nothing that it owes us can be trusted to come any more. */
 void partner_link_refuse(struct partner_link *l, enum cause cause, const char *what);
+/* Breaks off with a partner whose certificate, or a CRL that it is checked against, has ended. now: Unix seconds. */
+void partner_link_check_end(struct partner_link *l, int64_t now);
 /* Once an end has said Close and nothing is owed any more, the connection can go. */
 void partner_link_close_if_drained(struct partner_link *l);
 

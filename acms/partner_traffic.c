@@ -8,6 +8,7 @@
 #include "common/frame.h"
 #include "common/log.h"
 #include "common/receipt_sign.h"
+#include "common/text.h"
 
 /* What goes over the connection to a partner, and comes back: deliveries and queries. */
 
@@ -166,12 +167,18 @@ static size_t room_on(const struct partner_link *l)
 		       l->announced.max_requests_in_flight - taken : 0;
 }
 
+/* A partner that does not read what it is sent is sent no more until it does: partner_link.c goes on then. */
+static bool is_ready(const struct partner_link *l)
+{
+	return l->state == LINK_UP && l->users_sent < USERS_SENT_MAX && !conn_is_choked(l->conn);
+}
+
 /* Each that it looks at leaves the queue, if only for a while. */
 void traffic_send(struct partner_link *l)
 {
 	struct delivery *d;
 	size_t room;
-	while (l->state == LINK_UP && l->users_sent < USERS_SENT_MAX && (room = room_on(l)) > 0 &&
+	while (is_ready(l) && (room = room_on(l)) > 0 &&
 	       (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]))) {
 		if (d->asked->arena) {
 			send_one(l, d, &d->asked->setup);
@@ -195,7 +202,7 @@ void partner_link_submit(struct partner_link *l, struct delivery *d)
 	if (d->phase != DELIVERY_PHASE_QUEUED)
 		return;
 	if (l->state == LINK_DOWN && l->failures > 0) {
-		snprintf(d->detail, sizeof d->detail, "%.*s", (int)sizeof d->detail - 1, l->last_failure);
+		text_format(d->detail, sizeof d->detail, "%s", l->last_failure);
 		if (!d->asked->kept) {
 			outbox_event(d, DELIVERY_EV_UNREACHABLE, NULL);
 			return;
@@ -255,7 +262,7 @@ void partner_link_ask(struct partner_link *l, struct query *q)
 		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, l->last_failure);
 	} else if (message_size(&m) - FRAME_HEADER_SIZE > most_bytes(l)) {
 		query_refuse(q, CAUSE_PARTNER_LIMIT, "ask about fewer users at a time");
-	} else if (room_on(l) == 0) {
+	} else if (room_on(l) == 0 || conn_is_choked(l->conn)) {
 		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, "towards the partner");
 	} else {
 		q->link_token = ++l->tokens;
@@ -389,8 +396,8 @@ static void check_sent(struct partner_link *l, uint64_t now)
 		query_refuse(q, CAUSE_PARTNER_TIMEOUT, NULL);
 	}
 	if (l->conn && oldest && now - oldest->sent_mono_ms >= patience) {
-		snprintf(l->last_failure, sizeof l->last_failure, "no answer within %u s",
-			 l->server->live->config->partner_timeout_s);
+		text_format(l->last_failure, sizeof l->last_failure, "no answer within %u s",
+			    l->server->live->config->partner_timeout_s);
 		conn_kill(l->conn, l->last_failure);
 	}
 }
@@ -398,6 +405,7 @@ static void check_sent(struct partner_link *l, uint64_t now)
 void partner_links_tick(struct server *s)
 {
 	uint64_t now = clock_mono_ms();
+	int64_t unix_now = (int64_t)(clock_wall_ms() / 1000);
 	struct partner_link *l;
 	TAILQ_FOREACH(l, &s->links, in_server) {
 		struct delivery *d, *next;
@@ -407,5 +415,6 @@ void partner_links_tick(struct server *s)
 				outbox_event(d, DELIVERY_EV_DUE, NULL);
 		}
 		check_sent(l, now);
+		partner_link_check_end(l, unix_now);
 	}
 }

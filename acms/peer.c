@@ -8,8 +8,6 @@
 #include "common/log.h"
 #include "common/text.h"
 
-enum { FAILURES_LOGGED = 100, FAILURE_PERIOD_MS = 10000 };
-
 static void on_idle(void *context);
 
 void *peer_accepted(struct conn *c, void *context)
@@ -25,7 +23,9 @@ void *peer_accepted(struct conn *c, void *context)
 	}
 	p->server = s;
 	p->conn = c;
-	snprintf(p->name, sizeof p->name, "%s", conn_address(c));
+	p->caller = s->strangers;
+	p->ends = INT64_MAX;
+	text_format(p->name, sizeof p->name, "%s", conn_address(c));
 	TAILQ_INIT(&p->requests);
 	TAILQ_INIT(&p->queries);
 	LIST_INIT(&p->watches);
@@ -53,10 +53,10 @@ void peer_refuse(struct peer *p, enum cause cause, const char *detail)
 	if (p->session == SESSION_DRAINING || p->session == SESSION_ENDED)
 		return;
 	if (cause == CAUSE_GOING_AWAY || cause == CAUSE_IDLE_TIMEOUT)
-		log_info("%s: closing: %s", p->name, detail);
+		caller_log(p->caller, CALLER_CONNECTIONS, LOG_LEVEL_INFO, "%s: closing: %s", p->name, detail);
 	else
-		log_warning("%s: closing: %s: %s", p->name, cause_name(cause),
-			    LOG_STR(str_of(detail)));
+		caller_log(p->caller, CALLER_CONNECTIONS, LOG_LEVEL_WARNING, "%s: closing: %s: %s", p->name,
+			  cause_name(cause), LOG_STR(str_of(detail)));
 	exchange_send_close(p->conn, cause, detail);
 	loop_timer_cancel(p->idle);
 	set_session(p, session_step(SESSION_SERVER, p->session, SESSION_EV_CLOSE_SENT).next);
@@ -79,26 +79,28 @@ static void on_idle(void *context)
 	       p->session == SESSION_WAIT_HELLO ? "no Hello in time" : "idle");
 }
 
-/* What the principal may ask for, and what to call it. */
-static void adopt(struct peer *p, const struct principal *who)
+/* What the principal may ask for, and what to call it. False: out of memory. */
+static bool adopt(struct peer *p, const struct principal *who)
 {
 	const struct config *c = p->server->live->config;
+	char name[sizeof p->name - 100]; /* the address is behind it */
 	p->principal = who ? *who : (struct principal){ PRINCIPAL_SELF, NULL, NULL };
 	p->limits = c->limits;
 	if (p->principal.kind == PRINCIPAL_SYSTEM)
 		p->limits.max_requests_in_flight = p->principal.partner->max_requests_in_flight;
 	tls_peer_describe(conn_ssl(p->conn), p->certificate, sizeof p->certificate);
-	const char *kind = "self";
-	struct str name = c->mc_system_id;
-	if (p->principal.kind == PRINCIPAL_ACMC) {
-		kind = "ACMC";
-		name = p->principal.acmc->name;
-	} else if (p->principal.kind == PRINCIPAL_SYSTEM) {
-		kind = "system";
-		name = p->principal.partner->mc_system_id;
-	}
-	snprintf(p->name, sizeof p->name, "%s %s (%s)", kind, LOG_STR(name), conn_address(p->conn));
+	p->ends = tls_peer_ends(conn_ssl(p->conn));
+	caller_name(&p->principal, c->mc_system_id, name, sizeof name);
+	text_format(p->name, sizeof p->name, "%s (%s)", name, conn_address(p->conn));
 	log_debug("%s: certificate %s", p->name, p->certificate);
+	struct caller *caller = caller_named(&p->server->callers, name, LOG_LIMIT_LINES);
+	if (!caller) {
+		conn_kill(p->conn, "out of memory");
+		return false;
+	}
+	p->caller = caller;
+	conn_set_account(p->conn, caller->account);
+	return true;
 }
 
 static bool same_principal(const struct principal *a, const struct principal *b)
@@ -121,10 +123,11 @@ static void on_opened(struct conn *c, void *context)
 	struct server *s = p->server;
 	const struct principal *who = tls_peer_is_self(conn_ssl(c)) ? NULL : tls_peer(conn_ssl(c));
 	int64_t left = tls_peer_expires_in(conn_ssl(c), (int64_t)(clock_wall_ms() / 1000));
-	adopt(p, who);
+	if (!adopt(p, who))
+		return;
 	if (left < (int64_t)s->live->config->expiry_warning_days * 86400)
-		log_warning("%s: its certificate expires in %lld days", p->name,
-			    (long long)(left / 86400));
+		caller_log(p->caller, CALLER_CONNECTIONS, LOG_LEVEL_WARNING, "%s: its certificate expires in %lld days",
+			  p->name, (long long)(left / 86400));
 	p->max_frame_bytes = FRAME_BYTES_MIN; /* until it says */
 	exchange_send_hello(c, s->live->config->mc_system_id, &p->limits, "acms " ACX_VERSION);
 	loop_timer_set(p->idle, s->live->config->handshake_timeout_s * 1000u);
@@ -137,6 +140,12 @@ static void on_opened(struct conn *c, void *context)
 void peer_send(struct peer *p, const struct message *m)
 {
 	exchange_send(p->conn, m);
+}
+
+bool peer_would_miss(struct peer *p)
+{
+	p->missed |= conn_is_choked(p->conn);
+	return conn_is_choked(p->conn);
 }
 
 uint32_t peer_max_frame(const struct peer *p)
@@ -208,8 +217,9 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 		break;
 	case SESSION_DO_DRAIN:
 		/* Each acmc says goodbye so; a partner that leaves is news. */
-		log_write(p->principal.kind == PRINCIPAL_ACMC && m->close.cause == CAUSE_GOING_AWAY ? LOG_LEVEL_DEBUG :
-													 LOG_LEVEL_INFO,
+		caller_log(p->caller, CALLER_CONNECTIONS,
+			  p->principal.kind == PRINCIPAL_ACMC && m->close.cause == CAUSE_GOING_AWAY ? LOG_LEVEL_DEBUG :
+												      LOG_LEVEL_INFO,
 			  "%s: closes: %s %s", p->name, cause_name(m->close.cause), LOG_STR(m->close.detail));
 		loop_timer_cancel(p->idle);
 		peer_close_if_drained(p);
@@ -268,9 +278,9 @@ static void on_bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t l
 		peer_refuse(p, CAUSE_MALFORMED_MESSAGE, "an empty frame");
 		break;
 	case CONN_FRAME_OVER:
-		snprintf(detail, sizeof detail, "a frame of %u bytes, where %u are allowed", length,
-			 p->session == SESSION_WAIT_HELLO ? FRAME_HELLO_MAX :
-							    p->limits.max_frame_bytes);
+		text_format(detail, sizeof detail, "a frame of %u bytes, where %u are allowed", length,
+			    p->session == SESSION_WAIT_HELLO ? FRAME_HELLO_MAX :
+							       p->limits.max_frame_bytes);
 		peer_refuse(p, CAUSE_FRAME_TOO_LARGE, detail);
 		break;
 	case CONN_FRAME_SLOW:
@@ -279,34 +289,18 @@ static void on_bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t l
 	}
 }
 
-/* Strangers must not be able to fill the log. */
-static bool may_log_failure(struct server *s)
-{
-	uint64_t period = clock_mono_ms() / FAILURE_PERIOD_MS;
-	if (period != s->failures.period && s->failures.more > 0)
-		log_warning("%u more connections failed before they got in", s->failures.more);
-	if (period != s->failures.period) {
-		s->failures.period = period;
-		s->failures.logged = s->failures.more = 0;
-	}
-	if (s->failures.logged < FAILURES_LOGGED)
-		return ++s->failures.logged;
-	s->failures.more++;
-	return false;
-}
-
 static void on_ended(struct conn *c, enum conn_end end, const char *text, void *context)
 {
 	struct peer *p = context;
 	struct server *s = p->server;
 	struct request *r;
 	struct query *q;
-	bool got_in = p->max_frame_bytes != 0;
 	(void)c;
-	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL || (!got_in && !may_log_failure(s)))
+	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL)
 		log_debug("%s: ended: %s", p->name, LOG_STR(str_of(text)));
 	else
-		log_warning("%s: ended: %s", p->name, LOG_STR(str_of(text)));
+		caller_log(p->caller, CALLER_CONNECTIONS, LOG_LEVEL_WARNING, "%s: ended: %s", p->name,
+			  LOG_STR(str_of(text)));
 	approval_peer_gone(s, p);
 	while ((r = TAILQ_FIRST(&p->requests))) {
 		TAILQ_REMOVE(&p->requests, r, in_peer);
@@ -323,31 +317,48 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 	server_check_stopped(s);
 }
 
+static void on_drained(struct conn *c, void *context)
+{
+	struct peer *p = context;
+	bool missed = p->missed;
+	(void)c;
+	p->missed = false;
+	if (missed)
+		outbox_drained(p);
+}
+
 const struct conn_handlers peer_handlers = {
 	.opened = on_opened,
 	.frame = on_frame,
 	.bad_frame = on_bad_frame,
 	.ended = on_ended,
+	.drained = on_drained,
 };
 
 /* --- all of them --- */
 
-static void reload_peer(struct peer *p, const struct live *live)
+/* What is true of its certificate now. */
+static void judge_again(struct peer *p, const struct live *live)
 {
 	struct error e = { ERR_TLS, "" };
 	struct limits announced = p->limits;
-	if (p->max_frame_bytes == 0) { /* still in its handshake, made for the old rules */
-		conn_kill(p->conn, "the configuration changed during the handshake");
-		return;
-	}
 	const struct principal *who = tls_recheck(conn_ssl(p->conn), live->server_tls, &e);
 	if (!who && !tls_peer_is_self(conn_ssl(p->conn))) {
 		p->principal = (struct principal){ PRINCIPAL_SELF, NULL, NULL };
+		p->ends = INT64_MAX;
 		peer_refuse(p, CAUSE_NO_LONGER_AUTHORISED, e.text);
 		return;
 	}
-	adopt(p, who);
-	p->limits = announced; /* what was promised in Hello holds for the connection */
+	if (adopt(p, who))
+		p->limits = announced; /* what was promised in Hello holds for the connection */
+}
+
+static void reload_peer(struct peer *p, const struct live *live)
+{
+	if (p->max_frame_bytes == 0) /* still in its handshake, made for the old rules */
+		conn_kill(p->conn, "the configuration changed during the handshake");
+	else
+		judge_again(p, live);
 }
 
 void peers_reload(struct server *s, const struct live *live)
@@ -356,6 +367,23 @@ void peers_reload(struct server *s, const struct live *live)
 	for (p = TAILQ_FIRST(&s->peers); p; p = next) {
 		next = TAILQ_NEXT(p, in_server);
 		reload_peer(p, live);
+	}
+}
+
+/* A signature or two each: when a CRL ends that many are checked against, others are served in between. */
+enum { JUDGED_A_TICK = 50 };
+
+void peers_tick(struct server *s)
+{
+	int64_t now = (int64_t)(clock_wall_ms() / 1000);
+	struct peer *p, *next;
+	int n = 0;
+	for (p = TAILQ_FIRST(&s->peers); p && n < JUDGED_A_TICK; p = next) {
+		next = TAILQ_NEXT(p, in_server);
+		if (p->ends > now)
+			continue;
+		judge_again(p, s->live);
+		n++;
 	}
 }
 

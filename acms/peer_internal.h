@@ -11,6 +11,8 @@ struct peer {
 	struct server *server;
 	struct conn *conn;
 	struct principal principal;    /* rules of the live configuration */
+	struct caller *caller;           /* strangers', until it is known */
+	int64_t ends;                  /* Unix seconds: then it is judged again */
 	char name[512];                /* who, for logs: escaped */
 	char certificate[300];         /* its name and fingerprint, for the audit log */
 	enum session_state session;
@@ -22,6 +24,7 @@ struct peer {
 	size_t in_flight;              /* requests and queries */
 	struct loop_timer *idle;       /* until Hello: the time for it */
 	bool paused;
+	bool missed;                   /* something that informs */
 };
 
 /* --- peer.c --- */

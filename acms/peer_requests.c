@@ -27,11 +27,11 @@ void request_respond(struct request *r, const struct setup_response *response)
 	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
 	char id[REQUEST_ID_TEXT_SIZE];
 	request_id_format(r->received.request_id, id);
-	log_info("request %s of %s for %s: %s%s%s, %zu users", id,
-		 r->peer ? r->peer->name : "somebody who has gone",
-		 LOG_STR(response->mc_system_id), response->result ? "TRUE" : "FALSE",
-		 response->result ? "" : " ", response->result ? "" : cause_name(response->cause),
-		 r->received.n_users);
+	caller_log(r->caller, CALLER_REQUESTS, LOG_LEVEL_INFO, "request %s of %s for %s: %s%s%s, %zu users", id,
+		  r->peer ? r->peer->name : r->caller->name,
+		  LOG_STR(response->mc_system_id), response->result ? "TRUE" : "FALSE",
+		  response->result ? "" : " ", response->result ? "" : cause_name(response->cause),
+		  r->received.n_users);
 	if (r->peer)
 		peer_send(r->peer, &m);
 }
@@ -164,6 +164,7 @@ void peer_take_request(struct peer *p, struct arena *a, const struct setup *rece
 	}
 	r->server = s;
 	r->peer = p;
+	r->caller = p->caller;
 	r->arena = a;
 	r->received = *received;
 	r->held_bytes = frame_bytes * held_per_byte;

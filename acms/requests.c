@@ -226,7 +226,7 @@ static void follow(struct server *s, struct query *q)
 {
 	struct asked *a = outbox_find(s, &q->message.requests_query.request_id);
 	if (q->peer && a && a->kept)
-		outbox_watch(a, q->peer, NULL);
+		outbox_follow(a, q->peer);
 }
 
 static void listed(struct job *job, enum status status)

@@ -10,7 +10,7 @@
 #include "common/log.h"
 #include "common/text.h"
 
-enum { EXPIRY_CHECK_MS = 12 * 3600 * 1000, TICK_MS = 200, TICKS_A_SECOND = 5, PARTING_MS = 1000 };
+enum { EXPIRY_CHECK_MS = 12 * 3600 * 1000, TICK_MS = 200, TICKS_A_SECOND = 5, PARTING_MS = 1000, STRANGERS_LINES = 100 };
 
 /* --- stopping --- */
 
@@ -68,7 +68,8 @@ static struct listener_settings listener_settings(struct server *s, const struct
 		.conn = { .handshake_timeout_ms = c->handshake_timeout_s * 1000u,
 			  .frame_timeout_ms = c->frame_timeout_s * 1000u,
 			  .drain_timeout_ms = c->shutdown_timeout_s * 1000u,
-			  .max_queued_bytes = 4u * c->limits.max_frame_bytes },
+			  .pause_at_bytes = config_pause_at(c),
+			  .max_queued_bytes = c->max_queued_bytes },
 		.handlers = &peer_handlers,
 		.accepted = peer_accepted,
 		.context = s,
@@ -222,9 +223,33 @@ static void on_tick(void *context)
 {
 	struct server *s = context;
 	partner_links_tick(s);
-	if (s->ticks++ % TICKS_A_SECOND == 0)
+	peers_tick(s);
+	if (s->ticks++ % TICKS_A_SECOND == 0) {
 		outbox_tick(s);
+		callers_tick(&s->callers);
+	}
 	loop_timer_set(s->tick, TICK_MS);
+}
+
+/*
+ * systemd restarts us when these stay away. That the loop runs is enough for them: a commit that waits for the disk is not quicker
+ * after a restart, which would cost everybody their connections.
+ */
+static void on_watchdog(void *context)
+{
+	struct server *s = context;
+	sd_notify(0, "WATCHDOG=1");
+	loop_timer_set(s->watchdog, s->watchdog_ms);
+}
+
+/* Well within the time that is given: a busy turn of the loop must not look like one that hangs. */
+static void start_watchdog(struct server *s)
+{
+	uint64_t usec = 0;
+	if (sd_watchdog_enabled(0, &usec) <= 0)
+		return;
+	s->watchdog_ms = usec / 1000 / 3;
+	on_watchdog(s);
 }
 
 /* --- starting --- */
@@ -287,10 +312,12 @@ static enum status start(struct server *s, struct error *e)
 	enum status status = loop_new(&s->loop, e);
 	if (status != OK)
 		return status;
+	s->strangers = caller_named(&s->callers, "those who did not get in", STRANGERS_LINES);
 	s->expiry_timer = loop_timer_new(s->loop, on_expiry_timer, s);
 	s->stop_timer = loop_timer_new(s->loop, on_stop_timeout, s);
 	s->tick = loop_timer_new(s->loop, on_tick, s);
-	if (!s->expiry_timer || !s->stop_timer || !s->tick)
+	s->watchdog = loop_timer_new(s->loop, on_watchdog, s);
+	if (!s->strangers || !s->expiry_timer || !s->stop_timer || !s->tick || !s->watchdog)
 		return error_set(e, ERR_MEMORY, "out of memory");
 	status = start_store(s, e);
 	if (status == OK && !(s->sweeper = sweeper_new(s)))
@@ -344,7 +371,9 @@ static void finish(struct server *s)
 	loop_timer_free(s->expiry_timer);
 	loop_timer_free(s->stop_timer);
 	loop_timer_free(s->tick);
+	loop_timer_free(s->watchdog);
 	loop_free(s->loop);
+	callers_free(&s->callers);
 	live_free(s->live);
 }
 
@@ -353,6 +382,7 @@ int server_run(struct live *live)
 	struct server s = { .live = live };
 	struct error e;
 	TAILQ_INIT(&s.peers);
+	TAILQ_INIT(&s.callers);
 	TAILQ_INIT(&s.links);
 	LIST_INIT(&s.accepting);
 	set_log_level(live->config);
@@ -364,6 +394,7 @@ int server_run(struct live *live)
 		on_expiry_timer(&s);
 		on_tick(&s);
 		notify_ready(&s);
+		start_watchdog(&s);
 		s.failed |= loop_run(s.loop) != OK;
 		log_info("stopped");
 	}

@@ -11,6 +11,7 @@
 #include "acms/home_commit.h"
 #include "acms/live.h"
 #include "acms/notary.h"
+#include "acms/caller.h"
 #include "acms/route.h"
 #include "acms/store.h"
 #include "common/message.h"
@@ -51,15 +52,14 @@ struct server {
 	struct asking_list accepting; /* and those that are being put on disk */
 	struct sweeper *sweeper;
 	struct approvals *approvals;
-	struct loop_timer *expiry_timer, *stop_timer, *tick;
+	struct loop_timer *expiry_timer, *stop_timer, *tick, *watchdog;
+	uint64_t watchdog_ms;
 	uint64_t ticks;
 	size_t requests;             /* and queries that are not finished */
 	size_t held_bytes;           /* by them, about */
 	size_t paused_peers;         /* at least: since some were paused for it */
-	struct {                     /* of connections that never got in, in the present period */
-		uint64_t period;
-		unsigned logged, more;
-	} failures;
+	struct caller_list callers;
+	struct caller *strangers;     /* all whose connections never got in */
 	bool stopping, parting;
 	bool failed;                 /* ends with an error */
 };
@@ -69,6 +69,7 @@ struct request {
 	TAILQ_ENTRY(request) in_peer;
 	struct server *server;
 	struct peer *peer;      /* NULL once the connection has gone: nobody to answer */
+	struct caller *caller;    /* whose it is */
 	struct arena *arena;
 	struct setup received;
 	struct setup setup;
@@ -105,12 +106,16 @@ extern const struct conn_handlers peer_handlers;
 void *peer_accepted(struct conn *c, void *server);
 /* Judges every connection by the new configuration. */
 void peers_reload(struct server *s, const struct live *live);
+/* Several times a second: judges again those whose certificate, or a CRL that it is checked against, has ended. */
+void peers_tick(struct server *s);
 void peers_close(struct server *s, enum cause cause);
 /* Ends what is left; orderly: what is queued is still written, for a moment. */
 void peers_kill(struct server *s, bool orderly);
 /* To each open connection that a system made. */
 void peers_send_system(struct server *s, struct str mc_system_id, const struct message *m);
 void peer_send(struct peer *p, const struct message *m);
+/* It does not read what it is sent: what informs can wait, since outbox_drained is called when it does. */
+bool peer_would_miss(struct peer *p);
 /* Bytes that a frame between us may have: the smaller of both ends' limits. */
 uint32_t peer_max_frame(const struct peer *p);
 bool peer_takes(const struct peer *p, const struct message *m);
@@ -143,10 +148,21 @@ struct asked {
 	bool kept;                   /* on disk; a dry run is not */
 	struct delivery_list deliveries; /* unfinished */
 	struct watch_list watchers;
+	bool told_late;              /* some delivery's told.late */
 	struct arena *arena;         /* of what follows; NULL when it is to be loaded from the store */
 	struct setup setup;
 	struct str acmc, certificate; /* who asked; not of a dry run */
 	uint8_t content[DIGEST_SIZE]; /* of the request; not of a dry run */
+};
+
+/* What those who wait for a target's answer were last told of it; outbox_tell.c. */
+struct told {
+	bool any;
+	bool late;                   /* there was no time for it yet */
+	enum process_state state;
+	uint64_t until_ms;
+	char *detail;                /* malloc; NULL: none */
+	uint64_t mono_ms;            /* when */
 };
 
 /* One target's share. */
@@ -159,6 +175,7 @@ struct delivery {
 	unsigned attempts, nonsense;
 	size_t users;                /* of the request, once it was sent */
 	bool told_delayed;
+	struct told told;
 	bool listed;                 /* by the link, under its phase */
 	bool by_ourselves;           /* what is being put on disk is not the partner's answer */
 	struct delivery_outlook outlook;
@@ -173,6 +190,7 @@ struct watch {
 	struct asked *asked;
 	struct peer *peer;
 	struct request *request;     /* a dry run: in flight until all is answered; else NULL */
+	bool missed;                 /* indications, since it does not read what it is sent */
 };
 
 /* Reads what was left unfinished; before the committer is started. */
@@ -186,9 +204,13 @@ bool outbox_add_target(struct asked *a, struct str target);
 /* Hands all of it to the links, then lets go of what no partner has now: it can be loaded again. */
 void outbox_send(struct asked *a);
 void outbox_forget(struct asked *a);
-/* request: of a dry run, else NULL. False: out of memory. */
+/* For somebody who asked for it here; request: of a dry run, else NULL. False: out of memory. */
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request);
+/* For somebody who asks about it, and has been told how it stands. As above. */
+bool outbox_follow(struct asked *a, struct peer *p);
 void outbox_peer_gone(struct peer *p);
+/* It has read what it was sent: what it was not told meanwhile it is told now. */
+void outbox_drained(struct peer *p);
 /* The partner's response; the message's arena is taken, and has the receipt as it was found signed (NULL: there is none). */
 void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		     const struct setup_response *response, const struct receipt_proof *receipt);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 enum { EXIT_USAGE = 2 };
 
@@ -52,9 +53,17 @@ static char *list_commands(int key, const char *text, void *input)
 	return out;
 }
 
+/* Keys are in it: no core dumps, and nobody but root may trace us. ACX_DUMPABLE is for who looks for a mistake of ours. */
+static void hide_memory(void)
+{
+	if (!getenv("ACX_DUMPABLE"))
+		prctl(PR_SET_DUMPABLE, 0);
+}
+
 int commands_run(int argc, char **argv, const struct command *table, const char *about,
 		 const char *manual)
 {
+	hide_memory();
 	char doc[512], name[64];
 	struct choice c = { table, NULL, manual, 0 };
 	snprintf(doc, sizeof doc, "%s\v ", about);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "common/cose.h"
+#include "common/text.h"
 
 /*
  * Signatures: OpenSSL's ECDSA ones are DER, COSE's are two numbers of the curve's size (RFC 9053 2.1).
@@ -179,6 +180,7 @@ struct signer {
 	STACK_OF(X509) *behind;
 	const struct algorithm *algorithm;
 	EVP_PKEY_CTX *verify;
+	const char *known_as; /* which of its names it was asked for by; NULL: any */
 };
 
 static X509 *parse_certificate(struct str der)
@@ -275,13 +277,13 @@ static bool shown_by_peer(SSL *ssl, const struct signer *s)
 static enum status check_admitted(SSL *ssl, const struct signer *s, struct error *e)
 {
 	const struct judge *j = judge_of(ssl);
-	struct peer_state state;
+	struct judgement found;
 	if (shown_by_peer(ssl, s))
 		return OK;
 	if (j->n_parties != 1)
 		return error_set(e, ERR_TLS, "signed with another certificate than the connection's");
-	int code = judge_chain(j, s->leaf, s->behind, &state);
-	return code == X509_V_OK ? OK : error_set(e, ERR_TLS, "the signer's certificate: %s", state.why);
+	int code = judge_chain(j, s->leaf, s->behind, &found);
+	return code == X509_V_OK ? OK : error_set(e, ERR_TLS, "the signer's certificate: %s", found.why);
 }
 
 enum { VERIFIED_MAX = 4, VERIFIED_DATA_MAX = 128 };
@@ -400,6 +402,7 @@ enum status tls_peer_verify(SSL *ssl, const struct tls_signed *what, struct erro
 
 /* What a verification at the present time finds, going on after each thing. */
 struct finding {
+	const char *name; /* of the signer, as in struct signer */
 	bool revoked, other;
 	char *note;
 	size_t note_size;
@@ -410,14 +413,13 @@ static void find_revoked(X509_STORE_CTX *c, struct finding *f)
 {
 	X509 *x = X509_STORE_CTX_get_current_cert(c);
 	X509_REVOKED *entry = NULL;
-	char name[200] = "?", when[32] = "an unknown time";
-	if (x)
-		certificate_name(x, name, sizeof name);
+	char name[200], when[32] = "an unknown time";
+	name_in_question(c, f->name, name, sizeof name);
 	if (x && X509_STORE_CTX_get0_current_crl(c) &&
 	    X509_CRL_get0_by_cert(X509_STORE_CTX_get0_current_crl(c), &entry, x) && entry)
 		format_time(X509_REVOKED_get0_revocationDate(entry), when);
 	f->revoked = true;
-	snprintf(f->why, sizeof f->why, "certificate %s has been revoked on %s: what it signed, even before, "
+	text_format(f->why, sizeof f->why, "certificate %s has been revoked on %s: what it signed, even before, "
 		 "cannot be relied on", name, when);
 }
 
@@ -431,10 +433,10 @@ static int on_finding(int good, X509_STORE_CTX *c)
 		find_revoked(c, f);
 	} else if (code == X509_V_ERR_CERT_HAS_EXPIRED || code == X509_V_ERR_CRL_HAS_EXPIRED) {
 		if (!f->note[0])
-			explain_verification(c, "the signer", f->note, f->note_size);
+			explain_verification(c, "the signer", f->name, f->note, f->note_size);
 	} else if (!f->revoked && !f->other) {
 		f->other = true;
-		explain_verification(c, "the signer", f->why, sizeof f->why);
+		explain_verification(c, "the signer", f->name, f->why, sizeof f->why);
 	}
 	return 1;
 }
@@ -462,7 +464,7 @@ static enum status check_then(const struct tls_trust *t, const struct signer *s,
 		return error_set(e, ERR_MEMORY, "out of memory");
 	bool good = X509_verify_cert(c) == 1;
 	if (!good)
-		explain_verification(c, "the signer", why, sizeof why);
+		explain_verification(c, "the signer", s->known_as, why, sizeof why);
 	X509_STORE_CTX_free(c);
 	return good ? OK : error_set(e, ERR_TLS, "at the time of the signature, as it says: %s", why);
 }
@@ -472,7 +474,7 @@ static enum status check_now(const struct tls_trust *t, const struct signer *s, 
 			     size_t note_size, struct error *e)
 {
 	X509_STORE_CTX *c = verification(t, s, now);
-	struct finding f = { .note = note, .note_size = note_size };
+	struct finding f = { .name = s->known_as, .note = note, .note_size = note_size };
 	if (!c)
 		return error_set(e, ERR_MEMORY, "out of memory");
 	if (t->has_crls)
@@ -487,30 +489,33 @@ static enum status check_now(const struct tls_trust *t, const struct signer *s, 
 	return f.revoked || f.other ? error_set(e, ERR_TLS, "%s", f.why) : OK;
 }
 
-static enum status check_name(const struct signer *s, struct str name, const struct tls_signer *signer,
+/* Name: "URI:...", "DNS:..."; expected has it as a string. */
+static enum status check_name(struct signer *s, struct str name, const char *expected, struct tls_signer *signer,
 			      struct error *e)
 {
-	char expected[512];
 	if (!name.ptr)
 		return OK;
-	snprintf(expected, sizeof expected, "%.*s", STR_ARG(name));
-	if (name.len > 4 && name.len < sizeof expected && certificate_has_name(s->leaf, expected))
-		return OK;
-	return error_set(e, ERR_TLS, "signed by %s, not by %s", signer->certificate, expected);
+	if (name.len <= 4 || strlen(expected) != name.len || !certificate_has_name(s->leaf, expected))
+		return error_set(e, ERR_TLS, "signed by %s, not by %s", signer->certificate, expected);
+	s->known_as = expected;
+	text_escape(name, signer->certificate, sizeof signer->certificate);
+	return OK;
 }
 
 enum status tls_trust_verify(const struct tls_trust *t, const struct tls_signed *what, struct str name,
 			     int64_t signed_at, int64_t now, struct tls_signer *signer, struct error *e)
 {
 	struct signer s;
+	char expected[512];
 	*signer = (struct tls_signer){ .certificate = "" };
+	text_format(expected, sizeof expected, "%.*s", STR_ARG(name));
 	enum status status = signer_parse(&s, what, e);
 	if (s.leaf)
 		certificate_name(s.leaf, signer->certificate, sizeof signer->certificate);
 	if (status == OK)
 		status = check_signature(&s, what, e);
 	if (status == OK)
-		status = check_name(&s, name, signer, e);
+		status = check_name(&s, name, expected, signer, e);
 	if (status == OK)
 		status = check_then(t, &s, signed_at, e);
 	if (status == OK)

@@ -23,13 +23,13 @@ def pem(certificate: x509.Certificate) -> bytes:
 
 
 def issued(ca: pki.CA, label: str, names: list[str], changes=lambda builder: builder, digest=None, is_ca: bool = False,
-           signer=None) -> pki.Leaf:
+           signer=None, end: float = 90) -> pki.Leaf:
     """A certificate with what CA.issue cannot do: other extensions, another digest, an intermediate CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer, signing_key = signer or (ca.name, ca.key)
     builder = (x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label)]))
                .issuer_name(issuer).public_key(key.public_key()).serial_number(x509.random_serial_number())
-               .not_valid_before(pki.now() - pki.days(1)).not_valid_after(pki.now() + pki.days(90))
+               .not_valid_before(pki.now() - pki.days(1)).not_valid_after(pki.now() + pki.days(end))
                .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True))
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([pki.name_of(n) for n in names]), critical=False)

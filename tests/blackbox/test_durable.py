@@ -480,7 +480,9 @@ def test_what_was_done_last_is_believed_not_what_was_answered_last(world):
     for (link, _), answer in zip(held[::-1], answers[::-1]):
         link.send(answer)
     assert client.response().result and client.response().result
-    for user in client.users(FAKE, believed=True).users:
+    believed = client.users(FAKE, believed=True).users
+    assert [user.mc_id for user in believed] == list(USER)
+    for user in believed:
         assert user.revision == 2
         assert ids_of(user) == [(2, "sip:later@police.example")]
     check_store(home)

@@ -399,7 +399,9 @@ static void the_signers_name_is_told(void **state)
 	assert_string_equal(o.signer.certificate, "DNS:acms.rail.example");
 	assert_int_equal(offline(bytes, t, NULL).status, OK);
 	assert_int_equal(offline(bytes, t, "DNS:ACMS.rail.example").status, OK);
-	assert_int_equal(offline(bytes, t, "URI:sip:rail@x").status, OK);
+	o = offline(bytes, t, "URI:sip:rail@x");
+	assert_int_equal(o.status, OK);
+	assert_string_equal(o.signer.certificate, "URI:sip:rail@x"); /* not the first: that is whatever its CA likes */
 	assert_int_equal(offline(bytes, t, "URI:sip:RAIL@x").status, ERR_TLS);
 	assert_int_equal(offline(bytes, t, "").status, ERR_TLS);
 	tls_trust_free(t);
@@ -459,6 +461,34 @@ static void on_the_connection_it_must_be_valid_now(void **state)
 	assert_int_equal(by_peer(&p, signed_by(i, now - 1000 * DAYS), &text), OK); /* the partner's clock is its own affair */
 	pair_free(&p);
 	tls_identity_free(i), tls_identity_free(old);
+}
+
+static void since_a_reload_the_new_trust_judges(void **state)
+{
+	(void)state;
+	struct tls_identity *i = fire(NULL), *renewed = fire(NULL);
+	struct pair p = connect_to(i);
+	X509 *leaf = leaf_of(renewed);
+	make_crl_file(&ca, leaf, -1, 30, "renewed-revoked");
+	struct tls_party revoking = { STR(FIRE), trust(certificates_path("renewed-revoked", "crl")), "fire" }, plain = { STR(FIRE), p.trust, "fire" };
+	struct tls_context *next;
+	struct error e;
+	char *text;
+	assert_int_equal(by_peer(&p, signed_by(renewed, now), &text), OK);
+	assert_int_equal(tls_client_new(p.own, &revoking, &next, &e), OK);
+	assert_string_equal(tls_recheck(p.client, next, &e), "fire");
+	tls_context_free(next); /* its judge stays */
+	assert_int_equal(by_peer(&p, signed_by(renewed, now), &text), ERR_TLS);
+	assert_non_null(strstr(text, "has been revoked"));
+	assert_int_equal(by_peer(&p, signed_by(i, now), &text), OK);
+	assert_int_equal(tls_client_new(p.own, &plain, &next, &e), OK);
+	assert_string_equal(tls_recheck(p.client, next, &e), "fire");
+	tls_context_free(next);
+	assert_int_equal(by_peer(&p, signed_by(renewed, now), &text), OK);
+	tls_trust_free((struct tls_trust *)revoking.trust);
+	X509_free(leaf);
+	pair_free(&p);
+	tls_identity_free(i), tls_identity_free(renewed);
 }
 
 static void revocation_refuses_and_old_crls_are_noted(void **state)
@@ -559,6 +589,7 @@ int main(void)
 		cmocka_unit_test(the_certificate_and_the_key_belong_together),
 		cmocka_unit_test(an_old_receipt_is_good_and_expiry_is_noted),
 		cmocka_unit_test(on_the_connection_it_must_be_valid_now),
+		cmocka_unit_test(since_a_reload_the_new_trust_judges),
 		cmocka_unit_test(revocation_refuses_and_old_crls_are_noted),
 		cmocka_unit_test(an_anchor_in_the_chain_file_is_not_sent),
 		cmocka_unit_test(the_signature_of_the_rfc_is_good),
