@@ -69,7 +69,7 @@ enum home_result home_fail(struct home *h, enum home_result result, const char *
 {
 	va_list args;
 	va_start(args, format);
-	vsnprintf(h->failure, sizeof h->failure, format, args);
+	text_vformat(h->failure, sizeof h->failure, format, args);
 	va_end(args);
 	return result;
 }
@@ -265,7 +265,7 @@ static void on_timer(void *context)
 	if (!h->conn || h->result != HOME_OK)
 		return;
 	if (now >= since + h->config->timeout_s * 1000ull) {
-		snprintf(text, sizeof text, "no answer for %u seconds", h->config->timeout_s);
+		text_format(text, sizeof text, "no answer for %u seconds", h->config->timeout_s);
 		over(h, HOME_LOST, text);
 	} else if (h->session == SESSION_OPEN && now >= h->sent_ms + ping_after_ms(h)) {
 		home_send(h, &(struct message){ .kind = MESSAGE_PING, .token = ++h->pings });

@@ -38,8 +38,8 @@ static void note_cause(struct query *q, const struct page *page)
 	char label[CAUSE_LABEL_SIZE], detail[600];
 	struct str text = page->detail.len ? page->detail : str_of(cause_text(page->cause));
 	q->cause = page->cause;
-	snprintf(q->failure, sizeof q->failure, "%s: %s", cause_label(page->cause, label),
-		 text_escape(text, detail, sizeof detail));
+	text_format(q->failure, sizeof q->failure, "%s: %s", cause_label(page->cause, label),
+		    text_escape(text, detail, sizeof detail));
 }
 
 const struct message *query_ask(struct query *q, struct message *m, enum message_kind kind)

@@ -125,8 +125,8 @@ static void put_missing(struct output *out, int code, const char *failure)
 {
 	char text[80];
 	if (!failure && out->n_missing) {
-		snprintf(text, sizeof text, "%zu of the %zu users named %s not there", out->n_missing, out->o->n_mc_ids,
-			 out->n_missing == 1 ? "is" : "are");
+		text_format(text, sizeof text, "%zu of the %zu users named %s not there", out->n_missing, out->o->n_mc_ids,
+			    out->n_missing == 1 ? "is" : "are");
 		failure = text;
 	}
 	json_key(out->json, "missing");

@@ -9,6 +9,7 @@
 #include "acms/commands.h"
 #include "acms/inspect.h"
 #include "common/json.h"
+#include "common/text.h"
 #include "common/when.h"
 
 /* acms audit: the log to the outside, and whether it is whole. */
@@ -344,9 +345,9 @@ static enum status add_items(struct verify *v, struct str all, struct error *e)
 	}
 	v->chain.has_head = item == AUDIT_ITEM_HEAD ? AUDIT_HEAD_FOUND : AUDIT_HEAD_MISSING;
 	if (item == AUDIT_ITEM_BAD) {
-		snprintf(text, sizeof text, "entry %zu, at byte %zu, cannot be read (%s), nor what is behind it%s",
-			 v->chain.n + 1, all.len - rest.len, bad.text,
-			 v->chain.n ? "" : ": is it an export with --format cbor?");
+		text_format(text, sizeof text, "entry %zu, at byte %zu, cannot be read (%s), nor what is behind it%s",
+			    v->chain.n + 1, all.len - rest.len, bad.text,
+			    v->chain.n ? "" : ": is it an export with --format cbor?");
 		report(v, text);
 		v->chain.has_head = AUDIT_HEAD_NONE;
 	}

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "common/crypto.h"
+#include "common/text.h"
 
 char *audit_digest_text(const uint8_t digest[DIGEST_SIZE], char text[2 * DIGEST_SIZE + 1])
 {
@@ -71,7 +72,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct check *c, const cha
 	if (++c->n > MOST_FAULTS)
 		return;
 	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
+	text_vformat(text, sizeof text, format, args);
 	va_end(args);
 	c->fault(c->context, c->n < MOST_FAULTS ? text : "and more, which are not told");
 }

@@ -35,7 +35,7 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 	struct error e = { ERR_MEMORY, "out of memory" };
 	enum cause why;
 	if (!a || message_decode(a, payload, length, &m, &why, &e) != OK) {
-		snprintf(h->why, sizeof h->why, "%s", e.text);
+		text_format(h->why, sizeof h->why, "%s", e.text);
 		loop_stop(h->loop);
 	} else if (m.kind == MESSAGE_HELLO) {
 		exchange_send(c, &(struct message){ .kind = MESSAGE_PING, .token = HEALTH_TOKEN });
@@ -76,7 +76,7 @@ static const struct conn_handlers health_handlers = {
 static void on_timeout(void *context)
 {
 	struct health *h = context;
-	snprintf(h->why, sizeof h->why, "no answer in %d seconds", HEALTH_TIMEOUT_MS / 1000);
+	text_format(h->why, sizeof h->why, "no answer in %d seconds", HEALTH_TIMEOUT_MS / 1000);
 	loop_stop(h->loop);
 }
 

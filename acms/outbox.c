@@ -259,7 +259,7 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 {
 	struct delivery_step step = delivery_step(d->phase, event, d->asked->kept);
 	if (detail)
-		snprintf(d->detail, sizeof d->detail, "%s", LOG_STR(str_of(detail)));
+		text_format(d->detail, sizeof d->detail, "%s", LOG_STR(str_of(detail)));
 	if (step.next == d->phase && step.action == DELIVERY_DO_NOTHING)
 		return;
 	bool was_near = is_near_answer(d->phase);

@@ -141,7 +141,7 @@ void outbox_answer_ourselves(struct delivery *d, enum cause cause)
 		return;
 	}
 	d->by_ourselves = true;
-	snprintf(j->detail, sizeof j->detail, "%s", d->detail);
+	text_format(j->detail, sizeof j->detail, "%s", d->detail);
 	j->what.cause = cause;
 	j->what.detail = j->detail;
 	submit_answer(j, a->server, 0);
@@ -183,7 +183,7 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		d = NULL; /* late by a hair: it takes the place of ours */
 	if (is_transient(response) && (!d || d->asked->kept)) {
 		char why[160];
-		snprintf(why, sizeof why, "the partner says %s", cause_name(response->cause));
+		text_format(why, sizeof why, "the partner says %s", cause_name(response->cause));
 		if (d)
 			outbox_event(d, DELIVERY_EV_TRANSIENT, why);
 		arena_free(arena);

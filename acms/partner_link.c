@@ -48,8 +48,8 @@ static void refuse(struct partner_link *l, enum cause cause, const char *detail)
 {
 	if (l->session == SESSION_DRAINING || l->session == SESSION_ENDED)
 		return;
-	snprintf(l->last_failure, sizeof l->last_failure, "%s: %s", cause_name(cause),
-		 LOG_STR(str_of(detail)));
+	text_format(l->last_failure, sizeof l->last_failure, "%s: %s", cause_name(cause),
+		    LOG_STR(str_of(detail)));
 	if (cause != CAUSE_GOING_AWAY)
 		log_warning("partner %s: closing: %s", l->mc_system_id, l->last_failure);
 	exchange_send_close(l->conn, cause, detail);
@@ -119,8 +119,8 @@ static void on_hello(struct partner_link *l, const struct hello *hello)
 		return;
 	}
 	l->announced = hello->limits;
-	snprintf(l->last_failure, sizeof l->last_failure,
-		 "the partner takes no more requests at a time");
+	text_format(l->last_failure, sizeof l->last_failure,
+		    "the partner takes no more requests at a time");
 	conn_set_max_frame(l->conn, l->server->live->config->limits.max_frame_bytes);
 	log_info("partner %s: up at %s, %s", l->mc_system_id, conn_address(l->conn),
 		 LOG_STR(hello->software));
@@ -146,8 +146,8 @@ static void on_watchdog(void *context)
 
 static void on_close_message(struct partner_link *l, const struct close_message *m)
 {
-	snprintf(l->last_failure, sizeof l->last_failure, "the partner closed: %s %s",
-		 cause_name(m->cause), LOG_STR(m->detail));
+	text_format(l->last_failure, sizeof l->last_failure, "the partner closed: %s %s",
+		    cause_name(m->cause), LOG_STR(m->detail));
 	log_warning("partner %s: %s", l->mc_system_id, l->last_failure);
 	partner_link_feed(l, LINK_EV_CLOSE);
 	partner_link_close_if_drained(l);
@@ -229,7 +229,7 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 	struct server *s = l->server;
 	(void)c;
 	if (end != CONN_END_LOCAL && l->session != SESSION_DRAINING)
-		snprintf(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(text)));
+		text_format(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(text)));
 	if (end != CONN_END_LOCAL && (l->state == LINK_UP || l->failures == 0))
 		log_warning("partner %s: %s", l->mc_system_id, l->last_failure);
 	l->conn = NULL;
@@ -260,7 +260,7 @@ static void start_connecting(struct partner_link *l)
 	l->conn = conn_connect(l->server->loop, l->tls, l->rule->host.ptr, l->rule->port, &settings,
 			       &link_handlers, l);
 	if (!l->conn) {
-		snprintf(l->last_failure, sizeof l->last_failure, "out of memory");
+		text_format(l->last_failure, sizeof l->last_failure, "out of memory");
 		partner_link_feed(l, LINK_EV_ENDED);
 	}
 }
@@ -330,7 +330,7 @@ static struct partner_link *link_new(struct server *s, struct str mc_system_id)
 		return NULL;
 	l->server = s;
 	memcpy(l->mc_system_id, mc_system_id.ptr, mc_system_id.len);
-	snprintf(l->last_failure, sizeof l->last_failure, "not connected yet");
+	text_format(l->last_failure, sizeof l->last_failure, "not connected yet");
 	l->session = SESSION_ENDED;
 	for (int phase = 0; phase < DELIVERY_PHASES; phase++)
 		TAILQ_INIT(&l->lists[phase]);
@@ -356,7 +356,7 @@ static bool still_good(struct partner_link *l, const struct partner_rule *before
 	if (tls_recheck(conn_ssl(l->conn), l->tls, &e))
 		return true;
 	log_warning("partner %s: %s", l->mc_system_id, e.text);
-	snprintf(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(e.text)));
+	text_format(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(e.text)));
 	conn_kill(l->conn, l->last_failure); /* nothing that it still says is to be believed */
 	return true;
 }

@@ -8,6 +8,7 @@
 #include "common/frame.h"
 #include "common/log.h"
 #include "common/receipt_sign.h"
+#include "common/text.h"
 
 /* What goes over the connection to a partner, and comes back: deliveries and queries. */
 
@@ -208,7 +209,7 @@ void partner_link_submit(struct partner_link *l, struct delivery *d)
 	if (d->phase != DELIVERY_PHASE_QUEUED)
 		return;
 	if (l->state == LINK_DOWN && l->failures > 0) {
-		snprintf(d->detail, sizeof d->detail, "%.*s", (int)sizeof d->detail - 1, l->last_failure);
+		text_format(d->detail, sizeof d->detail, "%s", l->last_failure);
 		if (!d->asked->kept) {
 			outbox_event(d, DELIVERY_EV_UNREACHABLE, NULL);
 			return;
@@ -404,8 +405,8 @@ static void check_sent(struct partner_link *l, uint64_t now)
 		query_refuse(q, CAUSE_PARTNER_TIMEOUT, NULL);
 	}
 	if (l->conn && oldest && now - oldest->sent_mono_ms >= patience) {
-		snprintf(l->last_failure, sizeof l->last_failure, "no answer within %u s",
-			 l->server->live->config->partner_timeout_s);
+		text_format(l->last_failure, sizeof l->last_failure, "no answer within %u s",
+			    l->server->live->config->partner_timeout_s);
 		conn_kill(l->conn, l->last_failure);
 	}
 }

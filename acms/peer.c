@@ -25,7 +25,7 @@ void *peer_accepted(struct conn *c, void *context)
 	}
 	p->server = s;
 	p->conn = c;
-	snprintf(p->name, sizeof p->name, "%s", conn_address(c));
+	text_format(p->name, sizeof p->name, "%s", conn_address(c));
 	TAILQ_INIT(&p->requests);
 	TAILQ_INIT(&p->queries);
 	LIST_INIT(&p->watches);
@@ -97,7 +97,7 @@ static void adopt(struct peer *p, const struct principal *who)
 		kind = "system";
 		name = p->principal.partner->mc_system_id;
 	}
-	snprintf(p->name, sizeof p->name, "%s %s (%s)", kind, LOG_STR(name), conn_address(p->conn));
+	text_format(p->name, sizeof p->name, "%s %s (%s)", kind, LOG_STR(name), conn_address(p->conn));
 	log_debug("%s: certificate %s", p->name, p->certificate);
 }
 
@@ -286,9 +286,9 @@ static void on_bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t l
 		peer_refuse(p, CAUSE_MALFORMED_MESSAGE, "an empty frame");
 		break;
 	case CONN_FRAME_OVER:
-		snprintf(detail, sizeof detail, "a frame of %u bytes, where %u are allowed", length,
-			 p->session == SESSION_WAIT_HELLO ? FRAME_HELLO_MAX :
-							    p->limits.max_frame_bytes);
+		text_format(detail, sizeof detail, "a frame of %u bytes, where %u are allowed", length,
+			    p->session == SESSION_WAIT_HELLO ? FRAME_HELLO_MAX :
+							       p->limits.max_frame_bytes);
 		peer_refuse(p, CAUSE_FRAME_TOO_LARGE, detail);
 		break;
 	case CONN_FRAME_SLOW:

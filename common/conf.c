@@ -37,7 +37,7 @@ void conf_mistake(struct conf *c, const struct conf_node *node, const char *form
 	char text[512];
 	va_list args;
 	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
+	text_vformat(text, sizeof text, format, args);
 	va_end(args);
 	struct str value = node && node->kind == CONF_SCALAR ? node->scalar : STR_NONE;
 	show(c, node ? node->line : 1, c->path, value, text);
@@ -270,8 +270,8 @@ static size_t enter(struct conf *c, struct str key)
 {
 	char escaped[80];
 	size_t before = strlen(c->path);
-	snprintf(c->path + before, sizeof c->path - before, before ? ".%s" : "%s",
-		 text_escape(key, escaped, sizeof escaped));
+	text_format(c->path + before, sizeof c->path - before, before ? ".%s" : "%s",
+		    text_escape(key, escaped, sizeof escaped));
 	return before;
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 #include "common/frame.h"
 #include "common/net_internal.h"
+#include "common/text.h"
 
 enum { LINGER_MS = 2000, RECORDS_A_TURN = 16 };
 
@@ -80,7 +81,7 @@ void conn_bury(struct conn *c, enum conn_end end, const char *why)
 	c->dead = true;
 	if (!c->lingering) { /* its end was told already */
 		c->end = end;
-		snprintf(c->why, sizeof c->why, "%s", why);
+		text_format(c->why, sizeof c->why, "%s", why);
 	}
 	leave_handshakes(c);
 	if (c->is_unsent)
@@ -140,7 +141,7 @@ static void linger(struct conn *c, enum conn_end end, const char *why)
 		return;
 	c->lingering = c->closing = true;
 	c->end = end;
-	snprintf(c->why, sizeof c->why, "%s", why);
+	text_format(c->why, sizeof c->why, "%s", why);
 	if (c->opened)
 		tls_shutdown(c->ssl);
 	shutdown(c->fd, SHUT_WR);

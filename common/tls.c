@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "common/tls_internal.h"
+#include "common/text.h"
 
 static const unsigned char alpn[] = { 5, 'a', 'c', 'x', '/', '1' };
 
@@ -72,8 +73,8 @@ static int check_offer(SSL *ssl, int *alert, void *unused)
 				      &n))
 		return SSL_CLIENT_HELLO_SUCCESS;
 	*alert = SSL_AD_NO_APPLICATION_PROTOCOL;
-	snprintf(peer_state_of(ssl)->why, sizeof peer_state_of(ssl)->why,
-		 "the client does not offer the protocol acx/1 (ALPN)");
+	text_format(peer_state_of(ssl)->why, sizeof peer_state_of(ssl)->why,
+		    "the client does not offer the protocol acx/1 (ALPN)");
 	peer_state_of(ssl)->refused = true;
 	return SSL_CLIENT_HELLO_ERROR;
 }
@@ -88,8 +89,8 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 		*out = chosen;
 		return SSL_TLSEXT_ERR_OK;
 	}
-	snprintf(peer_state_of(ssl)->why, sizeof peer_state_of(ssl)->why,
-		 "the client offers other protocols than acx/1 (ALPN)");
+	text_format(peer_state_of(ssl)->why, sizeof peer_state_of(ssl)->why,
+		    "the client offers other protocols than acx/1 (ALPN)");
 	peer_state_of(ssl)->refused = true;
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
@@ -238,7 +239,7 @@ void tls_peer_describe(SSL *ssl, char *out, size_t size)
 	unsigned int n = 0;
 	char name[200], hex[2 * EVP_MAX_MD_SIZE + 1] = "";
 	if (!leaf) {
-		snprintf(out, size, "(no certificate)");
+		text_format(out, size, "(no certificate)");
 		return;
 	}
 	certificate_name(leaf, name, sizeof name);
@@ -246,7 +247,7 @@ void tls_peer_describe(SSL *ssl, char *out, size_t size)
 		for (unsigned int i = 0; i < n; i++)
 			snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 	}
-	snprintf(out, size, "%s SHA256:%s", name, hex);
+	text_format(out, size, "%s SHA256:%s", name, hex);
 }
 
 int64_t tls_peer_expires_in(SSL *ssl, int64_t now)

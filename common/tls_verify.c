@@ -100,7 +100,7 @@ static void subject(X509 *x, char *out, size_t size)
 	long n = 0;
 	if (text && X509_NAME_print_ex(text, X509_get_subject_name(x), 0, XN_FLAG_RFC2253) > 0)
 		n = BIO_get_mem_data(text, &line);
-	snprintf(out, size, "(no name; subject %s)",
+	text_format(out, size, "(no name; subject %s)",
 		 n > 0 ? text_escape((struct str){ line, (size_t)n }, escaped, sizeof escaped) : "none");
 	BIO_free(text);
 }
@@ -115,7 +115,7 @@ void certificate_name(X509 *x, char *out, size_t size)
 		char escaped[256];
 		if (!value.ptr)
 			continue;
-		snprintf(out, size, "%s%s", prefix, text_escape(value, escaped, sizeof escaped));
+		text_format(out, size, "%s%s", prefix, text_escape(value, escaped, sizeof escaped));
 		break;
 	}
 	GENERAL_NAMES_free(names);
@@ -141,23 +141,23 @@ void explain_verification(X509_STORE_CTX *c, const char *party, char *why, size_
 	switch (code) {
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 		format_time(X509_get0_notAfter(at), when);
-		snprintf(why, size, "certificate %s has expired on %s: it must be renewed", name, when);
+		text_format(why, size, "certificate %s has expired on %s: it must be renewed", name, when);
 		break;
 	case X509_V_ERR_CERT_NOT_YET_VALID:
 		format_time(X509_get0_notBefore(at), when);
-		snprintf(why, size, "certificate %s is not valid before %s: check both clocks", name,
-			 when);
+		text_format(why, size, "certificate %s is not valid before %s: check both clocks", name,
+			    when);
 		break;
 	case X509_V_ERR_CERT_REVOKED:
-		snprintf(why, size, "certificate %s has been revoked", name);
+		text_format(why, size, "certificate %s has been revoked", name);
 		break;
 	case X509_V_ERR_CRL_HAS_EXPIRED:
-		snprintf(why, size, "the CRL that certificate %s is checked against has expired: get a new one",
-			 name);
+		text_format(why, size, "the CRL that certificate %s is checked against has expired: get a new one",
+			    name);
 		break;
 	case X509_V_ERR_UNABLE_TO_GET_CRL:
-		snprintf(why, size, "there is no CRL of the issuer of certificate %s among those configured",
-			 name);
+		text_format(why, size, "there is no CRL of the issuer of certificate %s among those configured",
+			    name);
 		break;
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
@@ -165,14 +165,14 @@ void explain_verification(X509_STORE_CTX *c, const char *party, char *why, size_
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
 	case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-		snprintf(why, size, "certificate %s was not issued by a trust anchor configured for %s", name,
-			 party);
+		text_format(why, size, "certificate %s was not issued by a trust anchor configured for %s", name,
+			    party);
 		break;
 	case X509_V_ERR_INVALID_PURPOSE:
-		snprintf(why, size, "certificate %s is not for this use (extended key usage)", name);
+		text_format(why, size, "certificate %s is not for this use (extended key usage)", name);
 		break;
 	default:
-		snprintf(why, size, "certificate %s: %s", name, X509_verify_cert_error_string(code));
+		text_format(why, size, "certificate %s: %s", name, X509_verify_cert_error_string(code));
 	}
 }
 
@@ -182,7 +182,7 @@ static int verify_with(const struct judged_party *p, int purpose, X509 *leaf,
 	X509_STORE_CTX *c = X509_STORE_CTX_new();
 	int code = X509_V_ERR_OUT_OF_MEM;
 	if (!c || !X509_STORE_CTX_init(c, p->store, leaf, untrusted)) {
-		snprintf(why, size, "out of memory");
+		text_format(why, size, "out of memory");
 		goto out;
 	}
 	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(c);
@@ -221,14 +221,14 @@ int judge_chain(const struct judge *j, X509 *leaf, STACK_OF(X509) *untrusted,
 	}
 	GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
 	certificate_name(leaf, name, sizeof name);
-	snprintf(state->why, sizeof state->why, "no configured party has a certificate named %s", name);
+	text_format(state->why, sizeof state->why, "no configured party has a certificate named %s", name);
 	for (size_t i = 0; i < j->n_parties; i++) {
 		const struct judged_party *p = &j->parties[i];
 		if (!names || !has_name(names, p->certificate))
 			continue;
 		code = verify_with(p, j->purpose, leaf, untrusted, state->why, sizeof state->why);
 		if (code == X509_V_OK && state->owner && state->owner != p->owner) {
-			snprintf(state->why, sizeof state->why, "certificate %s fits several parties", name);
+			text_format(state->why, sizeof state->why, "certificate %s fits several parties", name);
 			state->owner = NULL;
 			code = X509_V_ERR_APPLICATION_VERIFICATION;
 			break;
