@@ -55,12 +55,12 @@ static size_t audit_pairs(const struct audit_record *r)
 	       (r->n_identities > 0) + (r->detail.ptr != NULL);
 }
 
-static void put_optional_text(struct cbor_writer *w, uint64_t key, struct str text)
+static void put_optional_prose(struct cbor_writer *w, uint64_t key, struct str text)
 {
 	if (!text.ptr)
 		return;
 	cbor_put_uint(w, key);
-	cbor_put_text(w, text);
+	cbor_put_prose(w, text);
 }
 
 /* What version 1 did not have. */
@@ -70,14 +70,14 @@ static void put_more(struct cbor_writer *w, const struct audit_record *r)
 		cbor_put_uint(w, AUDIT_REMOVED);
 		cbor_put_uint(w, r->removed);
 	}
-	put_optional_text(w, AUDIT_ACMC, r->acmc);
+	put_optional_prose(w, AUDIT_ACMC, r->acmc);
 	if (r->n_targets) {
 		cbor_put_uint(w, AUDIT_TARGETS);
 		put_texts(w, r->targets, r->n_targets);
 	}
 	if (r->operation != OPERATION_SETUP) {
 		cbor_put_uint(w, AUDIT_OPERATION);
-		cbor_put_uint(w, r->operation);
+		put_operation(w, r->operation);
 	}
 	if (r->decided_by.acmc.ptr) {
 		cbor_put_uint(w, AUDIT_DECIDED_BY);
@@ -87,7 +87,14 @@ static void put_more(struct cbor_writer *w, const struct audit_record *r)
 		cbor_put_uint(w, AUDIT_IDENTITIES);
 		put_identities(w, r->identities, r->n_identities);
 	}
-	put_optional_text(w, AUDIT_DETAIL, r->detail);
+	put_optional_prose(w, AUDIT_DETAIL, r->detail);
+}
+
+static void put_mc_ids(struct cbor_writer *w, const struct str *mc_ids, size_t n)
+{
+	cbor_put_array(w, n);
+	for (size_t i = 0; i < n; i++)
+		cbor_put_id(w, mc_ids[i], MC_ID_MAX);
 }
 
 struct str record_encode_audit(struct arena *a, const struct audit_record *r)
@@ -100,17 +107,19 @@ struct str record_encode_audit(struct arena *a, const struct audit_record *r)
 	cbor_put_uint(&w, r->at_ms);
 	cbor_put_uint(&w, AUDIT_ACTION);
 	cbor_put_uint(&w, r->action);
+	if (!audit_action_name(r->action))
+		cbor_refuse(&w);
 	cbor_put_uint(&w, AUDIT_HOME);
-	cbor_put_text(&w, r->home);
+	cbor_put_id(&w, r->home, MC_SYSTEM_ID_MAX);
 	cbor_put_uint(&w, AUDIT_CERTIFICATE);
-	cbor_put_text(&w, r->certificate);
+	cbor_put_prose(&w, r->certificate);
 	cbor_put_uint(&w, AUDIT_REQUEST);
 	cbor_put_bytes(&w, r->request.bytes, REQUEST_ID_SIZE);
-	put_optional_text(&w, AUDIT_CLAIMED_ACMC, r->claimed_acmc);
+	put_optional_prose(&w, AUDIT_CLAIMED_ACMC, r->claimed_acmc);
 	cbor_put_uint(&w, AUDIT_CAUSE);
-	cbor_put_uint(&w, (uint64_t)r->cause);
+	put_cause(&w, r->cause);
 	cbor_put_uint(&w, AUDIT_MC_IDS);
-	put_texts(&w, r->mc_ids, r->n_mc_ids);
+	put_mc_ids(&w, r->mc_ids, r->n_mc_ids);
 	cbor_put_uint(&w, AUDIT_OUTCOME);
 	cbor_put_array(&w, 3);
 	cbor_put_uint(&w, r->created);
@@ -156,17 +165,17 @@ static void get_more(struct map *m, struct arena *a, struct audit_record *out)
 	if (map_has(m, AUDIT_REMOVED))
 		out->removed = get_nonzero(r);
 	if (map_has(m, AUDIT_ACMC))
-		out->acmc = cbor_get_text(r);
+		out->acmc = cbor_get_prose(r, a);
 	if (map_has(m, AUDIT_TARGETS))
 		out->targets = get_texts(r, a, &out->n_targets);
 	if (map_has(m, AUDIT_OPERATION))
 		out->operation = get_operation(r);
 	if (map_has(m, AUDIT_DECIDED_BY))
-		out->decided_by = get_decided_by(r);
+		out->decided_by = get_decided_by(r, a);
 	if (map_has(m, AUDIT_IDENTITIES))
 		out->identities = get_identities(r, a, &out->n_identities);
 	if (map_has(m, AUDIT_DETAIL))
-		out->detail = cbor_get_text(r);
+		out->detail = cbor_get_prose(r, a);
 }
 
 static void get_entry(struct cbor_reader *r, struct arena *a, struct audit_record *out)
@@ -182,11 +191,11 @@ static void get_entry(struct cbor_reader *r, struct arena *a, struct audit_recor
 	map_key(&m, AUDIT_HOME);
 	out->home = cbor_get_id(r, MC_SYSTEM_ID_MAX);
 	map_key(&m, AUDIT_CERTIFICATE);
-	out->certificate = cbor_get_text(r);
+	out->certificate = cbor_get_prose(r, a);
 	map_key(&m, AUDIT_REQUEST);
 	cbor_get_fixed(r, out->request.bytes, REQUEST_ID_SIZE);
 	if (map_has(&m, AUDIT_CLAIMED_ACMC))
-		out->claimed_acmc = cbor_get_text(r);
+		out->claimed_acmc = cbor_get_prose(r, a);
 	map_key(&m, AUDIT_CAUSE);
 	out->cause = get_cause(r);
 	map_key(&m, AUDIT_MC_IDS);

@@ -17,17 +17,18 @@ struct writer {
 static char *write_text(struct writer *w, struct str s)
 {
 	struct str copy = s.ptr ? arena_str(w->arena, s) : STR("");
-	w->failed |= !copy.ptr;
+	w->failed |= !copy.ptr || !text_valid(copy);
 	return copy.ptr ? (char *)copy.ptr : "";
 }
 
+/* For people: rather mended than not sent. */
 static char *write_prose(struct writer *w, struct str text)
 {
-	if (text.len > PROSE_MAX)
-		text.len = PROSE_MAX;
-	while (text.len > 0 && !text_valid(text))
-		text.len--; /* was cut inside a character */
-	return write_text(w, text);
+	struct str copy = text.ptr ? arena_str(w->arena, text_cut(text, PROSE_MAX)) : STR("");
+	w->failed |= !copy.ptr;
+	if (copy.len > 0)
+		text_mend((char *)copy.ptr, copy.len);
+	return copy.ptr ? (char *)copy.ptr : "";
 }
 
 /* Not zeroed: pointers, or structs that their init function fills in. */
@@ -384,6 +385,7 @@ static void write_user(struct writer *w, const struct user_entry *m, Acx__User *
 	for (size_t i = 0; out->mc_service_id_list && items && i < n; i++) {
 		acx__mc_service_id_entry__init(&items[i]);
 		items[i].service = (Acx__McService)m->service_ids[i].service;
+		w->failed |= !mc_service_name((int)m->service_ids[i].service);
 		items[i].mc_service_id = write_text(w, m->service_ids[i].mc_service_id);
 		out->mc_service_id_list[i] = &items[i];
 	}
@@ -400,6 +402,7 @@ static void write_users_page(struct writer *w, const struct users_page *m, Acx__
 	Acx__User *items = write_list(w, n, sizeof *items);
 	for (size_t i = 0; out->users && items && i < n; i++) {
 		write_user(w, &m->users[i], &items[i]);
+		w->failed |= i > 0 && str_cmp(m->users[i - 1].mc_id, m->users[i].mc_id) >= 0;
 		out->users[i] = &items[i];
 	}
 }
@@ -419,6 +422,7 @@ static void write_digest_query(struct writer *w, const struct digest_query *m,
 		acx__mc_id_range__init(&items[i]);
 		items[i].from = write_text(w, m->ranges[i].from);
 		items[i].to = write_text(w, m->ranges[i].to);
+		w->failed |= !range_follows(i ? &m->ranges[i - 1] : NULL, &m->ranges[i]);
 		out->ranges[i] = &items[i];
 	}
 }
@@ -438,6 +442,8 @@ static void write_digest_page(struct writer *w, const struct digest_page *m, Acx
 		items[i].digest = (ProtobufCBinaryData){ RANGE_DIGEST_SIZE, (uint8_t *)d->digest };
 		items[i].n_splits = d->n_splits;
 		items[i].splits = write_texts(w, d->splits, d->n_splits);
+		for (size_t j = 1; j < d->n_splits; j++)
+			w->failed |= str_cmp(d->splits[j - 1], d->splits[j]) >= 0;
 		out->digests[i] = &items[i];
 	}
 }

@@ -42,8 +42,7 @@ static void read_users_query(struct reader *r, const Acx__UsersQuery *m, struct 
 	};
 }
 
-/* Disjoint and ascending. */
-static bool range_follows(const struct mc_id_range *before, const struct mc_id_range *range)
+bool range_follows(const struct mc_id_range *before, const struct mc_id_range *range)
 {
 	if (range->to.ptr && str_cmp(range->from, range->to) > 0)
 		return false;
