@@ -40,9 +40,6 @@ void read_request(struct reader *r, const Acx__McServiceUserSetupRequest *m,
 void read_response(struct reader *r, const Acx__McServiceUserSetupResponse *m,
 		   struct setup_response *out);
 
-/* Whether a range of a DigestQuery may come behind the one before, NULL: as the first. They are disjoint and ascending. */
-bool range_follows(const struct mc_id_range *before, const struct mc_id_range *range);
-
 static inline bool has_unknown(const ProtobufCMessage *m)
 {
 	return m->n_unknown_fields > 0;

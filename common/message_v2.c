@@ -42,7 +42,8 @@ static void read_users_query(struct reader *r, const Acx__UsersQuery *m, struct 
 	};
 }
 
-bool range_follows(const struct mc_id_range *before, const struct mc_id_range *range)
+/* Disjoint and ascending. */
+static bool range_follows(const struct mc_id_range *before, const struct mc_id_range *range)
 {
 	if (range->to.ptr && str_cmp(range->from, range->to) > 0)
 		return false;

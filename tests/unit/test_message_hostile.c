@@ -63,6 +63,13 @@ static struct setup_response response(struct arena *a, bool inner)
 	return r;
 }
 
+/* Ascending, as the sender's code makes some lists: any but those by which they would not be. */
+static struct str next_id(struct arena *a, struct str before, size_t number)
+{
+	struct str id = hostile_id(a, number);
+	return str_cmp(before, id) < 0 ? id : str_of(arena_printf(a, "%.*s!", STR_ARG(before)));
+}
+
 static struct page page(struct arena *a)
 {
 	return (struct page){ hostile_uint(), hostile_cause(), hostile_prose(a), hostile_chance(2) };
@@ -92,7 +99,8 @@ static struct users_page users_page(struct arena *a)
 	struct users_page p = { .page = page(a), .n_users = hostile_count() };
 	p.users = arena_array(a, p.n_users, sizeof *p.users);
 	for (size_t i = 0; i < p.n_users; i++) {
-		p.users[i] = (struct user_entry){ .mc_id = hostile_id(a, i), .revision = hostile_uint(),
+		struct str before = i ? p.users[i - 1].mc_id : STR("");
+		p.users[i] = (struct user_entry){ .mc_id = next_id(a, before, i), .revision = hostile_uint(),
 						  .validity = { hostile_uint(), hostile_uint() }, .by = hostile_request_id() };
 		p.users[i].service_ids = hostile_service_ids(a, &p.users[i].n_service_ids);
 	}
@@ -103,8 +111,10 @@ static struct digest_query digest_query(struct arena *a)
 {
 	struct digest_query q = { .token = hostile_uint(), .mc_system_id = hostile_id(a, 0), .n_ranges = hostile_number(4) };
 	q.ranges = arena_array(a, q.n_ranges, sizeof *q.ranges);
-	for (size_t i = 0; i < q.n_ranges; i++)
-		q.ranges[i] = (struct mc_id_range){ hostile_id(a, 2 * i), hostile_id(a, 2 * i + 1) };
+	for (size_t i = 0; i < q.n_ranges; i++) {
+		struct str from = next_id(a, i ? q.ranges[i - 1].to : STR(""), 2 * i);
+		q.ranges[i] = (struct mc_id_range){ from, next_id(a, from, 2 * i + 1) };
+	}
 	return q;
 }
 
@@ -115,9 +125,10 @@ static struct digest_page digest_page(struct arena *a)
 	p.digests = arena_array(a, p.n_digests, sizeof *p.digests);
 	for (size_t i = 0; i < p.n_digests; i++) {
 		p.digests[i].users = hostile_uint();
-		p.digests[i].splits = hostile_ids(a, &p.digests[i].n_splits);
-		if (p.digests[i].n_splits > DIGEST_SPLITS_MAX)
-			p.digests[i].n_splits = DIGEST_SPLITS_MAX;
+		p.digests[i].n_splits = hostile_number(DIGEST_SPLITS_MAX + 1);
+		p.digests[i].splits = arena_array(a, p.digests[i].n_splits, sizeof *p.digests[i].splits);
+		for (size_t j = 0; j < p.digests[i].n_splits; j++)
+			p.digests[i].splits[j] = next_id(a, j ? p.digests[i].splits[j - 1] : STR(""), j);
 	}
 	return p;
 }
