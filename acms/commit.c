@@ -37,7 +37,7 @@ static void note_ended(struct work *w, struct str home, struct str mc_id)
 	if (!w->ended)
 		w->ended = arena_array(w->arena, s->n_users + s->n_service_ids, sizeof *w->ended);
 	if (w->ended)
-		w->ended[w->n_ended++] = (struct user_key){ home, mc_id };
+		w->ended[w->n_ended++] = (struct user_key){ .home = home, .mc_id = mc_id };
 	else
 		store_fail_memory(w->txn);
 }

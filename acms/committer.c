@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include "acms/damage.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 
@@ -61,9 +62,15 @@ static void run_job(struct committer *c, struct job *job, struct store_txn *t)
 		arena_reset(job->work); /* of an attempt before */
 	else
 		job->work = arena_new(0);
-	job->status = job->work ? OK : ERR_MEMORY;
-	if (job->work)
-		job->run(job, t, job->work, c->host.now_ms());
+	struct error e = { OK, "" };
+	if (!job->work) {
+		job->status = ERR_MEMORY;
+		return;
+	}
+	job->run(job, t, job->work, c->host.now_ms());
+	job->status = store_end_job(t, &e); /* the others go on */
+	if (job->status != OK)
+		damage_log(NULL, e.text);
 }
 
 /* All of them in one transaction. OK: on disk. */

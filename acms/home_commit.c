@@ -404,13 +404,20 @@ struct pruning {
 	struct { struct request_id id; struct str *targets; size_t n_targets; } old[PRUNE_DELETES];
 };
 
+/* An answer that cannot be read was there by the deadline. */
+static bool was_answered(struct pruning *p, struct request_id id, const struct asked_record *r, struct str target)
+{
+	struct answer_record answer;
+	arena_reset(p->scratch);
+	if (store_get_answer(p->txn, p->scratch, id, target, &answer))
+		return answer.answered_ms < p->before_ms;
+	return store_pass_over(p->txn) && r->setup.expires_ms < p->before_ms;
+}
+
 static bool all_answered(struct pruning *p, struct request_id id, const struct asked_record *r)
 {
 	for (size_t i = 0; i < r->setup.n_targets; i++) {
-		struct answer_record answer;
-		arena_reset(p->scratch);
-		if (!store_get_answer(p->txn, p->scratch, id, r->setup.targets[i], &answer) ||
-		    answer.answered_ms >= p->before_ms)
+		if (!was_answered(p, id, r, r->setup.targets[i]))
 			return false;
 	}
 	return true;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
+#include "acms/damage.h"
 #include "acms/partner.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -270,6 +271,8 @@ static enum status start_store(struct server *s, struct error *e)
 	const struct config *c = s->live->config;
 	enum status status = store_open(c->store_directory.ptr, c->mc_system_id,
 					c->store_map_bytes, STORE_SERVE, &s->store, e);
+	if (status == OK)
+		store_on_damage(s->store, damage_log, NULL);
 	if (status == OK && store_upgraded(s->store))
 		log_info("store %s: upgraded from an older version", LOG_STR(c->store_directory));
 	if (status == OK)

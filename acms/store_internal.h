@@ -40,6 +40,8 @@ struct store {
 	bool map_full; /* was what filled the last transaction */
 	uint64_t version;
 	bool broken, upgraded;
+	store_damage *damage; /* NULL: nobody is to know */
+	void *damage_context;
 };
 
 /* Behind `from` there is no key of a database before `to`: known until the transaction writes. */
@@ -57,6 +59,12 @@ struct store_txn {
 	MDB_txn *txn;
 	MDB_cursor *cursors[DATABASES]; /* each where the last get or put was; NULL: not needed yet */
 	struct error error; /* sticky */
+	struct job_state {
+		struct error error; /* sticky until its end */
+		bool unreadable;    /* the error is that a record cannot be read */
+		bool wrote;
+		size_t passed_over;
+	} job;
 	struct audit_head audit; /* the head as this transaction moved it; on disk with its commit */
 	bool audit_known;        /* audit is */
 };
@@ -69,8 +77,12 @@ bool txn_good(const struct store_txn *t);
 /* False always. */
 bool txn_fail(struct store_txn *t, int rc, const char *doing);
 void txn_fail_status(struct store_txn *t, enum status status, const char *what);
-/* Whether status is OK; if not, the transaction fails: a record that cannot be read is no reason to write over it. */
-bool txn_decoded(struct store_txn *t, enum status status, const struct error *e);
+/* Only the job fails. False always. */
+bool job_fail(struct store_txn *t, enum status status, const char *what);
+/* Whether status is OK; if not, the job fails: a record that cannot be read is no reason to write over it. */
+bool txn_decoded(struct store_txn *t, enum database db, MDB_val key, enum status status, const struct error *e);
+/* Likewise for a list, which passes over it. */
+bool txn_listed(struct store_txn *t, enum database db, MDB_val key, enum status status, const struct error *e);
 
 /* --- keys --- */
 
@@ -88,12 +100,12 @@ uint64_t key_number(const MDB_val *key);
 
 /* A copy, ptr == NULL if there is none. */
 struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_val key);
-/* value.ptr == NULL: there was no memory to encode it, and the transaction fails. */
+/* value.ptr == NULL: it could not be encoded, and the job fails. */
 void txn_put(struct store_txn *t, enum database db, MDB_val key, struct str value, unsigned flags);
-/* The same, if nothing is there. False: something is, or the transaction failed. */
+/* The same, if nothing is there. False: something is, or an error. */
 bool txn_add(struct store_txn *t, enum database db, MDB_val key, struct str value);
-/* value: of several under one key, NULL: the one there is. Not there: fine. */
-void txn_delete(struct store_txn *t, enum database db, MDB_val key, MDB_val *value);
+/* value: of several under one key, NULL: the one there is. False: it was not there, which is fine, or an error. */
+bool txn_delete(struct store_txn *t, enum database db, MDB_val key, MDB_val *value);
 
 struct str txn_get_meta(struct store_txn *t, struct arena *a, const char *key);
 void txn_put_meta(struct store_txn *t, const char *key, struct str value);

@@ -21,7 +21,7 @@ bool store_get_request(struct store_txn *t, struct arena *a, struct str home, st
 	struct error e;
 	MDB_val key = request_key(t, buffer, home, &id);
 	struct str value = key.mv_data ? txn_get(t, a, DB_REQUESTS, key) : STR_NONE;
-	return value.ptr && txn_decoded(t, record_decode_request(a, value, out, &e), &e);
+	return value.ptr && txn_decoded(t, DB_REQUESTS, key, record_decode_request(a, value, out, &e), &e);
 }
 
 void store_put_request(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
@@ -44,7 +44,7 @@ bool store_get_pending(struct store_txn *t, struct arena *a, struct str home, st
 	struct error e;
 	MDB_val key = request_key(t, buffer, home, &id);
 	struct str value = key.mv_data ? txn_get(t, a, DB_PENDING, key) : STR_NONE;
-	if (!value.ptr || !txn_decoded(t, record_decode_pending(a, value, out, &e), &e))
+	if (!value.ptr || !txn_decoded(t, DB_PENDING, key, record_decode_pending(a, value, out, &e), &e))
 		return false;
 	out->setup.request_id = id;
 	return true;
@@ -69,8 +69,9 @@ bool store_get_asked(struct store_txn *t, struct arena *a, struct request_id id,
 		     struct asked_record *out)
 {
 	struct error e;
-	struct str value = txn_get(t, a, DB_ASKED, key_of_str(key_of_request(&id)));
-	if (!value.ptr || !txn_decoded(t, record_decode_asked(a, value, out, &e), &e))
+	MDB_val key = key_of_str(key_of_request(&id));
+	struct str value = txn_get(t, a, DB_ASKED, key);
+	if (!value.ptr || !txn_decoded(t, DB_ASKED, key, record_decode_asked(a, value, out, &e), &e))
 		return false;
 	out->setup.request_id = id;
 	return true;
@@ -94,7 +95,7 @@ bool store_get_outbox(struct store_txn *t, struct arena *a, struct str target, s
 	struct error e;
 	MDB_val key = request_key(t, buffer, target, &id);
 	struct str value = key.mv_data ? txn_get(t, a, DB_OUTBOX, key) : STR_NONE;
-	return value.ptr && txn_decoded(t, record_decode_outbox(value, out, &e), &e);
+	return value.ptr && txn_decoded(t, DB_OUTBOX, key, record_decode_outbox(value, out, &e), &e);
 }
 
 void store_put_outbox(struct store_txn *t, struct arena *a, struct str target, struct request_id id,
@@ -135,8 +136,9 @@ bool store_get_answer(struct store_txn *t, struct arena *a, struct request_id id
 {
 	char buffer[KEY_MAX];
 	struct error e;
-	struct str value = txn_get(t, a, DB_ANSWERS, answer_key(t, buffer, &id, target));
-	return value.ptr && txn_decoded(t, record_decode_answer(a, value, out, &e), &e);
+	MDB_val key = answer_key(t, buffer, &id, target);
+	struct str value = txn_get(t, a, DB_ANSWERS, key);
+	return value.ptr && txn_decoded(t, DB_ANSWERS, key, record_decode_answer(a, value, out, &e), &e);
 }
 
 void store_put_answer(struct store_txn *t, struct arena *a, struct request_id id, struct str target,

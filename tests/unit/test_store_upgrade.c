@@ -134,9 +134,9 @@ static bool never_user(void *c, struct str a, struct str b, const struct user_re
 	return false;
 }
 
-static bool never_expired(void *c, struct str a, struct str b)
+static bool never_expired(void *c, struct str a, struct str b, uint64_t not_after_ms)
 {
-	fail_msg("%p %p %p", c, (void *)a.ptr, (void *)b.ptr);
+	fail_msg("%p %p %p %llu", c, (void *)a.ptr, (void *)b.ptr, (unsigned long long)not_after_ms);
 	return false;
 }
 

@@ -38,8 +38,9 @@ static bool hear_user(void *context, struct str home, struct str mc_id, const st
 	return hear(context, home, mc_id, (unsigned)r->revision);
 }
 
-static bool hear_expired(void *context, struct str home, struct str mc_id)
+static bool hear_expired(void *context, struct str home, struct str mc_id, uint64_t not_after_ms)
 {
+	assert_int_not_equal(not_after_ms, 0);
 	return hear(context, home, mc_id, 0);
 }
 
