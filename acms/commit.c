@@ -25,6 +25,7 @@ bool work_start(struct work *w, struct store_txn *t, struct arena *a, const stru
 		return false;
 	}
 	memcpy(out->content, w->content, DIGEST_SIZE);
+	store_get_system(t, a, what->home, &w->system);
 	return true;
 }
 
@@ -138,7 +139,6 @@ static bool look_up(struct work *w)
 static uint64_t held_now(struct work *w)
 {
 	uint64_t ended = 0;
-	store_get_system(w->txn, w->arena, w->what->home, &w->system);
 	for (size_t i = 0; i < w->n_ended; i++)
 		ended += str_eq(w->ended[i].home, w->what->home);
 	return w->system.users_held > ended ? w->system.users_held - ended : 0;
@@ -398,6 +398,16 @@ static bool in_time(struct work *w)
 	return cause == CAUSE_NO_CAUSE;
 }
 
+/* What is kept for a home system is bounded: not its requests, but their answers, cannot be told how many will come. */
+static bool has_room(struct work *w)
+{
+	uint64_t most = w->what->most_answers_bytes;
+	if (w->what->setup.dry_run || most == 0 || w->system.answers_bytes < most)
+		return true;
+	refuse(w, CAUSE_TOO_MANY_ANSWERS, "provision.max_kept_answers of this home system is reached");
+	return false;
+}
+
 /* Puts it on disk until somebody decides. */
 static void hold(struct work *w)
 {
@@ -408,7 +418,7 @@ static void hold(struct work *w)
 				    .setup = what->setup };
 	w->out->revisions = NULL; /* nothing was done yet */
 	w->out->n_revisions = 0;
-	if (store_count_pending(w->txn, what->home, what->most_pending) >= what->most_pending) {
+	if (w->system.requests_pending >= what->most_pending) {
 		w->out->verdict = (struct verdict){ .cause = CAUSE_TOO_MANY_PENDING };
 		return;
 	}
@@ -431,7 +441,7 @@ void commit_setup(struct store_txn *t, struct arena *work, const struct commit_s
 	struct work w;
 	if (!work_start(&w, t, work, what, now_ms, out) || came_before(&w))
 		return;
-	if (!in_time(&w))
+	if (!in_time(&w) || !has_room(&w))
 		return;
 	if (!work_judge(&w) || store_status(t) != OK)
 		return;

@@ -10,7 +10,7 @@ enum {
 	USER_NOT_BEFORE,
 	USER_NOT_AFTER
 };
-enum { SYSTEM_USERS_HELD = 1, SYSTEM_TOKEN_ISSUER };
+enum { SYSTEM_USERS_HELD = 1, SYSTEM_TOKEN_ISSUER, SYSTEM_REQUESTS_PENDING, SYSTEM_ANSWERS_BYTES };
 
 /* --- maps --- */
 
@@ -232,6 +232,14 @@ enum operation get_operation(struct cbor_reader *r)
 	return r->bad ? OPERATION_SETUP : (enum operation)operation;
 }
 
+void put_number(struct cbor_writer *w, uint64_t key, uint64_t value)
+{
+	if (value == 0)
+		return;
+	cbor_put_uint(w, key);
+	cbor_put_uint(w, value);
+}
+
 uint64_t get_nonzero(struct cbor_reader *r)
 {
 	uint64_t n = cbor_get_uint(r);
@@ -318,13 +326,15 @@ enum status record_decode_owner(struct str value, struct owner_record *out, stru
 struct str record_encode_system(struct arena *a, const struct system_record *r)
 {
 	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + r->token_issuer.len);
-	cbor_put_map(&w, r->token_issuer.ptr ? 2 : 1);
+	cbor_put_map(&w, 1u + (r->token_issuer.ptr != NULL) + (r->requests_pending > 0) + (r->answers_bytes > 0));
 	cbor_put_uint(&w, SYSTEM_USERS_HELD);
 	cbor_put_uint(&w, r->users_held);
 	if (r->token_issuer.ptr) {
 		cbor_put_uint(&w, SYSTEM_TOKEN_ISSUER);
 		cbor_put_text(&w, r->token_issuer);
 	}
+	put_number(&w, SYSTEM_REQUESTS_PENDING, r->requests_pending);
+	put_number(&w, SYSTEM_ANSWERS_BYTES, r->answers_bytes);
 	return cbor_written(&w);
 }
 
@@ -337,6 +347,10 @@ enum status record_decode_system(struct str value, struct system_record *out, st
 	out->users_held = cbor_get_uint(&r);
 	if (map_has(&m, SYSTEM_TOKEN_ISSUER))
 		out->token_issuer = cbor_get_text(&r);
+	if (map_has(&m, SYSTEM_REQUESTS_PENDING))
+		out->requests_pending = get_nonzero(&r);
+	if (map_has(&m, SYSTEM_ANSWERS_BYTES))
+		out->answers_bytes = get_nonzero(&r);
 	map_end(&m);
 	return cbor_finish(&r, "system", e);
 }

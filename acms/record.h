@@ -85,7 +85,9 @@ struct answer_record {
 
 struct system_record {
 	uint64_t users_held;
-	struct str token_issuer; /* STR_NONE: not configured */
+	struct str token_issuer;   /* STR_NONE: not configured */
+	uint64_t requests_pending; /* its requests that wait for a decision */
+	uint64_t answers_bytes;    /* what the answers that are kept for it take */
 };
 
 enum audit_action {

@@ -49,7 +49,8 @@ enum cause get_cause(struct cbor_reader *r);
 /* Other than OPERATION_SETUP, which is left out. */
 void put_operation(struct cbor_writer *w, enum operation operation);
 enum operation get_operation(struct cbor_reader *r);
-/* Not 0, which is left out. */
+/* A key and its number, if it is not 0, which is left out. */
+void put_number(struct cbor_writer *w, uint64_t key, uint64_t value);
 uint64_t get_nonzero(struct cbor_reader *r);
 
 #endif

@@ -60,14 +60,6 @@ static size_t setup_pairs(const struct setup *s)
 	       (flags_of(s) > 0) + (s->part > 0 || s->parts > 0);
 }
 
-static void put_number(struct cbor_writer *w, uint64_t key, uint64_t value)
-{
-	if (value == 0)
-		return;
-	cbor_put_uint(w, key);
-	cbor_put_uint(w, value);
-}
-
 static void put_pair(struct cbor_writer *w, uint64_t key, uint64_t a, uint64_t b)
 {
 	cbor_put_uint(w, key);

@@ -114,6 +114,7 @@ bool store_get_system(struct store_txn *t, struct arena *a, struct str mc_system
 {
 	struct error e;
 	MDB_val key = key_of_str(mc_system_id);
+	count_settle(t);
 	struct str value = txn_get(t, a, DB_SYSTEMS, key);
 	return value.ptr && txn_decoded(t, DB_SYSTEMS, key, record_decode_system(value, out, &e), &e);
 }

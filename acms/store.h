@@ -102,9 +102,6 @@ bool store_get_outbox(struct store_txn *t, struct arena *a, struct str target, s
 /* What the partner's side keeps until a decision. */
 bool store_get_pending(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
 		       struct pending_record *out);
-/* How many wait for a decision, of one home system; stops counting at most. */
-uint64_t store_count_pending(struct store_txn *t, struct str home, uint64_t most);
-
 /* Changes. The arena is for encoding. */
 /* A user who is not there. False: there is one, and all is as it was; or the transaction failed. */
 bool store_add_user(struct store_txn *t, struct arena *a, enum store_users which, struct str home,
@@ -136,6 +133,10 @@ void store_put_owner(struct store_txn *t, struct arena *a, struct str mc_service
 void store_delete_owner(struct store_txn *t, struct str mc_service_id);
 void store_put_request(struct store_txn *t, struct arena *a, struct str home,
 		       struct request_id id, const struct request_record *r);
+/*
+ * requests_pending and answers_bytes are counted by the functions above that put and delete; the caller leaves them as it
+ * got them, in this transaction.
+ */
 void store_put_system(struct store_txn *t, struct arena *a, struct str mc_system_id,
 		      const struct system_record *r);
 /* Appends behind the audit log's head, filling in r->previous, and moves the head, which is written with the commit. */

@@ -53,7 +53,15 @@ struct gap {
 	MDB_val to; /* in the map */
 };
 
+/* What a transaction has changed of the counts of a home system, and is not in its record yet. */
+struct counted {
+	size_t home_len; /* 0: nothing */
+	char home[MC_SYSTEM_ID_MAX];
+	int64_t pending, answers_bytes;
+};
+
 struct store_txn {
+	struct counted counted;
 	struct gap gap; /* where the last key was looked for in vain */
 	struct store *store;
 	MDB_txn *txn;
@@ -106,6 +114,15 @@ void txn_put(struct store_txn *t, enum database db, MDB_val key, struct str valu
 bool txn_add(struct store_txn *t, enum database db, MDB_val key, struct str value);
 /* value: of several under one key, NULL: the one there is. False: it was not there, which is fine, or an error. */
 bool txn_delete(struct store_txn *t, enum database db, MDB_val key, MDB_val *value);
+
+/* The length of a value; SIZE_MAX: there is none. */
+size_t txn_length(struct store_txn *t, enum database db, MDB_val key);
+
+/* --- what is counted of home systems --- */
+
+void count_requests(struct store_txn *t, struct str home, int64_t pending, int64_t answers_bytes);
+/* Puts into the record what was counted: for the commit, and before it is looked up. */
+void count_settle(struct store_txn *t);
 
 struct str txn_get_meta(struct store_txn *t, struct arena *a, const char *key);
 void txn_put_meta(struct store_txn *t, const char *key, struct str value);

@@ -224,22 +224,6 @@ bool store_list_pending(struct store_txn *t, struct str home, const struct str *
 	return walk_end(&w) && go;
 }
 
-uint64_t store_count_pending(struct store_txn *t, struct str home, uint64_t most)
-{
-	char buffer[KEY_MAX];
-	struct walk w = walk_requests(t, DB_PENDING, buffer, home, NULL, NULL);
-	uint64_t n = 0;
-	while (n < most && walk_next(&w)) {
-		struct str of;
-		struct request_id id;
-		if (!split_request(&w, &of, &id) || !str_eq(home, of))
-			break;
-		n++;
-	}
-	walk_end(&w);
-	return n;
-}
-
 bool store_list_outbox(struct store_txn *t, store_each_outbox *each, void *context)
 {
 	struct walk w = walk_from(t, DB_OUTBOX, (MDB_val){ 0, NULL }, false);

@@ -185,6 +185,7 @@ static void close_cursors(struct store_txn *t)
 
 enum status store_commit(struct store_txn *t, struct error *e)
 {
+	count_settle(t);
 	audit_settle(t);
 	enum status status = store_status(t);
 	if (status != OK) {
@@ -319,23 +320,34 @@ static bool is_key(struct store_txn *t, MDB_val key)
 	return (key.mv_size > 0 && key.mv_size <= KEY_MAX) || job_fail(t, ERR_INPUT, "a key is empty or too long");
 }
 
-struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_val key)
+/* False: there is none, or an error. The value stays in the map. */
+static bool find(struct store_txn *t, enum database db, MDB_val key, MDB_val *value)
 {
-	MDB_val v, found = key;
+	MDB_val found = key;
 	if (!is_key(t, key) || !txn_good(t) || !t->store->has[db] || is_in_gap(&t->gap, db, str_of_key(key)))
-		return STR_NONE;
+		return false;
 	MDB_cursor *cursor = cursor_of(t, db);
 	if (!cursor)
-		return STR_NONE;
-	int rc = mdb_cursor_get(cursor, &found, &v, MDB_SET_RANGE);
+		return false;
+	int rc = mdb_cursor_get(cursor, &found, value, MDB_SET_RANGE);
 	if (rc == MDB_NOTFOUND || (rc == 0 && !str_eq(str_of_key(found), str_of_key(key)))) {
 		note_gap(&t->gap, db, str_of_key(key), rc == 0 ? &found : NULL);
-		return STR_NONE;
+		return false;
 	}
-	if (rc != 0) {
-		txn_fail(t, rc, store_database_names[db]);
+	return rc == 0 || txn_fail(t, rc, store_database_names[db]);
+}
+
+size_t txn_length(struct store_txn *t, enum database db, MDB_val key)
+{
+	MDB_val v;
+	return find(t, db, key, &v) ? v.mv_size : SIZE_MAX;
+}
+
+struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_val key)
+{
+	MDB_val v;
+	if (!find(t, db, key, &v))
 		return STR_NONE;
-	}
 	struct str copy = arena_str(a, (struct str){ v.mv_data, v.mv_size });
 	if (!copy.ptr)
 		store_fail_memory(t);

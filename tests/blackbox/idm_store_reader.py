@@ -183,6 +183,14 @@ class IdmStore:
         requests, pending = self.requests(), self.pending()
         assert {(*key, record[3]) for key, record in requests.items()} <= decided
         assert not set(requests) & set(pending)
+        counted, kept = {}, {}
+        for home, _ in pending:
+            counted[home] = counted.get(home, 0) + 1
+        for key, value in self.items("requests"):
+            kept[key[:-17].decode()] = kept.get(key[:-17].decode(), 0) + len(key) + len(value) + 16
+        systems = self.systems()
+        assert counted == {h: s[3] for h, s in systems.items() if 3 in s} and 0 not in counted.values()
+        assert kept == {h: s[4] for h, s in systems.items() if 4 in s}
         assert sum(e[19][0] - e.get(20, 0) for e in audit) == len(self.users())
         asked, outbox, answers = self.asked(), self.outbox(), self.answers()
         for request_id, record in asked.items():
