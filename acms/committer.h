@@ -26,6 +26,7 @@ struct job {
 	/* In the loop. status OK: on disk. Otherwise nothing of it is. The work arena is emptied afterwards. */
 	void (*done)(struct job *job, enum status status);
 	size_t weight;      /* about how many records it writes */
+	bool adds;          /* it is not run when the store is full (store_is_full): ERR_STORE_FULL */
 	struct arena *work; /* the committer's */
 	enum status status; /* the committer's */
 	struct job *next;   /* the committer's */

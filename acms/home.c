@@ -316,6 +316,7 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 	}
 	g->job.run = run_accept;
 	g->job.done = accepted;
+	g->job.adds = true;
 	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
 	committer_submit(r->server->committer, &g->job);
 }

@@ -110,6 +110,8 @@ struct store *inspect_open(const struct inspect *i, enum store_mode mode)
 		fprintf(stderr, "acms: %s\n", e.text);
 	if (s)
 		store_on_damage(s, say_damage, NULL);
+	if (s && config)
+		store_bound(s, config->store_max_bytes);
 	config_free(config);
 	return s;
 }

@@ -198,6 +198,7 @@ static void done(struct job *job, enum status status)
 static void submit(struct partner_job *j, size_t weight)
 {
 	j->job = (struct job){ .run = run, .done = done, .weight = weight };
+	j->job.adds = !j->refused && j->request->setup.operation != OPERATION_REMOVE;
 	committer_submit(j->request->server->committer, &j->job);
 }
 

@@ -271,8 +271,10 @@ static enum status start_store(struct server *s, struct error *e)
 	const struct config *c = s->live->config;
 	enum status status = store_open(c->store_directory.ptr, c->mc_system_id,
 					c->store_map_bytes, STORE_SERVE, &s->store, e);
-	if (status == OK)
+	if (status == OK) {
+		store_bound(s->store, c->store_max_bytes);
 		store_on_damage(s->store, damage_log, NULL);
+	}
 	if (status == OK && store_upgraded(s->store))
 		log_info("store %s: upgraded from an older version", LOG_STR(c->store_directory));
 	if (status == OK)

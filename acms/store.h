@@ -75,9 +75,13 @@ typedef void store_damage(void *context, const char *text);
 void store_on_damage(struct store *s, store_damage *damage, void *context);
 /*
  * After ERR_STORE_FULL, with no transaction open in this process: doubles the map. ERR_STORE_FULL: it was
- * the disk that was full, not the map, and nothing was changed.
+ * the disk that was full, not the map, or store_bound forbids it, and nothing was changed.
  */
 enum status store_grow(struct store *s, struct error *e);
+/* What the store may take; 0 (the default): no bound. A sixteenth of it more is left for what makes room. */
+void store_bound(struct store *s, uint64_t max_bytes);
+/* Whether that is taken, but for pages that can be used again: then only what makes room is to be written. */
+bool store_is_full(struct store *s, struct error *e);
 
 /* The users that others set up here, by home system; or what we believe is set up elsewhere, by partner. */
 enum store_users { STORE_USERS, STORE_BELIEVED };

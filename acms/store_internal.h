@@ -38,7 +38,7 @@ struct store {
 	char mc_system_id[MC_SYSTEM_ID_MAX + 1];
 	int lock_fd;
 	bool map_full; /* was what filled the last transaction */
-	uint64_t version;
+	uint64_t version, max_bytes;
 	bool broken, upgraded;
 	store_damage *damage; /* NULL: nobody is to know */
 	void *damage_context;

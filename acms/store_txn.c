@@ -211,6 +211,66 @@ void store_abort(struct store_txn *t)
 	free(t);
 }
 
+/* --- size --- */
+
+void store_bound(struct store *s, uint64_t max_bytes)
+{
+	s->max_bytes = max_bytes;
+}
+
+static enum status at_bound(const struct store *s, struct error *e)
+{
+	return error_set(e, ERR_STORE_FULL, "store %s: store.max_size (%llu bytes) is reached: raise it and restart, or "
+			 "find out who fills it", s->directory, (unsigned long long)s->max_bytes);
+}
+
+/* Pages that writers use again: what mdb_stat -f tells. Those that a reader may still look at count, too. */
+static uint64_t free_pages(struct store *s)
+{
+	enum { FREE_DB = 0 };
+	struct store_txn *t;
+	MDB_cursor *cursor;
+	MDB_val key, value;
+	uint64_t pages = 0;
+	if (store_begin_read(s, &t, NULL) != OK)
+		return 0;
+	if (mdb_cursor_open(t->txn, FREE_DB, &cursor) == 0) {
+		while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
+			size_t n = 0;
+			if (value.mv_size >= sizeof n)
+				memcpy(&n, value.mv_data, sizeof n);
+			pages += n;
+		}
+		mdb_cursor_close(cursor);
+	}
+	store_abort(t);
+	return pages;
+}
+
+bool store_is_full(struct store *s, struct error *e)
+{
+	MDB_envinfo info;
+	MDB_stat stat;
+	if (s->max_bytes == 0 || mdb_env_info(s->env, &info) != 0 || mdb_env_stat(s->env, &stat) != 0)
+		return false;
+	uint64_t used = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+	if (used > s->max_bytes) /* seldom, so that counting is */
+		used -= free_pages(s) * stat.ms_psize;
+	if (used <= s->max_bytes)
+		return false;
+	at_bound(s, e);
+	return true;
+}
+
+/* The next size of the map, in whole pages. */
+static uint64_t larger_map(const struct store *s, uint64_t now)
+{
+	enum { PAGE = 65536, RESERVE_MIN = 1 << 20 };
+	uint64_t reserve = s->max_bytes / 16 > RESERVE_MIN ? s->max_bytes / 16 : RESERVE_MIN;
+	uint64_t most = (s->max_bytes + reserve) / PAGE * PAGE;
+	return s->max_bytes == 0 || now * 2 < most ? now * 2 : most;
+}
+
 enum status store_grow(struct store *s, struct error *e)
 {
 	MDB_envinfo info;
@@ -220,8 +280,11 @@ enum status store_grow(struct store *s, struct error *e)
 		return error_set(e, ERR_STORE_FULL, "store %s: the disk is full: free space on it",
 				 s->directory);
 	int rc = mdb_env_info(s->env, &info);
+	uint64_t larger = rc == 0 ? larger_map(s, info.me_mapsize) : 0;
+	if (rc == 0 && larger <= info.me_mapsize)
+		return at_bound(s, e);
 	if (rc == 0)
-		rc = mdb_env_set_mapsize(s->env, info.me_mapsize * 2);
+		rc = mdb_env_set_mapsize(s->env, larger);
 	return rc == 0 ? OK : store_error(s, rc, "cannot grow", e);
 }
 

@@ -175,6 +175,33 @@ def test_the_map_grows(world):
     assert len(fire.users()) == 15000
 
 
+def test_the_store_has_a_bound(world, tmp_path):
+    """'store.max_size': what adds is refused, what makes room is not, and room that is made is used again."""
+    home, fire = two(world)
+    fire.config["store"].update(map_size="1 MiB", max_size="1 MiB")
+    fire.start()
+    client = fire.client(home.leaf, system="police.example")
+    stored = []
+    for i in range(100):
+        users = {f"f{i}-{j}@police.example": [(1, f"sip:f{i}-{j}@police.example")] for j in range(100)}
+        answer = client.setup(["fire.example"], users)
+        if not answer.result:
+            break
+        stored.append(list(users))
+    assert answer.cause == pb.STORE_UNAVAILABLE and len(stored) > 5
+    fire.wait_log("store.max_size (1048576 bytes) is reached")
+    assert (fire.store / "data.mdb").stat().st_size < 2.2 * 2**20
+    imported = fire.run("users", "import", str(local_users(tmp_path, 10)))
+    assert imported.returncode == 1 and "store.max_size" in imported.stderr
+    for mc_ids in stored:
+        assert client.remove(["fire.example"], mc_ids).result
+    assert client.setup(["fire.example"], users).result
+    assert set(m for _, m in fire.users()) == set(users)
+    store = IdmStore(fire.store)
+    store.check()
+    store.close()
+
+
 def local_users(tmp_path, n: int):
     file = tmp_path / "users.csv"
     file.write_text("mc_id,mcptt\n" + "".join(f"l{i}@fire.example,sip:l{i}@fire.example\n" for i in range(n)))
