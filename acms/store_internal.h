@@ -2,10 +2,12 @@
 #define ACMS_STORE_INTERNAL_H
 
 #include <lmdb.h>
+#include <sys/types.h>
 #include "acms/store.h"
 
 /*
  * What the files of the store share; for store*.c only, the only ones that know LMDB: store_open.c opens and upgrades,
+ * store_file.c looks at the files,
  * store_txn.c begins, ends, gets and puts, store.c and store_requests.c know the records, store_audit.c the audit log,
  * store_lists.c the lists.
  */
@@ -76,6 +78,24 @@ struct store_txn {
 	struct audit_head audit; /* the head as this transaction moved it; on disk with its commit */
 	bool audit_known;        /* audit is */
 };
+
+/* --- files --- */
+
+enum status file_check(const struct store *s, struct error *e);
+/* Whether the environment that is open has a file that is shorter than its pages. */
+bool file_is_short(const struct store *s);
+/* Then: whether all that is missing are pages that nobody reads. Before it is opened again. */
+enum status file_check_short(const struct store *s, struct error *e);
+
+enum { FILE_GROUPS = 256 };
+struct file_user {
+	bool changed;
+	gid_t group, groups[FILE_GROUPS];
+	int n_groups;
+};
+/* From root to the directory's owner, if that is another; and back. */
+enum status file_become_owner(const struct store *s, struct file_user *was, struct error *e);
+void file_become_again(const struct file_user *was);
 
 /* --- errors --- */
 

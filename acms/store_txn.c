@@ -18,6 +18,8 @@ enum status store_error(struct store *s, int rc, const char *doing, struct error
 		advice = ": too many other processes read it";
 	} else if (rc == EACCES || rc == EROFS) {
 		advice = ": its owner must be the user that acms runs as";
+	} else if (rc == MDB_INVALID || rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_VERSION_MISMATCH) {
+		advice = ": restore it from a backup";
 	} else if (rc == EIO) {
 		advice = ": look at the disk (it may be full)";
 	}

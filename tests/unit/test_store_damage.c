@@ -1,5 +1,5 @@
 // needs: acms/commit.c acms/decide.c acms/expire.c acms/plan.c acms/home_commit.c acms/record.c acms/record_audit.c acms/record_request.c
-// needs: acms/store.c acms/store_audit.c acms/store_lists.c acms/store_open.c acms/store_requests.c acms/store_txn.c
+// needs: acms/store.c acms/store_audit.c acms/store_lists.c acms/store_open.c acms/store_file.c acms/store_requests.c acms/store_txn.c
 // needs: acms/committer.c acms/damage.c common/failpoint.c common/clock.c common/log.c
 // needs: common/arena.c common/cause.c common/cbor.c common/content.c common/cose.c common/crypto.c common/error.c common/identity.c
 // needs: common/merkle.c common/receipt.c common/setup.c common/setup_response.c common/setup_fault.c common/sort.c common/text.c
