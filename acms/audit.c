@@ -160,6 +160,12 @@ static void put_outcome(struct json_writer *w, const struct audit_record *r)
 	if (r->n_identities)
 		put_identities(w, r);
 	put_optional(w, "detail", r->detail);
+	if (r->all_mc_ids)
+		put_number(w, "all_mc_ids", r->all_mc_ids);
+	if (r->all_identities)
+		put_number(w, "all_identity_causes", r->all_identities);
+	if (r->refusals)
+		put_number(w, "refusals", r->refusals);
 }
 
 static void put_entry(struct json_writer *w, uint64_t number, const struct audit_record *r)

@@ -287,6 +287,11 @@ void work_audit(struct work *w)
 	for (size_t i = 0; mc_ids && i < s->n_users; i++)
 		mc_ids[i] = s->users[i].mc_id;
 	audit.n_mc_ids = mc_ids ? s->n_users : 0;
+	w->out->refused = v->cause != CAUSE_NO_CAUSE && v->cause != CAUSE_PARTLY_DONE;
+	if (w->out->refused && !refusal_grant(w->what->claim))
+		return;
+	if (w->out->refused)
+		audit_cut_names(&audit);
 	store_append_audit(w->txn, w->arena, &audit);
 }
 
@@ -445,6 +450,11 @@ void commit_setup(struct store_txn *t, struct arena *work, const struct commit_s
 		return;
 	if (!work_judge(&w) || store_status(t) != OK)
 		return;
+	if (out->verdict.cause == CAUSE_HOME_SYSTEM_NOT_AUTHORISED) { /* for who may do nothing nothing is kept */
+		if (!what->setup.dry_run)
+			work_audit(&w);
+		return;
+	}
 	bool manual = what->approval == APPROVAL_MANUAL && plan_applies(&w.plan) && w.plan.changes;
 	if (what->setup.dry_run && manual)
 		out->verdict.detail = "it would wait for the approval of an administrator";
@@ -502,5 +512,17 @@ void commit_refusal(struct store_txn *t, struct arena *work, const struct commit
 	if (r->home_acmc_id.ptr && mc_service_id_canonical(work, r->home_acmc_id, &acmc, NULL))
 		audit.claimed_acmc = acmc;
 	name_identities(work, what, &audit);
+	audit_cut_names(&audit);
 	store_append_audit(t, work, &audit);
+}
+
+void commit_refusal_sum(struct store_txn *t, struct arena *work, const struct refusal_sum *what, uint64_t now_ms)
+{
+	store_append_audit(t, work, &(struct audit_record){ .at_ms = now_ms,
+							    .action = AUDIT_REFUSALS,
+							    .home = what->home,
+							    .certificate = what->certificate,
+							    .cause = what->cause,
+							    .acmc = what->acmc,
+							    .refusals = what->n });
 }

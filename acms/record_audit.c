@@ -18,7 +18,10 @@ enum {
 	AUDIT_OPERATION,
 	AUDIT_DECIDED_BY,
 	AUDIT_IDENTITIES,
-	AUDIT_DETAIL
+	AUDIT_DETAIL,
+	AUDIT_ALL_MC_IDS,
+	AUDIT_ALL_IDENTITIES,
+	AUDIT_N_REFUSALS
 };
 
 const char *audit_action_name(enum audit_action action)
@@ -34,8 +37,21 @@ const char *audit_action_name(enum audit_action action)
 	case AUDIT_ASK: return "ask";
 	case AUDIT_ANSWER: return "answer";
 	case AUDIT_IMPORT: return "import";
+	case AUDIT_REFUSALS: return "refusals";
 	}
 	return NULL;
+}
+
+void audit_cut_names(struct audit_record *r)
+{
+	if (r->n_mc_ids > AUDIT_REFUSED_NAMES) {
+		r->all_mc_ids = r->n_mc_ids;
+		r->n_mc_ids = AUDIT_REFUSED_NAMES;
+	}
+	if (r->n_identities > AUDIT_REFUSED_NAMES) {
+		r->all_identities = r->n_identities;
+		r->n_identities = AUDIT_REFUSED_NAMES;
+	}
 }
 
 /* --- writing --- */
@@ -52,7 +68,8 @@ static size_t audit_pairs(const struct audit_record *r)
 {
 	return 9u + (r->claimed_acmc.ptr != NULL) + (r->removed > 0) + (r->acmc.ptr != NULL) +
 	       (r->n_targets > 0) + (r->operation != OPERATION_SETUP) + (r->decided_by.acmc.ptr != NULL) +
-	       (r->n_identities > 0) + (r->detail.ptr != NULL);
+	       (r->n_identities > 0) + (r->detail.ptr != NULL) + (r->all_mc_ids > 0) + (r->all_identities > 0) +
+	       (r->refusals > 0);
 }
 
 static void put_optional_prose(struct cbor_writer *w, uint64_t key, struct str text)
@@ -88,6 +105,9 @@ static void put_more(struct cbor_writer *w, const struct audit_record *r)
 		put_identities(w, r->identities, r->n_identities);
 	}
 	put_optional_prose(w, AUDIT_DETAIL, r->detail);
+	put_number(w, AUDIT_ALL_MC_IDS, r->all_mc_ids);
+	put_number(w, AUDIT_ALL_IDENTITIES, r->all_identities);
+	put_number(w, AUDIT_N_REFUSALS, r->refusals);
 }
 
 static void put_mc_ids(struct cbor_writer *w, const struct str *mc_ids, size_t n)
@@ -143,7 +163,7 @@ struct str record_encode_audit_head(struct arena *a, const struct audit_head *r)
 static enum audit_action get_action(struct cbor_reader *r)
 {
 	uint64_t action = cbor_get_uint(r);
-	if (action > AUDIT_IMPORT || !audit_action_name((enum audit_action)action))
+	if (action > AUDIT_REFUSALS || !audit_action_name((enum audit_action)action))
 		cbor_fail(r, "an unknown action");
 	return r->bad ? AUDIT_SETUP : (enum audit_action)action;
 }
@@ -176,6 +196,12 @@ static void get_more(struct map *m, struct arena *a, struct audit_record *out)
 		out->identities = get_identities(r, a, &out->n_identities);
 	if (map_has(m, AUDIT_DETAIL))
 		out->detail = cbor_get_prose(r, a);
+	if (map_has(m, AUDIT_ALL_MC_IDS))
+		out->all_mc_ids = get_nonzero(r);
+	if (map_has(m, AUDIT_ALL_IDENTITIES))
+		out->all_identities = get_nonzero(r);
+	if (map_has(m, AUDIT_N_REFUSALS))
+		out->refusals = get_nonzero(r);
 }
 
 static void get_entry(struct cbor_reader *r, struct arena *a, struct audit_record *out)

@@ -334,6 +334,7 @@ static void log_started(const struct server *s)
 static void finish(struct server *s)
 {
 	if (s->committer) {
+		refusals_write(s, true);
 		committer_stop(s->committer);
 		while (take_committed(s)) { /* what is done may submit more: it is refused */
 		}
@@ -342,6 +343,7 @@ static void finish(struct server *s)
 	approval_free(s);
 	sweeper_free(s->sweeper);
 	committer_free(s->committer);
+	refusals_free(&s->refusals);
 	loop_wake_free(s->committed);
 	loop_late_free(s->gathered);
 	store_close(s->store);

@@ -11,6 +11,7 @@
 #include "acms/home_commit.h"
 #include "acms/live.h"
 #include "acms/notary.h"
+#include "acms/refusals.h"
 #include "acms/route.h"
 #include "acms/store.h"
 #include "common/message.h"
@@ -50,6 +51,7 @@ struct server {
 	size_t users_at_hand;        /* of those of them that are in memory */
 	struct asking_list accepting; /* and those that are being put on disk */
 	struct sweeper *sweeper;
+	struct refusals refusals;    /* of requests, and how many have entries in the audit log */
 	struct approvals *approvals;
 	struct loop_timer *expiry_timer, *stop_timer, *tick;
 	uint64_t ticks;
@@ -88,6 +90,13 @@ struct query {
 	uint64_t link_token;    /* while a partner is asked */
 	uint64_t asked_mono_ms;
 };
+
+/* --- refusals_log.c --- */
+
+/* Submits the entries for refusals that have none of their own, of each party once a minute, or now. */
+void refusals_write(struct server *s, bool at_once);
+/* For a request of this party that may be refused. */
+struct refusal_claim refusal_claim_now(struct server *s, struct refusal_party *p);
 
 /* --- server.c --- */
 
