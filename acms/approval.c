@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include "acms/authorise.h"
+#include "acms/damage.h"
 #include "acms/partner.h"
 #include "common/failpoint.h"
 #include "common/log.h"
@@ -245,6 +246,8 @@ static void run_pending(struct job *job, struct store_txn *t, struct arena *work
 		show_pending(j, t);
 	else
 		list_pending(j, t);
+	if (!j->page.page.detail.ptr)
+		j->page.page.detail = damage_detail(t);
 }
 
 /*

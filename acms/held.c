@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include "acms/damage.h"
 #include "acms/digest.h"
 #include "acms/server.h"
 
@@ -102,9 +103,12 @@ static void look_up_named(struct held_job *j, struct store_txn *t, const struct 
 		    (asked->from.ptr && str_cmp(ids[i], asked->from) < 0) ||
 		    (asked->to.ptr && str_cmp(ids[i], asked->to) >= 0))
 			continue;
-		if (store_get_user(t, j->work, j->which, j->prefix, ids[i], &r) &&
-		    !take_user(j, j->prefix, ids[i], &r))
-			break;
+		if (store_get_user(t, j->work, j->which, j->prefix, ids[i], &r)) {
+			if (!take_user(j, j->prefix, ids[i], &r))
+				break;
+		} else {
+			store_pass_over(t);
+		}
 	}
 }
 
@@ -123,6 +127,7 @@ static void run_users(struct job *job, struct store_txn *t, struct arena *work, 
 		look_up_named(j, t, asked);
 	else
 		store_range_users(t, j->which, j->prefix, asked->from, asked->to, take_user, j);
+	j->users.page.detail = damage_detail(t);
 }
 
 static void done_users(struct job *job, enum status status)

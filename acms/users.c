@@ -239,9 +239,9 @@ static enum status next_page(struct store *s, struct str home, struct page *p, s
 {
 	struct store_txn *t;
 	struct arena *before = p->arena;
-	struct user_key after = { STR_NONE, STR_NONE };
+	struct user_key after = { .home = STR_NONE };
 	if (p->n > 0)
-		after = (struct user_key){ p->items[p->n - 1].home, p->items[p->n - 1].mc_id };
+		after = (struct user_key){ .home = p->items[p->n - 1].home, .mc_id = p->items[p->n - 1].mc_id };
 	p->n = 0;
 	p->full = false;
 	p->arena = arena_new(0);

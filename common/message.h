@@ -236,7 +236,8 @@ enum status message_decode(struct arena *a, const uint8_t *payload, size_t lengt
 size_t message_budget(size_t payload_length);
 
 /*
- * Encodes header and payload into one buffer from malloc, which the caller frees. ERR_MEMORY only.
+ * Encodes header and payload into one buffer from malloc, which the caller frees. ERR_MEMORY only; or ERR_INPUT for what no
+ * receiver takes: an identity that is not UTF-8. A detail or reason is cut and mended instead.
  */
 enum status message_encode(const struct message *message, uint8_t **frame, size_t *length);
 /* Bytes of the frame that message_encode would make, header included. */

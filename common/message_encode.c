@@ -17,17 +17,18 @@ struct writer {
 static char *write_text(struct writer *w, struct str s)
 {
 	struct str copy = s.ptr ? arena_str(w->arena, s) : STR("");
-	w->failed |= !copy.ptr;
+	w->failed |= !copy.ptr || !text_valid(copy);
 	return copy.ptr ? (char *)copy.ptr : "";
 }
 
+/* For people: rather mended than not sent. */
 static char *write_prose(struct writer *w, struct str text)
 {
-	if (text.len > PROSE_MAX)
-		text.len = PROSE_MAX;
-	while (text.len > 0 && !text_valid(text))
-		text.len--; /* was cut inside a character */
-	return write_text(w, text);
+	struct str copy = text.ptr ? arena_str(w->arena, text_cut(text, PROSE_MAX)) : STR("");
+	w->failed |= !copy.ptr;
+	if (copy.len > 0)
+		text_mend((char *)copy.ptr, copy.len);
+	return copy.ptr ? (char *)copy.ptr : "";
 }
 
 /* Not zeroed: pointers, or structs that their init function fills in. */
@@ -384,6 +385,7 @@ static void write_user(struct writer *w, const struct user_entry *m, Acx__User *
 	for (size_t i = 0; out->mc_service_id_list && items && i < n; i++) {
 		acx__mc_service_id_entry__init(&items[i]);
 		items[i].service = (Acx__McService)m->service_ids[i].service;
+		w->failed |= !mc_service_name((int)m->service_ids[i].service);
 		items[i].mc_service_id = write_text(w, m->service_ids[i].mc_service_id);
 		out->mc_service_id_list[i] = &items[i];
 	}

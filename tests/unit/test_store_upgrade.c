@@ -1,4 +1,4 @@
-// needs: acms/store.c acms/store_open.c acms/store_txn.c acms/store_requests.c acms/store_audit.c acms/store_lists.c acms/record.c acms/record_request.c acms/record_audit.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c
+// needs: acms/store.c acms/store_open.c acms/store_file.c acms/store_txn.c acms/store_requests.c acms/store_audit.c acms/store_lists.c acms/record.c acms/record_request.c acms/record_audit.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c
 #include <fcntl.h>
 #include <lmdb.h>
 #include <signal.h>
@@ -134,9 +134,9 @@ static bool never_user(void *c, struct str a, struct str b, const struct user_re
 	return false;
 }
 
-static bool never_expired(void *c, struct str a, struct str b)
+static bool never_expired(void *c, struct str a, struct str b, uint64_t not_after_ms)
 {
-	fail_msg("%p %p %p", c, (void *)a.ptr, (void *)b.ptr);
+	fail_msg("%p %p %p %llu", c, (void *)a.ptr, (void *)b.ptr, (unsigned long long)not_after_ms);
 	return false;
 }
 
