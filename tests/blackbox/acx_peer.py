@@ -364,8 +364,8 @@ class Client(Link):
     def pending(self, **fields) -> "pb.PendingPage":
         return self.query("pending_query", "pending_page", **fields)
 
-    def decide(self, request_id: bytes, approve: bool, **fields) -> "pb.DecisionResult":
-        return self.query("decision", "decision_result", request_id=request_id, approve=approve, **fields)
+    def decide(self, home: str, request_id: bytes, approve: bool, **fields) -> "pb.DecisionResult":
+        return self.query("decision", "decision_result", mc_system_id=home, request_id=request_id, approve=approve, **fields)
 
 
 # --- a partner, and what it may do with a request: script(link, asked) -------------------------------------------------

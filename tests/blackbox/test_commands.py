@@ -318,7 +318,7 @@ def test_pending_show_and_approve(place):
     assert "does not decide for that" in place.ops.run("pending", "--from", "else.example", code=3).stderr
     shown = place.ops.run("show", request).stdout
     assert f"{HOME}: {request}: setup of 2 users" in shown and f"mcptt=sip:pit@{HOME}" in shown
-    entry = place.ops.json("show", request)["pending"]
+    entry = only(place.ops.json("show", request)["pending"])
     assert [u["mc_id"] for u in entry["users"]] == [name("pam"), name("pit")] and entry["user_count"] == 2
     assert "approved and done" in place.ops.run("approve", request).stdout
     assert request not in place.ops.run("pending").stdout
