@@ -115,7 +115,7 @@ static void put_texts(struct json_writer *w, const char *key, const struct str *
 static void put_number(struct json_writer *w, const char *key, uint64_t n)
 {
 	json_key(w, key);
-	json_number(w, (int64_t)n);
+	json_number(w, n);
 }
 
 static void put_time(struct json_writer *w, const char *key, uint64_t ms)

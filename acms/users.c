@@ -135,7 +135,7 @@ static void put_user(struct json_writer *w, struct str home, struct str mc_id,
 	put_text(w, "mc_id", mc_id);
 	put_ids(w, r);
 	json_key(w, "revision");
-	json_number(w, (int64_t)r->revision);
+	json_number(w, r->revision);
 	put_bound(w, "not_before", r->validity.not_before_ms);
 	put_bound(w, "not_after", r->validity.not_after_ms);
 	json_key(w, "vouched");

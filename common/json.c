@@ -3,12 +3,14 @@
 #include <stdlib.h>
 #include <yajl/yajl_gen.h>
 #include <yajl/yajl_parse.h>
+#include "common/text.h"
 
 /* --- writing --- */
 
 struct json_writer {
 	yajl_gen gen;
 	FILE *out;
+	bool failed; /* out of memory */
 };
 
 static void print(void *out, const char *text, size_t n)
@@ -32,7 +34,7 @@ struct json_writer *json_writer_new(FILE *out)
 
 bool json_writer_free(struct json_writer *w)
 {
-	bool good = fflush(w->out) == 0 && !ferror(w->out);
+	bool good = fflush(w->out) == 0 && !ferror(w->out) && !w->failed;
 	yajl_gen_free(w->gen);
 	free(w);
 	return good;
@@ -58,19 +60,64 @@ void json_end_array(struct json_writer *w)
 	yajl_gen_array_close(w->gen);
 }
 
+/* Returns the end of what is written: at most twelve bytes. */
+static char *put_escape(char *out, uint32_t c)
+{
+	if (c == '"' || c == '\\')
+		return out + sprintf(out, "\\%c", (char)c);
+	if (c == '\n')
+		return out + sprintf(out, "\\n");
+	if (c > 0xFFFF)
+		return out + sprintf(out, "\\u%04X\\u%04X", 0xD800 + ((c - 0x10000) >> 10), 0xDC00 + (c & 0x3FF));
+	return out + sprintf(out, "\\u%04X", c);
+}
+
+/* With its quotes. room: six bytes for each of the text's, and a few. */
+static size_t escape(struct str s, char *out)
+{
+	char *at = out;
+	*at++ = '"';
+	while (s.len > 0) {
+		uint32_t c;
+		struct str taken;
+		enum text_kind kind = text_take(&s, &taken, &c);
+		if (kind != TEXT_PRINTABLE || c == '"' || c == '\\') {
+			at = put_escape(at, c);
+		} else {
+			memcpy(at, taken.ptr, taken.len);
+			at += taken.len;
+		}
+	}
+	*at++ = '"';
+	return (size_t)(at - out);
+}
+
+/* yajl escapes what JSON wants, and no more: the rest is given to it as it is to be written. */
 void json_text(struct json_writer *w, struct str s)
 {
-	yajl_gen_string(w->gen, (const unsigned char *)(s.ptr ? s.ptr : ""), s.len);
+	if (text_valid(s) && !text_has_control(s)) {
+		yajl_gen_string(w->gen, (const unsigned char *)(s.ptr ? s.ptr : ""), s.len);
+		return;
+	}
+	char *escaped = malloc(6 * s.len + 3);
+	if (escaped)
+		yajl_gen_number(w->gen, escaped, escape(s, escaped));
+	else
+		yajl_gen_null(w->gen);
+	w->failed |= !escaped;
+	free(escaped);
 }
 
 void json_key(struct json_writer *w, const char *key)
 {
-	json_text(w, str_of(key));
+	yajl_gen_string(w->gen, (const unsigned char *)key, strlen(key));
 }
 
-void json_number(struct json_writer *w, int64_t n)
+/* yajl's own integers end at 63 bits. */
+void json_number(struct json_writer *w, uint64_t n)
 {
-	yajl_gen_integer(w->gen, n);
+	char digits[24];
+	yajl_gen_number(w->gen, digits, (size_t)sprintf(digits, "%llu", (unsigned long long)n));
 }
 
 void json_bool(struct json_writer *w, bool b)

@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "common/str.h"
 
 /* Text from outside. The only file that knows libunistring. Pure. */
@@ -13,6 +14,12 @@ bool text_is_plain(struct str s);
 bool text_valid(struct str s);
 /* Has a character that PROTOCOL.md 5.1 excludes from an MC ID. s must be valid UTF-8. */
 bool text_has_control(struct str s);
+/*
+ * Takes the first character from the rest, which is not empty. *taken: its bytes; *c: which one it is; of a byte that is
+ * no UTF-8: U+FFFD.
+ */
+enum text_kind { TEXT_PRINTABLE, TEXT_CONTROL, TEXT_INVALID };
+enum text_kind text_take(struct str *rest, struct str *taken, uint32_t *c);
 /*
  * Makes anything safe for a log line or a terminal: invalid UTF-8, controls, backslash and double quote
  * become \xHH or \u{...}, \\ and \". Writes at most size bytes with the NUL, never splitting a character,

@@ -1,4 +1,4 @@
-// needs: common/json.c
+// needs: common/json.c common/text.c
 /* JSON in and out as a stream: what is written parses again, and a mistake has its line. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,7 +45,7 @@ static void writes_every_kind(void **state)
 	json_key(w, "numbers");
 	json_array(w);
 	json_number(w, 0);
-	json_number(w, INT64_MIN);
+	json_number(w, UINT64_MAX);
 	json_end_array(w);
 	json_key(w, "yes");
 	json_bool(w, true);
@@ -56,7 +56,7 @@ static void writes_every_kind(void **state)
 	json_end_map(w);
 	json_end_map(w);
 	end(&o, w, "{\n  \"text\": \"b\xC3\xBCro\",\n  \"numbers\": [\n    0,\n"
-		   "    -9223372036854775808\n  ],\n  \"yes\": true,\n  \"nothing\": null,\n"
+		   "    18446744073709551615\n  ],\n  \"yes\": true,\n  \"nothing\": null,\n"
 		   "  \"empty\": {\n\n  }\n}\n");
 }
 
@@ -71,6 +71,88 @@ static void escapes_what_json_must_not_have(void **state)
 	json_text(w, STR_NONE);
 	json_end_array(w);
 	end(&o, w, "[\n  \"\\\"\\\\\\n\\u001B[31m\\u0001\",\n  \"a\\u0000b\",\n  \"\"\n]\n");
+}
+
+/* What a terminal obeys, or shows as something else, is never written as it is. */
+static void escapes_what_a_terminal_obeys(void **state)
+{
+	static const struct {
+		const char *text, *expected;
+	} cases[] = {
+		{ "a\x7f", "a\\u007F" },
+		{ "\xC2\x9B" "2J", "\\u009B2J" },
+		{ "b\xC3\xBC\xC2\x85", "b\xC3\xBC\\u0085" },
+		{ "\xE2\x80\xAEtxt.exe", "\\u202Etxt.exe" },
+		{ "\xE2\x81\xA6\xD8\x9C\xE2\x80\x8E", "\\u2066\\u061C\\u200E" },
+		{ "\xE2\x80\xA8\xE2\x80\xA9", "\\u2028\\u2029" },
+		{ "\"\\\x7f", "\\\"\\\\\\u007F" },
+		{ "\xF0\x9F\x9A\x92\x1b", "\xF0\x9F\x9A\x92\\u001B" },
+		{ "\xF3\xA0\x80\x80", "\\uDB40\\uDC00" }, /* unassigned, and more than 16 bits */
+		{ "\x9b" "2J\xC3", "\\uFFFD2J\\uFFFD" },
+		{ "\xC0\x80\xED\xA0\x80", "\\uFFFD\\uFFFD\\uFFFD\\uFFFD\\uFFFD" }, /* over-long, a surrogate */
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct output o;
+		char expected[200];
+		struct json_writer *w = begin(&o);
+		json_text(w, str_of(cases[i].text));
+		snprintf(expected, sizeof expected, "\"%s\"\n", cases[i].expected);
+		end(&o, w, expected);
+	}
+}
+
+static void take_text(struct str *out, const char *p, size_t n)
+{
+	out->ptr = memcpy(malloc(n + 1), p, n);
+	out->len = n;
+}
+
+static bool keep_text(void *context, enum json_kind kind, struct str text, unsigned line)
+{
+	(void)line;
+	if (kind == JSON_TEXT)
+		take_text(context, text.ptr ? text.ptr : "", text.len);
+	return true;
+}
+
+static void no_mistake(void *context, unsigned line, const char *what)
+{
+	(void)context;
+	fail_msg("line %u: %s", line, what);
+}
+
+/* Whatever is written is read as the same, if it was UTF-8, and has no byte that a terminal obeys. */
+static void every_text_comes_back(void **state)
+{
+	(void)state;
+	srand(1);
+	for (int round = 0; round < 20000; round++) {
+		static const char *const pieces[] = { "a", "\"", "\\", "\x1b", "\x7f", "\xC2\x9B", "\xE2\x80\xAE",
+						      "\xF0\x9F\x9A\x92", "\xF3\xA0\x80\x80", "/", "\n", "u0041" };
+		char text[80] = "";
+		struct output o;
+		struct str back = STR_NONE;
+		for (int i = rand() % 12; i > 0; i--)
+			strcat(text, pieces[(size_t)rand() % (sizeof pieces / sizeof *pieces)]);
+		struct json_writer *w = begin(&o);
+		json_array(w);
+		json_text(w, str_of(text));
+		json_end_array(w);
+		assert_true(json_writer_free(w));
+		fclose(o.file);
+		for (size_t i = 0; i + 1 < o.size; i++)
+			assert_false(((unsigned char)o.text[i] < 0x20 && o.text[i] != '\n') || o.text[i] == 0x7f);
+		assert_null(strstr(o.text, "\xC2\x9B"));
+		assert_null(strstr(o.text, "\xE2\x80\xAE"));
+		FILE *in = fmemopen(o.text, o.size, "r");
+		json_read(in, keep_text, no_mistake, &back);
+		fclose(in);
+		assert_int_equal(back.len, strlen(text));
+		assert_memory_equal(back.ptr, text, back.len);
+		free((char *)back.ptr);
+		free(o.text);
+	}
 }
 
 static void says_that_output_failed(void **state)
@@ -212,6 +294,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(writes_every_kind),
 		cmocka_unit_test(escapes_what_json_must_not_have),
+		cmocka_unit_test(escapes_what_a_terminal_obeys),
+		cmocka_unit_test(every_text_comes_back),
 		cmocka_unit_test(says_that_output_failed),
 		cmocka_unit_test(reads_with_lines),
 		cmocka_unit_test(a_text_may_have_nul),
