@@ -132,6 +132,13 @@ void json_null(struct json_writer *w)
 
 /* --- reading --- */
 
+/* Where in an escape the text ends so far: it is fed in pieces. */
+struct escapes {
+	enum { ESCAPE_NONE, ESCAPE_BEGUN, ESCAPE_HEX } place;
+	unsigned digits, value;
+	bool high; /* right behind the first half of a surrogate pair */
+};
+
 struct reader {
 	json_each *each;
 	json_mistake *mistake;
@@ -139,6 +146,7 @@ struct reader {
 	unsigned line;
 	bool in_line; /* more of the line may follow */
 	bool stopped; /* by each */
+	struct escapes escapes;
 };
 
 static int pass(void *context, enum json_kind kind, const unsigned char *text, size_t n)
@@ -176,6 +184,65 @@ static void report(struct reader *r, yajl_handle parser)
 		yajl_free_error(parser, text);
 }
 
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* True: it is half a pair, without the other half where that has to be. */
+static bool end_hex(struct escapes *e)
+{
+	bool low = (e->value & 0xFC00) == 0xDC00, alone = low != e->high;
+	e->high = (e->value & 0xFC00) == 0xD800;
+	e->place = ESCAPE_NONE;
+	return alone;
+}
+
+/* Of what is in an escape, or right behind one. True: half a pair stands alone. */
+static bool follow_escape(struct escapes *e, char c)
+{
+	bool alone = false;
+	int digit = hex_digit(c);
+	if (e->place == ESCAPE_NONE) {
+		alone = e->high && c != '\\';
+		e->high &= c == '\\';
+		e->place = c == '\\' ? ESCAPE_BEGUN : ESCAPE_NONE;
+	} else if (e->place == ESCAPE_BEGUN) {
+		alone = e->high && c != 'u';
+		e->high &= c == 'u';
+		e->place = c == 'u' ? ESCAPE_HEX : ESCAPE_NONE;
+		e->digits = e->value = 0;
+	} else if (digit < 0) { /* which yajl does not take either */
+		*e = (struct escapes){ ESCAPE_NONE, 0, 0, false };
+	} else {
+		e->value = e->value * 16 + (unsigned)digit;
+		alone = ++e->digits == 4 && end_hex(e);
+	}
+	return alone;
+}
+
+/*
+ * yajl makes a question mark of half a surrogate pair, and so of one text another. Outside of texts there are no
+ * backslashes in JSON. True: there is such a half.
+ */
+static bool has_lone_surrogate(struct escapes *e, const char *text, size_t n)
+{
+	bool found = false;
+	for (size_t i = 0; i < n; i++) {
+		if (e->place == ESCAPE_NONE && !e->high) {
+			const char *next = memchr(text + i, '\\', n - i);
+			if (!next)
+				break;
+			i = (size_t)(next - text);
+		}
+		found |= follow_escape(e, text[i]);
+	}
+	return found;
+}
+
 /* Line by line, so that whatever yajl says next belongs to the line that it was just given. */
 static yajl_status feed_lines(struct reader *r, yajl_handle parser, const char *text, size_t n)
 {
@@ -185,6 +252,8 @@ static yajl_status feed_lines(struct reader *r, yajl_handle parser, const char *
 		size_t piece = newline ? (size_t)(newline + 1 - text) : n;
 		r->line += !r->in_line;
 		r->in_line = !newline;
+		if (has_lone_surrogate(&r->escapes, text, piece))
+			r->mistake(r->context, r->line, "half a surrogate pair (\\uD800 to \\uDFFF) is no character");
 		status = yajl_parse(parser, (const unsigned char *)text, piece);
 		text += piece;
 		n -= piece;

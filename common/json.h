@@ -38,7 +38,7 @@ typedef bool json_each(void *context, enum json_kind kind, struct str text, unsi
 /* What read() reports as wrong with the syntax gets here. */
 typedef void json_mistake(void *context, unsigned line, const char *what);
 
-/* Reads one document to the end of the stream. */
+/* Reads one document to the end of the stream; goes on after half a surrogate pair, which is a mistake. */
 void json_read(FILE *in, json_each *each, json_mistake *mistake, void *context);
 
 #endif

@@ -256,13 +256,78 @@ static void mistakes_have_their_line(void **state)
 		{ "{'a':1}", 1 },
 		{ "\xEF\xBB\xBF[]", 1 },
 		{ "[01]", 1 },
-		{ "[\n\"\\uD800\\\"]", 2 },
+		{ "[\n\"\\uD83D\\uDE92\\\"]", 2 },
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct trace t = parse(cases[i].text, strlen(cases[i].text), 0);
 		if (t.mistakes != 1 || t.mistake_line != cases[i].line)
 			fail_msg("case %zu: %u mistakes, line %u", i, t.mistakes, t.mistake_line);
+	}
+}
+
+static bool pass(void *context, enum json_kind kind, struct str text, unsigned line)
+{
+	(void)context, (void)kind, (void)text, (void)line;
+	return true;
+}
+
+static void count_mistake(void *context, unsigned line, const char *what)
+{
+	(void)line, (void)what;
+	++*(unsigned *)context;
+}
+
+/* A text of pad letters before it, so that it falls onto every place of what is read at a time. */
+static unsigned mistakes_of(const char *escapes, size_t pad)
+{
+	char *document = malloc(pad + strlen(escapes) + 5);
+	unsigned mistakes = 0;
+	memset(document, 'a', pad + 2);
+	memcpy(document, "[\"", 2);
+	sprintf(document + 2 + pad, "%s\"]", escapes);
+	FILE *in = fmemopen(document, strlen(document), "r");
+	json_read(in, pass, count_mistake, &mistakes);
+	fclose(in);
+	free(document);
+	return mistakes;
+}
+
+static void half_a_surrogate_pair_is_a_mistake(void **state)
+{
+	static const char *const good[] = { "\\ud83d\\ude92", "\\uD83D\\uDE92\\uD83D\\uDE92", "\\ud7ff\\ue000", "\\\\ud800",
+					    "\\n\\u0041", "\\\\\\\\ud800" };
+	static const char *const bad[] = { "\\ud800", "\\udfff", "\\ud83dx", "\\ud83d\\n", "\\ud83d\\u0041", "\\ud83d\\ud83d\\ude92",
+					   "\\ude92\\ud83d", "\\ud83d\\ude92\\ude92", "\\\\\\ud800", "\\uDBFF ", "\\ud83d\\\\" };
+	enum { PIECE = 16384 };
+	(void)state;
+	for (size_t pad = PIECE - 30; pad < PIECE + 2; pad++) {
+		for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+			if (mistakes_of(good[i], pad) != 0)
+				fail_msg("good %zu at %zu", i, pad);
+		for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+			if (mistakes_of(bad[i], pad) == 0)
+				fail_msg("bad %zu at %zu", i, pad);
+	}
+}
+
+/* Any sequence of escapes: a mistake just when UTF-16 has one. */
+static void pairs_are_as_utf_16_has_them(void **state)
+{
+	(void)state;
+	srand(2);
+	for (int round = 0; round < 20000; round++) {
+		char text[100] = "";
+		bool high = false, wrong = false;
+		for (int i = rand() % 8; i > 0; i--) {
+			static const char *const pieces[] = { "\\uD800", "\\udbff", "\\uDC00", "\\udfff", "\\u0041", "x", "\\\\", "\\\"" };
+			size_t which = (size_t)rand() % 8;
+			strcat(text, pieces[which]);
+			wrong |= high != (which == 2 || which == 3);
+			high = which < 2;
+		}
+		if ((mistakes_of(text, 0) > 0) != (wrong || high))
+			fail_msg("%s", text);
 	}
 }
 
@@ -300,6 +365,8 @@ int main(void)
 		cmocka_unit_test(reads_with_lines),
 		cmocka_unit_test(a_text_may_have_nul),
 		cmocka_unit_test(mistakes_have_their_line),
+		cmocka_unit_test(half_a_surrogate_pair_is_a_mistake),
+		cmocka_unit_test(pairs_are_as_utf_16_has_them),
 		cmocka_unit_test(stops_when_told_and_reports_nothing),
 		cmocka_unit_test(deep_nesting_does_not_overflow),
 	};

@@ -336,12 +336,42 @@ static void json_wrong_keys_are_all_told(void **state)
 	BAD(USERS_JSON,
 	    "{\"version\": 1,\n\"users\": [{\"mail\": {\"a\": [[], {}]}, \"mc_id\": \"a\"},\n"
 	    "{\"mc_id\": \"b\", \"mc_id\": \"c\", \"x\": null},\n{\"mc_id\": \"\"}]}",
-	    "F:1: version: unknown key\nF:2: mail: unknown key\nF:3: mc_id is given twice\n"
+	    "F:1: version: unknown key\nF:2: mail: unknown key\nF:3: mc_id: this key is there twice\n"
 	    "F:3: x: unknown key\nF:4: the MC ID is missing\n");
 	BAD(USERS_JSON,
 	    "[{\"mc_id\": \"a\", \"mc_service_ids\": [{\"service\": \"mcptt\", \"service\": \"mcdata\",\n"
 	    "\"mc_service_id\": \"tel:+1\", \"mc_service_id\": \"tel:+2\"}]}]",
-	    "F:1: service is given twice\nF:2: mc_service_id is given twice\n");
+	    "F:1: service: this key is there twice\nF:2: mc_service_id: this key is there twice\n");
+}
+
+/* In each object, and of keys that are skipped, too. */
+static void json_keys_come_once(void **state)
+{
+	(void)state;
+	BAD(USERS_JSON, "{\"users\": [{\"mc_id\": \"a\"}],\n\"users\": [{\"mc_id\": \"b\"}]}",
+	    "F:2: users: this key is there twice\n");
+	BAD(USERS_JSON,
+	    "[{\"mc_id\": \"a\", \"revision\": 1,\n\"revision\": 2,\n\"mc_service_ids\": [],\n\"mc_service_ids\": [],\n"
+	    "\"not_after\": null,\n\"not_after\": null,\n\"not_before\": null,\n\"not_before\": null,\n"
+	    "\"home\": \"x\",\n\"home\": \"y\",\n\"vouched\": true,\n\"vouched\": false}]",
+	    "F:2: revision: this key is there twice\nF:4: mc_service_ids: this key is there twice\n"
+	    "F:6: not_after: this key is there twice\nF:8: not_before: this key is there twice\n"
+	    "F:10: home: this key is there twice\nF:12: vouched: this key is there twice\n");
+	BAD(USERS_JSON, "{\"failure\": null,\n\"failure\": null, \"users\": [{\"\\u006dc_id\": \"a\",\n\"mc_id\": \"b\"}]}",
+	    "F:2: failure: this key is there twice\nF:3: mc_id: this key is there twice\n");
+	GOOD(USERS_JSON,
+	     "[{\"mc_id\": \"a\", \"mc_service_ids\": [{\"service\": \"mcptt\", \"mc_service_id\": \"tel:+1\"},"
+	     "{\"service\": \"mcptt\", \"mc_service_id\": \"tel:+2\"}]}, {\"mc_id\": \"b\"}]",
+	     "a mcptt=tel:+1 mcptt=tel:+2; b; ");
+}
+
+/* "q\ud800x" would be set up as "q?x". */
+static void json_half_a_character(void **state)
+{
+	(void)state;
+	BAD(USERS_JSON, "[{\"mc_id\":\n\"q\\ud800x\"}]",
+	    "F:2: no JSON: half a surrogate pair (\\uD800 to \\uDFFF) is no character\n");
+	GOOD(USERS_JSON, "[{\"mc_id\": \"\\ud83d\\ude92\"}]", "\xF0\x9F\x9A\x92; ");
 }
 
 static void guessing_takes_nothing_from_the_file(void **state)
@@ -517,6 +547,8 @@ int main(void)
 		cmocka_unit_test(json_with_and_without_the_map),
 		cmocka_unit_test(json_shape_is_checked),
 		cmocka_unit_test(json_wrong_keys_are_all_told),
+		cmocka_unit_test(json_keys_come_once),
+		cmocka_unit_test(json_half_a_character),
 		cmocka_unit_test(guessing_takes_nothing_from_the_file),
 		cmocka_unit_test(json_content_is_checked),
 		cmocka_unit_test(what_is_no_list_of_users),
