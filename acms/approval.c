@@ -115,7 +115,7 @@ void approval_tell(struct server *s, struct str home, const struct setup *setup,
 
 /* --- what both kinds of jobs have --- */
 
-/* The home systems that an ACMC may decide for, sorted. */
+/* Home systems, sorted. */
 struct homes {
 	struct str *items;
 	size_t n;
@@ -126,14 +126,17 @@ static int compare_homes(const void *a, const void *b)
 	return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
-/* Only: of this one; STR_NONE: all of them. In the arena, since rules may be exchanged meanwhile. */
+/*
+ * Only: of this one; STR_NONE: all of them. acmc NULL: whoever decides for them. In the arena, since rules may be exchanged
+ * meanwhile.
+ */
 static bool list_homes(struct arena *a, const struct config *config, const struct acmc_rule *acmc,
 		       struct str only, struct homes *out)
 {
 	*out = (struct homes){ arena_array(a, config->n_partners, sizeof *out->items), 0 };
 	for (size_t i = 0; out->items && i < config->n_partners; i++) {
 		struct str home = config->partners[i].mc_system_id;
-		if ((only.ptr && !str_eq(only, home)) || !authorise_approver(acmc, home))
+		if ((only.ptr && !str_eq(only, home)) || (acmc && !authorise_approver(acmc, home)))
 			continue;
 		struct str copy = arena_str(a, home);
 		if (!copy.ptr)
@@ -160,7 +163,7 @@ struct pending_job {
 	struct query *query;
 	struct arena *arena; /* has the job */
 	struct str own;
-	struct homes homes;
+	struct homes homes, known; /* that it decides for, and all that there are */
 	size_t max;
 	/* What was found; in the work arena. */
 	struct arena *work;
@@ -210,28 +213,36 @@ static void list_pending(struct pending_job *j, struct store_txn *t)
 	}
 }
 
+/* All that wait with this ID, of whichever home systems. With lists if there is one only: two might not fit into a frame. */
+static bool take_found(struct pending_job *j, const struct commit_found *found)
+{
+	j->page.entries = arena_array(j->work, found->n, sizeof *j->page.entries);
+	for (size_t i = 0; j->page.entries && i < found->n; i++) {
+		const struct commit_waiting *w = &found->waiting[i];
+		struct pending_entry *e = &j->page.entries[j->page.n_entries++];
+		*e = entry_of(w->home, &w->pending.setup, w->pending.received_ms, w->pending.decide_until_ms);
+		e->also_of_others = w->also_of_others;
+		if (found->n == 1 && !setup_to_request(j->work, &w->pending.setup, j->own, &e->request))
+			return false;
+	}
+	return j->page.entries != NULL;
+}
+
 static void show_pending(struct pending_job *j, struct store_txn *t)
 {
 	const struct pending_query *asked = &j->query->message.pending_query;
-	struct commit_find what = { j->homes.items, j->homes.n, asked->request_id };
+	struct commit_find what = { j->homes.items, j->homes.n, j->known.items, j->known.n, asked->request_id };
 	struct commit_found found;
-	struct pending_entry *e = arena_alloc(j->work, sizeof *e);
 	commit_find(t, j->work, &what, &found);
-	if (!found.found) {
+	if (found.failed) {
+		j->page.page.cause = CAUSE_STORE_UNAVAILABLE;
+	} else if (found.n == 0) {
 		j->page.page.cause = CAUSE_UNKNOWN_REQUEST;
 		j->page.page.detail = str_of(found.detail);
-		return;
-	}
-	if (!e) {
+	} else if (!take_found(j, &found)) {
 		j->page.page.cause = CAUSE_STORE_UNAVAILABLE;
-		return;
+		j->page.n_entries = 0;
 	}
-	const struct pending_record *p = &found.pending;
-	*e = entry_of(found.home, &p->setup, p->received_ms, p->decide_until_ms);
-	if (!setup_to_request(j->work, &p->setup, j->own, &e->request))
-		j->page.page.cause = CAUSE_STORE_UNAVAILABLE;
-	j->page.entries = e;
-	j->page.n_entries = j->page.page.cause == CAUSE_NO_CAUSE;
 }
 
 static void run_pending(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
@@ -280,7 +291,7 @@ void approval_query(struct query *q, const struct acmc_rule *acmc)
 	a = arena_new(0);
 	struct pending_job *j = a ? arena_alloc(a, sizeof *j) : NULL;
 	if (!j || !list_homes(a, config, acmc, asked->mc_system_id, &j->homes) ||
-	    !(j->own = arena_str(a, config->mc_system_id)).ptr) {
+	    !list_homes(a, config, NULL, STR_NONE, &j->known) || !(j->own = arena_str(a, config->mc_system_id)).ptr) {
 		arena_free(a);
 		query_refuse(q, CAUSE_STORE_UNAVAILABLE, "out of memory");
 		return;
@@ -303,7 +314,7 @@ struct decision_job {
 	struct job job;
 	struct query *query;
 	struct arena *arena; /* has the job, and what was found */
-	struct homes homes;
+	struct homes homes; /* the one, or none */
 	struct commit_found found;
 	struct commit_decision what;
 	struct commit_decided decided;
@@ -371,7 +382,7 @@ static bool judge(struct decision_job *j, const struct acmc_rule *acmc,
 		  const struct partner_rule *home, struct str own)
 {
 	const struct decision *asked = &j->query->message.decision;
-	struct setup setup = j->found.pending.setup;
+	struct setup setup = j->found.waiting->pending.setup;
 	struct str *target = arena_alloc(j->arena, sizeof *target);
 	if (!target)
 		return false;
@@ -380,7 +391,7 @@ static bool judge(struct decision_job *j, const struct acmc_rule *acmc,
 	setup.n_targets = 1;
 	if (!partner_judge(j->arena, home, own, &setup, &j->what.what))
 		return false;
-	j->what.what.setup = j->found.pending.setup;
+	j->what.what.setup = j->found.waiting->pending.setup;
 	j->what.what.certificate = peer_certificate(j->query->peer, j->arena);
 	j->what.approve = asked->approve;
 	j->what.decided_by = (struct decided_by){ .acmc = arena_str(j->arena, acmc->name),
@@ -391,8 +402,7 @@ static bool judge(struct decision_job *j, const struct acmc_rule *acmc,
 static void run_find(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
 {
 	struct decision_job *j = (struct decision_job *)job;
-	struct commit_find what = { j->homes.items, j->homes.n,
-				    j->query->message.decision.request_id };
+	struct commit_find what = { j->homes.items, j->homes.n, NULL, 0, j->query->message.decision.request_id };
 	(void)work, (void)now_ms;
 	commit_find(t, j->arena, &what, &j->found);
 }
@@ -402,17 +412,17 @@ static void done_find(struct job *job, enum status status)
 	struct decision_job *j = (struct decision_job *)job;
 	struct server *s = j->query->server;
 	const struct acmc_rule *acmc = j->query->peer ? peer_acmc(j->query->peer) : NULL;
-	const struct partner_rule *home =
-		status == OK && j->found.found ? config_partner(s->live->config, j->found.home) : NULL;
-	if (status != OK) {
+	bool found = status == OK && j->found.n > 0;
+	const struct partner_rule *home = found ? config_partner(s->live->config, j->found.waiting->home) : NULL;
+	if (status != OK || j->found.failed) {
 		end_decision(j, CAUSE_STORE_UNAVAILABLE, "nothing was decided");
-	} else if (!j->found.found || !home || !acmc || !authorise_approver(acmc, j->found.home)) {
+	} else if (!home || !acmc || !authorise_approver(acmc, j->found.waiting->home)) {
 		end_decision(j, CAUSE_UNKNOWN_REQUEST, j->found.detail);
 	} else if (!judge(j, acmc, home, s->live->config->mc_system_id)) {
 		end_decision(j, CAUSE_STORE_UNAVAILABLE, "out of memory; nothing was decided");
 	} else {
 		j->job = (struct job){ .run = run_decide, .done = done_decide,
-				       .weight = j->found.pending.setup.n_users };
+				       .weight = j->found.waiting->pending.setup.n_users };
 		committer_submit(s->committer, &j->job);
 	}
 }
@@ -426,6 +436,10 @@ void approval_decide(struct query *q, const struct acmc_rule *acmc)
 		return;
 	if (!asked->approve && asked->reason.len == 0) {
 		query_refuse(q, CAUSE_MISSING_ELEMENT, "to reject, give a reason");
+		return;
+	}
+	if (!asked->mc_system_id.ptr) { /* any other target of a request can use its ID for one of its own */
+		query_refuse(q, CAUSE_MISSING_ELEMENT, "name the home system whose request it is");
 		return;
 	}
 	a = arena_new(0);

@@ -96,13 +96,19 @@ void commit_refusal_sum(struct store_txn *t, struct arena *work, const struct re
 struct commit_find {
 	const struct str *homes; /* that may be decided for */
 	size_t n_homes;
+	const struct str *known; /* all home systems that there are, for also_of_others; none: it is not asked for */
+	size_t n_known;
 	struct request_id request_id;
 };
 struct commit_found {
-	bool found;
-	const char *detail;        /* if not: what is known of it, for people; NULL: nothing */
-	struct str home;
-	struct pending_record pending;
+	struct commit_waiting {
+		struct str home;
+		struct pending_record pending;
+		bool also_of_others; /* another home system has, or had, a request with this ID */
+	} *waiting;                /* one of each home system that has it, in their order */
+	size_t n;
+	const char *detail;        /* if there is none: what is known of it, for people; NULL: nothing */
+	bool failed;               /* out of memory */
 };
 /* Into the arena a, which may be another than work. */
 void commit_find(struct store_txn *t, struct arena *a, const struct commit_find *what,

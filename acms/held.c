@@ -60,6 +60,7 @@ static bool take_user(void *context, struct str prefix, struct str mc_id, const 
 {
 	struct held_job *j = context;
 	struct users_page *p = &j->users;
+	const struct str after = j->query->message.users_query.after;
 	struct user_entry e = { .n_service_ids = r->n_service_ids,
 				.revision = r->revision,
 				.validity = r->validity,
@@ -67,7 +68,7 @@ static bool take_user(void *context, struct str prefix, struct str mc_id, const 
 				.changed_ms = r->changed_ms,
 				.by = r->by };
 	(void)prefix;
-	if (!counts(r, j->now_ms))
+	if (!counts(r, j->now_ms) || (after.ptr && str_cmp(mc_id, after) <= 0))
 		return true;
 	j->bytes += entry_bytes(mc_id, r);
 	if (p->n_users == j->max || (p->n_users > 0 && j->bytes > j->most_bytes)) {
@@ -126,7 +127,8 @@ static void run_users(struct job *job, struct store_txn *t, struct arena *work, 
 	else if (asked->n_mc_ids > 0)
 		look_up_named(j, t, asked);
 	else
-		store_range_users(t, j->which, j->prefix, asked->from, asked->to, take_user, j);
+		store_range_users(t, j->which, j->prefix, asked->after.ptr ? asked->after : asked->from, asked->to, take_user,
+				  j);
 	j->users.page.detail = damage_detail(t);
 }
 

@@ -21,14 +21,18 @@ static char *write_text(struct writer *w, struct str s)
 	return copy.ptr ? (char *)copy.ptr : "";
 }
 
-/* For people: rather mended than not sent. */
-static char *write_prose(struct writer *w, struct str text)
+static char *write_cut(struct writer *w, struct str text, size_t most)
 {
-	struct str copy = text.ptr ? arena_str(w->arena, text_cut(text, PROSE_MAX)) : STR("");
+	struct str copy = text.ptr ? arena_str(w->arena, text_cut(text, most)) : STR("");
 	w->failed |= !copy.ptr;
 	if (copy.len > 0)
 		text_mend((char *)copy.ptr, copy.len);
 	return copy.ptr ? (char *)copy.ptr : "";
+}
+
+static char *write_prose(struct writer *w, struct str text)
+{
+	return write_cut(w, text, PROSE_MAX);
 }
 
 /* Not zeroed: pointers, or structs that their init function fills in. */
@@ -108,7 +112,7 @@ static void write_hello(struct writer *w, const struct hello *m, Acx__Hello *out
 		out->mc_system_id_ie_case = ACX__HELLO__MC_SYSTEM_ID_IE_MC_SYSTEM_ID;
 		out->mc_system_id = write_text(w, m->mc_system_id);
 	}
-	out->software = write_text(w, m->software);
+	out->software = write_cut(w, m->software, WHO_MAX);
 	out->limits = limits;
 	if (!limits)
 		return;
@@ -223,7 +227,7 @@ static Acx__DecidedBy *write_decided_by(struct writer *w, const struct decided_b
 	if (!out)
 		return NULL;
 	acx__decided_by__init(out);
-	out->acmc = write_text(w, m->acmc);
+	out->acmc = write_cut(w, m->acmc, WHO_MAX);
 	out->reason = write_prose(w, m->reason);
 	out->at = m->at_ms;
 	return out;
@@ -316,7 +320,7 @@ static void write_request_entry(struct writer *w, const struct request_entry *m,
 	acx__request_entry__init(out);
 	out->request_id = write_request_id(&m->request_id);
 	out->operation = (Acx__Operation)m->operation;
-	out->acmc = write_text(w, m->acmc);
+	out->acmc = write_cut(w, m->acmc, WHO_MAX);
 	out->accepted = m->accepted_ms;
 	out->deadline = m->deadline_ms;
 	out->part = m->part;
@@ -365,6 +369,7 @@ static void write_users_query(struct writer *w, const struct users_query *m, Acx
 	out->mc_id_list = write_texts(w, m->mc_ids, m->n_mc_ids);
 	out->from = write_text(w, m->from);
 	out->to = write_text(w, m->to);
+	out->after = write_text(w, m->after);
 	out->max = m->max;
 }
 
@@ -477,6 +482,7 @@ static void write_pending_page(struct writer *w, const struct pending_page *m,
 		if (items[i].request)
 			write_request(w, &e->request, items[i].request);
 		items[i].users = e->users;
+		items[i].also_of_others = e->also_of_others;
 		out->entries[i] = &items[i];
 	}
 }

@@ -126,15 +126,21 @@ static struct commit_swept sweep(struct commit_sweep *what)
 	return out;
 }
 
-static struct commit_found find(uint8_t id)
+static struct commit_found find_of(const struct str *homes, size_t n, uint8_t id)
 {
-	struct str homes[] = { HOME, STR("rail.example") };
-	struct commit_find what = { homes, 2, { { id } } };
+	struct str known[] = { HOME, STR("rail.example"), STR("sea.example") };
+	struct commit_find what = { homes, n, known, 3, { { id } } };
 	struct commit_found out;
 	struct store_txn *t = reading(store);
 	commit_find(t, arena, &what, &out);
+	assert_false(out.failed);
 	store_abort(t);
 	return out;
+}
+
+static struct commit_found find(uint8_t id)
+{
+	return find_of((struct str[]){ HOME, STR("rail.example") }, 2, id);
 }
 
 static struct commit_decided decide(const struct commit_setup *what, bool approve)
@@ -358,9 +364,10 @@ static void held_until_decided(void **state)
 	assert_int_equal(cause_of(&most), CAUSE_REQUEST_ID_REUSED);
 
 	struct commit_found f = find(1);
-	assert_true(f.found);
-	assert_str(f.home, "police.example");
-	w.setup = f.pending.setup;
+	assert_int_equal(f.n, 1);
+	assert_str(f.waiting->home, "police.example");
+	assert_false(f.waiting->also_of_others);
+	w.setup = f.waiting->pending.setup;
 	struct commit_decided d = decide(&w, true);
 	assert_int_equal(d.cause, CAUSE_NO_CAUSE);
 	assert_int_equal(d.answer.verdict.cause, CAUSE_NO_CAUSE);
@@ -380,7 +387,7 @@ static void held_until_decided(void **state)
 	assert_int_equal(d.cause, CAUSE_UNKNOWN_REQUEST);
 	assert_non_null(strstr(d.detail, "approved by ops"));
 	f = find(1);
-	assert_false(f.found);
+	assert_int_equal(f.n, 0);
 	assert_non_null(strstr(f.detail, "approved by ops"));
 }
 
@@ -441,8 +448,33 @@ static void one_id_of_two_systems(void **state)
 	commit(&w);
 	commit(&r);
 	struct commit_found f = find(1);
-	assert_false(f.found);
-	assert_non_null(strstr(f.detail, "name one"));
+	assert_int_equal(f.n, 2);
+	assert_str(f.waiting[0].home, "police.example");
+	assert_str(f.waiting[1].home, "rail.example");
+	assert_true(f.waiting[0].also_of_others && f.waiting[1].also_of_others);
+	f = find_of(&r.home, 1, 1); /* who decides for one of them only knows it, too */
+	assert_int_equal(f.n, 1);
+	assert_true(f.waiting->also_of_others);
+	w.setup = f.waiting->pending.setup;
+	assert_int_equal(decide(&w, false).cause, CAUSE_NO_CAUSE);
+	f = find(1); /* and it stays so when one was decided */
+	assert_int_equal(f.n, 1);
+	assert_str(f.waiting->home, "rail.example");
+	assert_true(f.waiting->also_of_others);
+}
+
+/* One that needed no decision counts, too; another ID does not. */
+static void one_id_answered_before(void **state)
+{
+	(void)state;
+	struct commit_setup w = ask("a", 1), r = ask("a", 1), other = ask("b", 2);
+	r.home = STR("sea.example");
+	commit(&r);
+	w.approval = other.approval = APPROVAL_MANUAL;
+	commit(&w);
+	commit(&other);
+	assert_true(find(1).waiting->also_of_others);
+	assert_false(find(2).waiting->also_of_others);
 }
 
 static void nobody_decides(void **state)
@@ -732,6 +764,7 @@ int main(void)
 		COMMIT_TEST(approved_by_present_rules_and_store),
 		COMMIT_TEST(what_stands_in_the_way_is_not_held),
 		COMMIT_TEST(one_id_of_two_systems),
+		COMMIT_TEST(one_id_answered_before),
 		COMMIT_TEST(nobody_decides),
 		COMMIT_TEST(users_expire),
 		COMMIT_TEST(counts_agree_with_a_recount),
