@@ -87,7 +87,7 @@ const char *home_failure(const struct home *h)
 
 void home_complain(const struct home *h, enum home_result result, FILE *out)
 {
-	bool placed = result == HOME_BAD_CONFIG ||
+	bool placed = result == HOME_BAD_CONFIG || result == HOME_BAD_INPUT ||
 		      strncmp(h->failure, h->config->host.ptr, h->config->host.len) == 0;
 	if (placed)
 		fprintf(out, "acmc: %s\n", h->failure);

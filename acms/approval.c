@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include "acms/authorise.h"
+#include "acms/damage.h"
 #include "acms/partner.h"
 #include "common/failpoint.h"
 #include "common/log.h"
@@ -108,7 +109,7 @@ void approval_tell(struct server *s, struct str home, const struct setup *setup,
 
 /* --- what both kinds of jobs have --- */
 
-/* The home systems that an ACMC may decide for, sorted. */
+/* Home systems, sorted. */
 struct homes {
 	struct str *items;
 	size_t n;
@@ -119,14 +120,17 @@ static int compare_homes(const void *a, const void *b)
 	return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
-/* Only: of this one; STR_NONE: all of them. In the arena, since rules may be exchanged meanwhile. */
+/*
+ * Only: of this one; STR_NONE: all of them. acmc NULL: whoever decides for them. In the arena, since rules may be exchanged
+ * meanwhile.
+ */
 static bool list_homes(struct arena *a, const struct config *config, const struct acmc_rule *acmc,
 		       struct str only, struct homes *out)
 {
 	*out = (struct homes){ arena_array(a, config->n_partners, sizeof *out->items), 0 };
 	for (size_t i = 0; out->items && i < config->n_partners; i++) {
 		struct str home = config->partners[i].mc_system_id;
-		if ((only.ptr && !str_eq(only, home)) || !authorise_approver(acmc, home))
+		if ((only.ptr && !str_eq(only, home)) || (acmc && !authorise_approver(acmc, home)))
 			continue;
 		struct str copy = arena_str(a, home);
 		if (!copy.ptr)
@@ -153,7 +157,7 @@ struct pending_job {
 	struct query *query;
 	struct arena *arena; /* has the job */
 	struct str own;
-	struct homes homes;
+	struct homes homes, known; /* that it decides for, and all that there are */
 	size_t max;
 	/* What was found; in the work arena. */
 	struct arena *work;
@@ -203,29 +207,39 @@ static void list_pending(struct pending_job *j, struct store_txn *t)
 	}
 }
 
+/* All that wait with this ID, of whichever home systems. With lists if there is one only: two might not fit into a frame. */
+static bool take_found(struct pending_job *j, const struct commit_found *found)
+{
+	j->page.entries = arena_array(j->work, found->n, sizeof *j->page.entries);
+	for (size_t i = 0; j->page.entries && i < found->n; i++) {
+		const struct commit_waiting *w = &found->waiting[i];
+		struct pending_entry *e = &j->page.entries[j->page.n_entries++];
+		*e = entry_of(w->home, &w->pending.setup, w->pending.received_ms, w->pending.decide_until_ms);
+		e->also_of_others = w->also_of_others;
+		if (found->n > 1)
+			continue;
+		e->request = w->pending.setup;
+		e->request.targets = &j->own;
+		e->request.n_targets = 1;
+	}
+	return j->page.entries != NULL;
+}
+
 static void show_pending(struct pending_job *j, struct store_txn *t)
 {
 	const struct pending_query *asked = &j->query->message.pending_query;
-	struct commit_find what = { j->homes.items, j->homes.n, asked->request_id };
+	struct commit_find what = { j->homes.items, j->homes.n, j->known.items, j->known.n, asked->request_id };
 	struct commit_found found;
-	struct pending_entry *e = arena_alloc(j->work, sizeof *e);
 	commit_find(t, j->work, &what, &found);
-	if (!found.found) {
+	if (found.failed) {
+		j->page.page.cause = CAUSE_STORE_UNAVAILABLE;
+	} else if (found.n == 0) {
 		j->page.page.cause = CAUSE_UNKNOWN_REQUEST;
 		j->page.page.detail = str_of(found.detail);
-		return;
-	}
-	if (!e) {
+	} else if (!take_found(j, &found)) {
 		j->page.page.cause = CAUSE_STORE_UNAVAILABLE;
-		return;
+		j->page.n_entries = 0;
 	}
-	const struct pending_record *p = &found.pending;
-	*e = entry_of(found.home, &p->setup, p->received_ms, p->decide_until_ms);
-	e->request = p->setup;
-	e->request.targets = &j->own;
-	e->request.n_targets = 1;
-	j->page.entries = e;
-	j->page.n_entries = 1;
 }
 
 static void run_pending(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
@@ -240,6 +254,8 @@ static void run_pending(struct job *job, struct store_txn *t, struct arena *work
 		show_pending(j, t);
 	else
 		list_pending(j, t);
+	if (!j->page.page.detail.ptr)
+		j->page.page.detail = damage_detail(t);
 }
 
 /*
@@ -272,7 +288,7 @@ void approval_query(struct query *q, const struct acmc_rule *acmc)
 	a = arena_new(0);
 	struct pending_job *j = a ? arena_alloc(a, sizeof *j) : NULL;
 	if (!j || !list_homes(a, config, acmc, asked->mc_system_id, &j->homes) ||
-	    !(j->own = arena_str(a, config->mc_system_id)).ptr) {
+	    !list_homes(a, config, NULL, STR_NONE, &j->known) || !(j->own = arena_str(a, config->mc_system_id)).ptr) {
 		arena_free(a);
 		query_refuse(q, CAUSE_STORE_UNAVAILABLE, "out of memory");
 		return;
@@ -295,7 +311,7 @@ struct decision_job {
 	struct job job;
 	struct query *query;
 	struct arena *arena; /* has the job, and what was found */
-	struct homes homes;
+	struct homes homes; /* the one, or none */
 	struct commit_found found;
 	struct commit_decision what;
 	struct commit_decided decided;
@@ -362,7 +378,7 @@ static bool judge(struct decision_job *j, const struct acmc_rule *acmc,
 		  const struct partner_rule *home, struct str own)
 {
 	const struct decision *asked = &j->query->message.decision;
-	struct setup setup = j->found.pending.setup;
+	struct setup setup = j->found.waiting->pending.setup;
 	struct str *target = arena_alloc(j->arena, sizeof *target);
 	if (!target)
 		return false;
@@ -371,7 +387,7 @@ static bool judge(struct decision_job *j, const struct acmc_rule *acmc,
 	setup.n_targets = 1;
 	if (!partner_judge(j->arena, home, own, &setup, &j->what.what))
 		return false;
-	j->what.what.setup = j->found.pending.setup;
+	j->what.what.setup = j->found.waiting->pending.setup;
 	j->what.what.certificate = peer_certificate(j->query->peer, j->arena);
 	j->what.approve = asked->approve;
 	j->what.decided_by = (struct decided_by){ .acmc = arena_str(j->arena, acmc->name),
@@ -382,8 +398,7 @@ static bool judge(struct decision_job *j, const struct acmc_rule *acmc,
 static void run_find(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
 {
 	struct decision_job *j = (struct decision_job *)job;
-	struct commit_find what = { j->homes.items, j->homes.n,
-				    j->query->message.decision.request_id };
+	struct commit_find what = { j->homes.items, j->homes.n, NULL, 0, j->query->message.decision.request_id };
 	(void)work, (void)now_ms;
 	commit_find(t, j->arena, &what, &j->found);
 }
@@ -393,17 +408,17 @@ static void done_find(struct job *job, enum status status)
 	struct decision_job *j = (struct decision_job *)job;
 	struct server *s = j->query->server;
 	const struct acmc_rule *acmc = j->query->peer ? peer_acmc(j->query->peer) : NULL;
-	const struct partner_rule *home =
-		status == OK && j->found.found ? config_partner(s->live->config, j->found.home) : NULL;
-	if (status != OK) {
+	bool found = status == OK && j->found.n > 0;
+	const struct partner_rule *home = found ? config_partner(s->live->config, j->found.waiting->home) : NULL;
+	if (status != OK || j->found.failed) {
 		end_decision(j, CAUSE_STORE_UNAVAILABLE, "nothing was decided");
-	} else if (!j->found.found || !home || !acmc || !authorise_approver(acmc, j->found.home)) {
+	} else if (!home || !acmc || !authorise_approver(acmc, j->found.waiting->home)) {
 		end_decision(j, CAUSE_UNKNOWN_REQUEST, j->found.detail);
 	} else if (!judge(j, acmc, home, s->live->config->mc_system_id)) {
 		end_decision(j, CAUSE_STORE_UNAVAILABLE, "out of memory; nothing was decided");
 	} else {
 		j->job = (struct job){ .run = run_decide, .done = done_decide,
-				       .weight = j->found.pending.setup.n_users };
+				       .weight = j->found.waiting->pending.setup.n_users };
 		committer_submit(s->committer, &j->job);
 	}
 }
@@ -417,6 +432,10 @@ void approval_decide(struct query *q, const struct acmc_rule *acmc)
 		return;
 	if (!asked->approve && asked->reason.len == 0) {
 		query_refuse(q, CAUSE_MISSING_ELEMENT, "to reject, give a reason");
+		return;
+	}
+	if (!asked->mc_system_id.ptr) { /* any other target of a request can use its ID for one of its own */
+		query_refuse(q, CAUSE_MISSING_ELEMENT, "name the home system whose request it is");
 		return;
 	}
 	a = arena_new(0);

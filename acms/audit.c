@@ -116,7 +116,7 @@ static void put_texts(struct json_writer *w, const char *key, const struct str *
 static void put_number(struct json_writer *w, const char *key, uint64_t n)
 {
 	json_key(w, key);
-	json_number(w, (int64_t)n);
+	json_number(w, n);
 }
 
 static void put_time(struct json_writer *w, const char *key, uint64_t ms)
@@ -160,6 +160,12 @@ static void put_outcome(struct json_writer *w, const struct audit_record *r)
 	if (r->n_identities)
 		put_identities(w, r);
 	put_optional(w, "detail", r->detail);
+	if (r->all_mc_ids)
+		put_number(w, "all_mc_ids", r->all_mc_ids);
+	if (r->all_identities)
+		put_number(w, "all_identity_causes", r->all_identities);
+	if (r->refusals)
+		put_number(w, "refusals", r->refusals);
 }
 
 static void put_entry(struct json_writer *w, uint64_t number, const struct audit_record *r)
@@ -189,9 +195,20 @@ static void put_entry(struct json_writer *w, uint64_t number, const struct audit
 	json_end_map(w);
 }
 
+/* In its place, so that nobody takes the log for whole. */
+static void put_unreadable(struct json_writer *w, uint64_t number, const struct error *why)
+{
+	json_map(w);
+	put_number(w, "entry", number);
+	put_text(w, "unreadable", str_of(why->text));
+	json_end_map(w);
+	fprintf(stderr, "acms: audit entry %llu cannot be read: %s\n", (unsigned long long)number, why->text);
+}
+
 struct export {
 	const struct inspect *options;
 	struct json_writer *json;
+	bool damaged;
 };
 
 static bool wanted(const struct inspect *i, const struct audit_record *r)
@@ -204,11 +221,14 @@ static enum status export_json(void *context, struct arena *a, const struct entr
 {
 	struct export *x = context;
 	struct audit_record r;
-	enum status status = record_decode_audit(a, entry->value, &r, e);
-	if (status != OK)
-		return error_prefix(e, status, "audit entry %llu", (unsigned long long)entry->number);
-	if (wanted(x->options, &r))
+	struct error why;
+	(void)e;
+	if (record_decode_audit(a, entry->value, &r, &why) != OK) {
+		x->damaged = true;
+		put_unreadable(x->json, entry->number, &why);
+	} else if (wanted(x->options, &r)) {
 		put_entry(x->json, entry->number, &r);
+	}
 	return OK;
 }
 
@@ -218,7 +238,7 @@ static enum status export_cbor(void *context, struct arena *a, const struct entr
 	(void)a;
 	if (fwrite(entry->value.ptr, 1, entry->value.len, stdout) == entry->value.len)
 		return OK;
-	return error_set(e, ERR_SYSTEM, "standard output cannot be written");
+	return inspect_not_written(e);
 }
 
 /* The head is written last: with it, a file that was cut off shows. */
@@ -235,21 +255,21 @@ static enum status write_cbor(struct store *s, struct error *e)
 		status = export_cbor(NULL, a, &(struct entry){ 0, bytes }, e);
 	arena_free(a);
 	if (status == OK && fflush(stdout) != 0)
-		status = error_set(e, ERR_SYSTEM, "standard output cannot be written");
+		status = inspect_not_written(e);
 	return status;
 }
 
 static enum status write_json(struct store *s, const struct inspect *i, struct error *e)
 {
-	struct export x = { i, json_writer_new(stdout) };
+	struct export x = { i, json_writer_new(stdout), false };
 	if (!x.json)
 		return error_set(e, ERR_MEMORY, "out of memory");
 	json_array(x.json);
 	enum status status = each(s, UINT64_MAX, export_json, &x, e);
 	json_end_array(x.json);
 	if (!json_writer_free(x.json) && status == OK)
-		status = error_set(e, ERR_SYSTEM, "standard output cannot be written");
-	return status;
+		status = inspect_not_written(e);
+	return status == OK && x.damaged ? error_set(e, ERR_STORE, "the audit log is not whole: see acms audit verify") : status;
 }
 
 int audit_export(const struct inspect *i)
@@ -400,7 +420,7 @@ int audit_verify(const struct inspect *i)
 			print_whole(&v);
 	}
 	if (status == OK && fflush(stdout) != 0)
-		status = error_set(&e, ERR_SYSTEM, "standard output cannot be written");
+		status = inspect_not_written(&e);
 	audit_chain_free(&v.chain);
 	int code = inspect_result(status, &e);
 	return v.faults > 0 ? EXIT_BAD : code;

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include "acms/damage.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 
@@ -55,26 +56,40 @@ static void queue_append(struct queue *q, struct queue *from)
 
 /* --- the thread --- */
 
-static void run_job(struct committer *c, struct job *job, struct store_txn *t)
+/* full: NULL, or why those that add are not run. */
+static void run_job(struct committer *c, struct job *job, struct store_txn *t, const struct error *full)
 {
 	if (job->work)
 		arena_reset(job->work); /* of an attempt before */
 	else
 		job->work = arena_new(0);
-	job->status = job->work ? OK : ERR_MEMORY;
-	if (job->work)
-		job->run(job, t, job->work, c->host.now_ms());
+	struct error e = { OK, "" };
+	if (!job->work) {
+		job->status = ERR_MEMORY;
+		return;
+	}
+	if (full && job->adds) {
+		job->status = full->status;
+		damage_log(NULL, full->text);
+		return;
+	}
+	job->run(job, t, job->work, c->host.now_ms());
+	job->status = store_end_job(t, &e); /* the others go on */
+	if (job->status != OK)
+		damage_log(NULL, e.text);
 }
 
 /* All of them in one transaction. OK: on disk. */
 static enum status commit_jobs(struct committer *c, struct job *first, size_t n, struct error *e)
 {
 	struct store_txn *t;
+	struct error why;
+	const struct error *full = store_is_full(c->store, &why) ? &why : NULL;
 	enum status status = store_begin_write(c->store, &t, e);
 	if (status != OK)
 		return status;
 	for (struct job *job = first; n > 0 && store_status(t) == OK; job = job->next, n--)
-		run_job(c, job, t);
+		run_job(c, job, t, full);
 	fail_point("commit-before");
 	status = store_commit(t, e);
 	fail_point("commit-after");

@@ -19,12 +19,14 @@ struct job {
 	/*
 	 * In the committer's thread. Reads and writes; must check completely before its first write. May be run
 	 * again, when the transaction has to be: what it left in the job from the time before is to be dropped.
-	 * work is an empty arena for each run. The transaction's sticky status tells of store errors.
+	 * work is an empty arena for each run. The transaction's sticky status tells of store errors; those that concern
+	 * the job alone (store_end_job) leave the others of its transaction as they are.
 	 */
 	void (*run)(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms);
 	/* In the loop. status OK: on disk. Otherwise nothing of it is. The work arena is emptied afterwards. */
 	void (*done)(struct job *job, enum status status);
 	size_t weight;      /* about how many records it writes */
+	bool adds;          /* it is not run when the store is full (store_is_full): ERR_STORE_FULL */
 	struct arena *work; /* the committer's */
 	enum status status; /* the committer's */
 	struct job *next;   /* the committer's */

@@ -250,7 +250,8 @@ static void read_clients(struct conf *c, const struct conf_node *node, const str
 static const struct partner_rule partner_defaults = { .max_users = 1000000,
 						      .max_requests_in_flight = 256,
 						      .decide_within_s = 7 * DAY,
-						      .max_pending = 1000 };
+						      .max_pending = 1000,
+						      .max_kept_answers = 1ull << 30 };
 
 static void read_partners(struct conf *c, const struct conf_node *node, const struct conf_key *key,
 			  void *field)
@@ -286,6 +287,7 @@ static const struct conf_key tls_keys[] = {
 static const struct conf_key store_keys[] = {
 	MUST("directory", conf_path, struct config, store_directory),
 	RANGE("map_size", conf_bytes, struct config, store_map_bytes, 1 << 20, 1ull << 46),
+	RANGE("max_size", conf_bytes, struct config, store_max_bytes, 1 << 20, 1ull << 46),
 	END
 };
 
@@ -325,6 +327,7 @@ static const struct conf_key provision_keys[] = {
 	SECTION("approval", false, approval_keys),
 	RANGE("decide_within", conf_seconds, struct partner_rule, decide_within_s, 1, 30 * DAY),
 	RANGE("max_pending", conf_number, struct partner_rule, max_pending, 1, 1000000),
+	RANGE("max_kept_answers", conf_bytes, struct partner_rule, max_kept_answers, 1 << 20, 1ull << 46),
 	END
 };
 
@@ -361,6 +364,7 @@ static const struct conf_key limits_keys[] = {
 	RANGE("request_deadline", conf_seconds, struct config, request_deadline_s, 1, 30 * DAY),
 	RANGE("keep_answers", conf_seconds, struct config, keep_answers_s, 1, 3650 * DAY),
 	RANGE("max_unfinished_requests", conf_number, struct config, max_unfinished, 1, 10000000),
+	RANGE("audited_refusals_per_minute", conf_number, struct config, audited_refusals, 1, 1000000),
 	END
 };
 
@@ -390,6 +394,7 @@ static const struct conf_key root_keys[] = {
 
 static const struct config defaults = {
 	.store_map_bytes = 1ull << 30,
+	.store_max_bytes = 1ull << 36,
 	.max_connections = 10000,
 	.max_connections_per_peer = 64,
 	.handshake_timeout_s = 10,
@@ -399,6 +404,7 @@ static const struct config defaults = {
 	.request_deadline_s = 7 * DAY,
 	.keep_answers_s = 30 * DAY,
 	.max_unfinished = 100000,
+	.audited_refusals = 60,
 	.expiry_warning_days = 30,
 };
 

@@ -54,6 +54,7 @@ struct partner_rule {
 	enum approval approval[OPERATIONS];  /* approval: {setup: manual, ...}; default automatic */
 	uint32_t decide_within_s;            /* default 7 days */
 	uint32_t max_pending;                /* default 1000 */
+	uint64_t max_kept_answers;           /* in bytes; default 1 GiB */
 };
 
 struct config {
@@ -65,7 +66,7 @@ struct config {
 	unsigned tls_line, acmcs_line;       /* in the file */
 	struct str certificate, key;         /* files, absolute */
 	struct str store_directory;          /* absolute */
-	uint64_t store_map_bytes;
+	uint64_t store_map_bytes, store_max_bytes; /* store.map_size, store.max_size: default 1 GiB, 64 GiB */
 	struct conf_str_list acmc_trust_anchors, acmc_crls;
 	const struct acmc_rule *acmcs;
 	size_t n_acmcs;
@@ -79,6 +80,7 @@ struct config {
 	uint32_t request_deadline_s;         /* limits.request_deadline, default 7 days, at most 30 days */
 	uint32_t keep_answers_s;             /* limits.keep_answers, default 30 days */
 	uint32_t max_unfinished;             /* limits.max_unfinished_requests, default 100000 */
+	uint32_t audited_refusals;           /* limits.audited_refusals_per_minute, of each party, default 60 */
 	uint32_t expiry_warning_days;
 	struct str log_level;                /* "error", "warning", "info", "debug" */
 };

@@ -129,6 +129,15 @@ static void check_queued(struct conf *c, const struct config *config, const stru
 	c->path[0] = '\0';
 }
 
+static void check_store(struct conf *c, const struct config *config, const struct conf_node *store)
+{
+	if (!store || config->store_max_bytes >= config->store_map_bytes)
+		return;
+	snprintf(c->path, sizeof c->path, "store.max_size");
+	conf_mistake(c, store, "less than map_size");
+	c->path[0] = '\0';
+}
+
 void config_check_whole(struct conf *c, const struct config *config, const struct conf_node *root)
 {
 	const struct conf_node *partners = conf_child(root, "partners");
@@ -144,6 +153,7 @@ void config_check_whole(struct conf *c, const struct config *config, const struc
 	check_partner_names(c, config, clients, "approves");
 	check_deciders(c, config, partners);
 	check_queued(c, config, conf_child(root, "limits"));
+	check_store(c, config, conf_child(root, "store"));
 	for (size_t i = 0; i < config->n_partners; i++) {
 		if (config->mc_system_id.ptr &&
 		    str_eq(config->partners[i].mc_system_id, config->mc_system_id))

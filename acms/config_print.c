@@ -108,6 +108,7 @@ static void print_partner(const struct partner_rule *p, FILE *f)
 		policy(p->approval[OPERATION_REMOVE]));
 	fprintf(f, "      decide_within: %u s\n", p->decide_within_s);
 	fprintf(f, "      max_pending: %u\n", p->max_pending);
+	fprintf(f, "      max_kept_answers: %llu\n", (unsigned long long)p->max_kept_answers);
 }
 
 static void print_limits(const struct config *c, FILE *f)
@@ -132,10 +133,11 @@ static void print_limits(const struct config *c, FILE *f)
 		   "  shutdown_timeout: %u s\n"
 		   "  request_deadline: %u s\n"
 		   "  keep_answers: %u s\n"
-		   "  max_unfinished_requests: %u\n",
+		   "  max_unfinished_requests: %u\n"
+		   "  audited_refusals_per_minute: %u\n",
 		c->handshake_timeout_s, c->frame_timeout_s, c->limits.idle_timeout_seconds,
 		c->partner_timeout_s, c->shutdown_timeout_s, c->request_deadline_s, c->keep_answers_s,
-		c->max_unfinished);
+		c->max_unfinished, c->audited_refusals);
 }
 
 enum status config_print(const struct config *c, FILE *f)
@@ -153,6 +155,7 @@ enum status config_print(const struct config *c, FILE *f)
 	fputs("store:\n", f);
 	print_key(f, 2, "directory", c->store_directory);
 	fprintf(f, "  map_size: %llu\n", (unsigned long long)c->store_map_bytes);
+	fprintf(f, "  max_size: %llu\n", (unsigned long long)c->store_max_bytes);
 	print_acmcs(c, f);
 	if (c->n_partners > 0)
 		fputs("partners:\n", f);

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include "acms/damage.h"
 #include "acms/digest.h"
 #include "acms/server.h"
 
@@ -59,6 +60,7 @@ static bool take_user(void *context, struct str prefix, struct str mc_id, const 
 {
 	struct held_job *j = context;
 	struct users_page *p = &j->users;
+	const struct str after = j->query->message.users_query.after;
 	struct user_entry e = { .n_service_ids = r->n_service_ids,
 				.revision = r->revision,
 				.validity = r->validity,
@@ -66,7 +68,7 @@ static bool take_user(void *context, struct str prefix, struct str mc_id, const 
 				.changed_ms = r->changed_ms,
 				.by = r->by };
 	(void)prefix;
-	if (!counts(r, j->now_ms))
+	if (!counts(r, j->now_ms) || (after.ptr && str_cmp(mc_id, after) <= 0))
 		return true;
 	j->bytes += entry_bytes(mc_id, r);
 	if (p->n_users == j->max || (p->n_users > 0 && j->bytes > j->most_bytes)) {
@@ -102,9 +104,12 @@ static void look_up_named(struct held_job *j, struct store_txn *t, const struct 
 		    (asked->from.ptr && str_cmp(ids[i], asked->from) < 0) ||
 		    (asked->to.ptr && str_cmp(ids[i], asked->to) >= 0))
 			continue;
-		if (store_get_user(t, j->work, j->which, j->prefix, ids[i], &r) &&
-		    !take_user(j, j->prefix, ids[i], &r))
-			break;
+		if (store_get_user(t, j->work, j->which, j->prefix, ids[i], &r)) {
+			if (!take_user(j, j->prefix, ids[i], &r))
+				break;
+		} else {
+			store_pass_over(t);
+		}
 	}
 }
 
@@ -122,7 +127,9 @@ static void run_users(struct job *job, struct store_txn *t, struct arena *work, 
 	else if (asked->n_mc_ids > 0)
 		look_up_named(j, t, asked);
 	else
-		store_range_users(t, j->which, j->prefix, asked->from, asked->to, take_user, j);
+		store_range_users(t, j->which, j->prefix, asked->after.ptr ? asked->after : asked->from, asked->to, take_user,
+				  j);
+	j->users.page.detail = damage_detail(t);
 }
 
 static void done_users(struct job *job, enum status status)

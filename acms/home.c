@@ -14,6 +14,8 @@ struct asking {
 	struct home_request what;
 	struct verdict verdict;     /* of a refusal, */
 	struct verdict on_record;   /* and what the audit log says of it */
+	struct refusal_party *party;
+	struct refusal_claim claim;
 	struct home_accepted out;
 };
 
@@ -121,6 +123,7 @@ static void accepted(struct job *job, enum status status)
 	struct peer *p = r->peer;
 	LIST_REMOVE(g, in_server);
 	fail_point("home-accepted");
+	refusal_settle(g->party, &g->claim, status == OK && g->out.late, g->what.certificate, g->verdict.cause);
 	if (status != OK || g->out.reused || g->out.late) {
 		if (status != OK || g->out.reused)
 			g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
@@ -173,6 +176,8 @@ static struct asking *asking_new(struct request *r, const struct acmc_rule *acmc
 		arena_free(a);
 		return NULL;
 	}
+	g->party = refusals_party(&r->server->refusals, g->what.own, acmc->name);
+	g->claim = refusal_claim_now(r->server, g->party);
 	return g;
 }
 
@@ -180,8 +185,11 @@ static void refuse(struct request *r, const struct acmc_rule *acmc, const struct
 		   const struct verdict *v, bool well_formed)
 {
 	struct asking *g = asking_new(r, acmc, routes, n);
-	if (!g) {
+	if (!g || !refusal_grant(&g->claim)) {
+		if (g)
+			refusal_settle(g->party, &g->claim, true, g->what.certificate, v->cause);
 		respond_all(r, routes, n, v);
+		arena_free(g ? g->arena : NULL);
 		return;
 	}
 	g->verdict = *v;
@@ -303,9 +311,11 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 		g->verdict = *late;
 		g->verdict.detail = arena_printf(g->arena, "%s", late->detail);
 		g->what.late = &g->verdict;
+		g->what.claim = &g->claim;
 	}
 	g->job.run = run_accept;
 	g->job.done = accepted;
+	g->job.adds = true;
 	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
 	committer_submit(r->server->committer, &g->job);
 }

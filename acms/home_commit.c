@@ -54,6 +54,8 @@ static void audit_request(struct store_txn *t, struct arena *work, const struct 
 		targets[i] = r->routes[i].target;
 	entry.targets = targets;
 	entry.n_targets = r->n_routes;
+	if (v->cause != CAUSE_NO_CAUSE)
+		audit_cut_names(&entry);
 	if (!targets || !entry.mc_ids)
 		store_fail_memory(t);
 	else
@@ -119,7 +121,8 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 	}
 	if (r->late) {
 		out->late = true;
-		audit_request(t, work, r, r->late, now_ms);
+		if (refusal_grant(r->claim))
+			audit_request(t, work, r, r->late, now_ms);
 		return;
 	}
 	for (size_t i = 0; i < r->n_routes; i++)
@@ -266,6 +269,8 @@ static void audit_answer(struct store_txn *t, struct arena *work, const struct h
 				      .identities = answer->identities,
 				      .n_identities = answer->n_identities,
 				      .detail = answer->detail };
+	if (answer->cause != CAUSE_NO_CAUSE && answer->cause != CAUSE_PARTLY_DONE)
+		audit_cut_names(&entry);
 	if (!entry.mc_ids)
 		store_fail_memory(t);
 	else
@@ -401,13 +406,20 @@ struct pruning {
 	struct { struct request_id id; struct str *targets; size_t n_targets; } old[PRUNE_DELETES];
 };
 
+/* An answer that cannot be read was there by the deadline. */
+static bool was_answered(struct pruning *p, struct request_id id, const struct asked_record *r, struct str target)
+{
+	struct answer_record answer;
+	arena_reset(p->scratch);
+	if (store_get_answer(p->txn, p->scratch, id, target, &answer))
+		return answer.answered_ms < p->before_ms;
+	return store_pass_over(p->txn) && r->setup.expires_ms < p->before_ms;
+}
+
 static bool all_answered(struct pruning *p, struct request_id id, const struct asked_record *r)
 {
 	for (size_t i = 0; i < r->setup.n_targets; i++) {
-		struct answer_record answer;
-		arena_reset(p->scratch);
-		if (!store_get_answer(p->txn, p->scratch, id, r->setup.targets[i], &answer) ||
-		    answer.answered_ms >= p->before_ms)
+		if (!was_answered(p, id, r, r->setup.targets[i]))
 			return false;
 	}
 	return true;

@@ -1,6 +1,7 @@
 #ifndef ACMS_HOME_COMMIT_H
 #define ACMS_HOME_COMMIT_H
 
+#include "acms/commit.h"
 #include "acms/route.h"
 #include "acms/store.h"
 #include "common/setup.h"
@@ -20,6 +21,7 @@ struct home_request {
 	const struct route *routes;
 	size_t n_routes;
 	const struct verdict *late; /* NULL, or why it is refused unless it came before */
+	struct refusal_claim *claim; /* if it is; NULL: that has an entry in the audit log in any case */
 };
 
 /* What one target has answered. */

@@ -85,6 +85,15 @@ void inspect_parse(struct inspect *i, int argc, char **argv, enum inspect_option
 	argp_parse(&argp, argc, argv, 0, NULL, i);
 }
 
+static bool damaged; /* a record was passed over */
+
+static void say_damage(void *context, const char *text)
+{
+	(void)context;
+	damaged = true;
+	fprintf(stderr, "acms: %s\n", text);
+}
+
 struct store *inspect_open(const struct inspect *i, enum store_mode mode)
 {
 	struct store *s = NULL;
@@ -99,6 +108,10 @@ struct store *inspect_open(const struct inspect *i, enum store_mode mode)
 	if (store_open(directory, config ? config->mc_system_id : STR_NONE,
 		       mode == STORE_WRITE ? config->store_map_bytes : 0, mode, &s, &e) != OK)
 		fprintf(stderr, "acms: %s\n", e.text);
+	if (s)
+		store_on_damage(s, say_damage, NULL);
+	if (s && config)
+		store_bound(s, config->store_max_bytes);
 	config_free(config);
 	return s;
 }
@@ -111,11 +124,18 @@ enum status inspect_end(struct store_txn *t, struct error *e)
 	return OK;
 }
 
+enum status inspect_not_written(struct error *e)
+{
+	if (!ferror(stdout))
+		return error_set(e, ERR_MEMORY, "out of memory");
+	return error_set(e, ERR_SYSTEM, "%s", "");
+}
+
 int inspect_result(enum status status, const struct error *e)
 {
 	if (status != OK && e->text[0])
 		fprintf(stderr, "acms: %s\n", e->text);
-	return status == OK ? EXIT_GOOD : EXIT_BAD;
+	return status == OK && !damaged ? EXIT_GOOD : EXIT_BAD;
 }
 
 /* --- the commands --- */

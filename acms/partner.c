@@ -17,6 +17,8 @@ struct partner_job {
 	struct commit_setup setup;
 	struct commit_answer answer;
 	struct partner_telling telling;
+	struct refusal_party *party;
+	struct refusal_claim claim;
 	struct arena *kept; /* the work arena, which the answer lives in, until it is told */
 };
 
@@ -175,6 +177,9 @@ static void done(struct job *job, enum status status)
 {
 	struct partner_job *j = (struct partner_job *)job;
 	fail_point("partner-committed");
+	if (!j->refused)
+		refusal_settle(j->party, &j->claim, status == OK && j->answer.refused, j->setup.certificate,
+			       j->answer.verdict.cause);
 	if (status != OK)
 		unavailable(j->request, "the store could not be written");
 	else if (j->refused)
@@ -188,6 +193,7 @@ static void done(struct job *job, enum status status)
 static void submit(struct partner_job *j, size_t weight)
 {
 	j->job = (struct job){ .run = run, .done = done, .weight = weight };
+	j->job.adds = !j->refused && j->request->setup.operation != OPERATION_REMOVE;
 	committer_submit(j->request->server->committer, &j->job);
 }
 
@@ -197,6 +203,11 @@ static void refuse(struct partner_job *j, const struct partner_rule *home, struc
 {
 	struct request *r = j->request;
 	if (r->received.dry_run) {
+		respond(r, v);
+		return;
+	}
+	if (!refusal_grant(&j->claim)) {
+		refusal_settle(j->party, &j->claim, true, certificate, v->cause);
 		respond(r, v);
 		return;
 	}
@@ -225,6 +236,7 @@ bool partner_judge(struct arena *a, const struct partner_rule *home, struct str 
 		.decide_within_ms = home->decide_within_s * 1000ull,
 		.most_users = home->max_users,
 		.most_pending = home->max_pending,
+		.most_answers_bytes = home->max_kept_answers,
 		.token_issuer = home->token_issuer.ptr ? arena_str(a, home->token_issuer) : STR_NONE,
 	};
 	/* Identities outside the namespace are no reason to refuse the others, where that is asked for. */
@@ -287,6 +299,8 @@ void partner_setup(struct request *r, const struct partner_rule *home)
 		return;
 	}
 	j->request = r;
+	j->party = refusals_party(&r->server->refusals, home->mc_system_id, STR_NONE);
+	j->claim = refusal_claim_now(r->server, j->party);
 	struct verdict v = check(r);
 	if (v.cause != CAUSE_NO_CAUSE) {
 		refuse(j, home, certificate, &v);
@@ -302,6 +316,7 @@ void partner_setup(struct request *r, const struct partner_rule *home)
 	}
 	j->setup.certificate = certificate;
 	j->setup.must_expire = true;
+	j->setup.claim = &j->claim;
 	submit(j, r->setup.n_users);
 }
 

@@ -7,6 +7,7 @@
 #include "common/failpoint.h"
 #include "common/frame.h"
 #include "common/log.h"
+#include "common/page.h"
 #include "common/receipt_sign.h"
 #include "common/text.h"
 
@@ -285,12 +286,10 @@ static void on_page(struct partner_link *l, struct message *m)
 	}
 	if (!q)
 		return; /* late */
-	bool fits = q->message.kind == (users ? MESSAGE_USERS_QUERY : MESSAGE_DIGEST_QUERY) &&
-		    (users || page->cause != CAUSE_NO_CAUSE ||
-		     m->digest_page.n_digests == q->message.digest_query.n_ranges);
+	const char *fault = page_fault(&q->message, m);
 	forget_query(l, q);
-	if (!fits) {
-		query_refuse(q, CAUSE_PARTNER_PROTOCOL_ERROR, NULL);
+	if (fault) {
+		query_refuse(q, CAUSE_PARTNER_PROTOCOL_ERROR, fault);
 		return;
 	}
 	page->token = *message_token(&q->message);

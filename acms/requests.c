@@ -1,5 +1,6 @@
 #include <stdlib.h>
 #include "acms/authorise.h"
+#include "acms/damage.h"
 #include "acms/server.h"
 #include "common/clock.h"
 
@@ -54,6 +55,11 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 	out->response.request_id = id;
 	out->response.mc_system_id = out->mc_system_id;
 	out->has_response = store_get_answer(k->txn, q->has_request_id ? a : k->scratch, id, target, &answer);
+	if (!out->has_response && store_pass_over(k->txn)) {
+		answer = (struct answer_record){ .origin = ORIGIN_HOME_ACMS, .cause = CAUSE_PARTNER_PROTOCOL_ERROR,
+						 .detail = STR("the answer is on disk, but its record cannot be read") };
+		out->has_response = true;
+	}
 	if (!out->has_response)
 		return out->mc_system_id.ptr;
 	out->state = DELIVERY_ANSWERED;
@@ -159,6 +165,8 @@ static void run_list(struct job *job, struct store_txn *t, struct arena *work, u
 					  &k);
 	else
 		store_fail_memory(t);
+	if (!l->page.page.detail.ptr)
+		l->page.page.detail = damage_detail(t);
 	arena_free(k.scratch);
 }
 

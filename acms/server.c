@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
+#include "acms/damage.h"
 #include "acms/partner.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -295,6 +296,10 @@ static enum status start_store(struct server *s, struct error *e)
 	const struct config *c = s->live->config;
 	enum status status = store_open(c->store_directory.ptr, c->mc_system_id,
 					c->store_map_bytes, STORE_SERVE, &s->store, e);
+	if (status == OK) {
+		store_bound(s->store, c->store_max_bytes);
+		store_on_damage(s->store, damage_log, NULL);
+	}
 	if (status == OK)
 		status = outbox_load(s, e);
 	if (status == OK)
@@ -354,6 +359,7 @@ static void log_started(const struct server *s)
 static void finish(struct server *s)
 {
 	if (s->committer) {
+		refusals_write(s, true);
 		committer_stop(s->committer);
 		while (take_committed(s)) { /* what is done may submit more: it is refused */
 		}
@@ -362,6 +368,7 @@ static void finish(struct server *s)
 	approval_free(s);
 	sweeper_free(s->sweeper);
 	committer_free(s->committer);
+	refusals_free(&s->refusals);
 	loop_wake_free(s->committed);
 	loop_late_free(s->gathered);
 	store_close(s->store);

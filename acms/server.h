@@ -5,13 +5,14 @@
 #include <stddef.h>
 #include <sys/queue.h>
 #include <uthash.h>
+#include "acms/caller.h"
 #include "acms/commit.h"
 #include "acms/committer.h"
 #include "acms/delivery.h"
 #include "acms/home_commit.h"
 #include "acms/live.h"
 #include "acms/notary.h"
-#include "acms/caller.h"
+#include "acms/refusals.h"
 #include "acms/route.h"
 #include "acms/store.h"
 #include "common/message.h"
@@ -51,6 +52,7 @@ struct server {
 	size_t users_at_hand;        /* of those of them that are in memory */
 	struct asking_list accepting; /* and those that are being put on disk */
 	struct sweeper *sweeper;
+	struct refusals refusals;    /* of requests, and how many have entries in the audit log */
 	struct approvals *approvals;
 	struct loop_timer *expiry_timer, *stop_timer, *tick, *watchdog;
 	uint64_t watchdog_ms;
@@ -89,6 +91,13 @@ struct query {
 	uint64_t link_token;    /* while a partner is asked */
 	uint64_t asked_mono_ms;
 };
+
+/* --- refusals_log.c --- */
+
+/* Submits the entries for refusals that have none of their own, of each party once a minute, or now. */
+void refusals_write(struct server *s, bool at_once);
+/* For a request of this party that may be refused. */
+struct refusal_claim refusal_claim_now(struct server *s, struct refusal_party *p);
 
 /* --- server.c --- */
 

@@ -58,7 +58,8 @@ bool store_get_audit_head(struct store_txn *t, struct audit_head *out)
 	if (!a)
 		txn_fail_status(t, ERR_MEMORY, "out of memory");
 	struct str value = a ? txn_get_meta(t, a, "audit-head") : STR_NONE;
-	bool found = value.ptr && txn_decoded(t, record_decode_audit_head(value, out, &e), &e);
+	bool found = value.ptr && txn_decoded(t, DB_META, key_of_str(STR("audit-head")),
+					     record_decode_audit_head(value, out, &e), &e);
 	arena_free(a);
 	return found;
 }
@@ -69,7 +70,7 @@ static void find_head(struct store_txn *t)
 	bool found = store_get_audit_head(t, &t->audit);
 	if (!found || (last_entry(t, &key, &value) && key_number(&key) > t->audit.number))
 		audit_last(t, &t->audit);
-	t->audit_known = true;
+	t->audit_known = txn_good(t);
 }
 
 void store_append_audit(struct store_txn *t, struct arena *a, struct audit_record *r)
@@ -79,9 +80,11 @@ void store_append_audit(struct store_txn *t, struct arena *a, struct audit_recor
 		find_head(t);
 	memcpy(r->previous, t->audit.digest, DIGEST_SIZE);
 	struct str value = record_encode_audit(a, r);
-	txn_put(t, DB_AUDIT, key_of_number(key, ++t->audit.number), value, MDB_APPEND);
-	if (txn_good(t))
-		digest_of(t, value, &t->audit);
+	txn_put(t, DB_AUDIT, key_of_number(key, t->audit.number + 1), value, MDB_APPEND);
+	if (!txn_good(t)) /* the next job's entry takes this one's place */
+		return;
+	t->audit.number++;
+	digest_of(t, value, &t->audit);
 }
 
 void audit_settle(struct store_txn *t)

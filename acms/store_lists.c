@@ -22,7 +22,7 @@ static struct walk walk_from(struct store_txn *t, enum database db, MDB_val star
 	w.scratch = arena_new(0);
 	w.rc = w.scratch ? mdb_cursor_open(t->txn, t->store->dbi[db], &w.cursor) : 0;
 	if (!w.scratch)
-		txn_fail_status(t, ERR_MEMORY, "out of memory");
+		store_fail_memory(t);
 	return w;
 }
 
@@ -61,9 +61,16 @@ static struct str value_of(const struct walk *w)
 	return (struct str){ w->value.mv_data, w->value.mv_size };
 }
 
+/* Whether the record at hand was decoded: if not, the list goes on without it. */
+static bool listed(struct walk *w, enum status status, const struct error *e)
+{
+	return txn_listed(w->txn, w->db, w->key, status, e);
+}
+
 static bool no_key(struct walk *w)
 {
-	txn_fail_status(w->txn, ERR_STORE, "a key that is none");
+	struct error e = { ERR_STORE, "a key that is none" };
+	listed(w, ERR_STORE, &e);
 	return false;
 }
 
@@ -109,10 +116,11 @@ static bool list_users(struct walk *w, struct str home, struct str to, store_eac
 		struct user_key at;
 		struct user_record record;
 		struct error e;
-		if (!split_user(w, w->key, &at) || (home.ptr && !str_eq(home, at.home)) ||
-		    (to.ptr && str_cmp(at.mc_id, to) >= 0))
+		if (!split_user(w, w->key, &at))
+			continue;
+		if ((home.ptr && !str_eq(home, at.home)) || (to.ptr && str_cmp(at.mc_id, to) >= 0))
 			break;
-		if (txn_decoded(w->txn, record_decode_user(w->scratch, value_of(w), &record, &e), &e))
+		if (listed(w, record_decode_user(w->scratch, value_of(w), &record, &e), &e))
 			go = each(context, at.home, at.mc_id, &record);
 	}
 	return walk_end(w) && go;
@@ -127,7 +135,7 @@ bool store_list_users(struct store_txn *t, enum store_users which, struct str ho
 		      const struct user_key *after, store_each_user *each, void *context)
 {
 	char buffer[KEY_MAX];
-	struct user_key behind = after ? *after : (struct user_key){ STR_NONE, STR_NONE };
+	struct user_key behind = after ? *after : (struct user_key){ .home = STR_NONE };
 	MDB_val start = start_of(t, buffer, home, behind.home, behind.mc_id);
 	struct walk w = walk_from(t, users_of(which), start, behind.home.ptr != NULL);
 	return list_users(&w, home, STR_NONE, each, context);
@@ -149,9 +157,10 @@ bool store_list_expired(struct store_txn *t, enum store_users which, uint64_t no
 	bool go = true;
 	while (go && walk_next(&w)) {
 		struct user_key user;
-		if (key_number(&w.key) > now_ms || !split_user(&w, w.value, &user))
+		if (key_number(&w.key) > now_ms)
 			break;
-		go = each(context, user.home, user.mc_id);
+		if (split_user(&w, w.value, &user))
+			go = each(context, user.home, user.mc_id, key_number(&w.key));
 	}
 	return walk_end(&w) && go;
 }
@@ -165,7 +174,7 @@ bool store_list_systems(struct store_txn *t, store_each_system *each, void *cont
 	while (go && walk_next(&w)) {
 		struct system_record record;
 		struct error e;
-		if (txn_decoded(t, record_decode_system(value_of(&w), &record, &e), &e))
+		if (listed(&w, record_decode_system(value_of(&w), &record, &e), &e))
 			go = each(context, (struct str){ w.key.mv_data, w.key.mv_size }, &record);
 	}
 	return walk_end(&w) && go;
@@ -203,30 +212,16 @@ bool store_list_pending(struct store_txn *t, struct str home, const struct str *
 		struct request_id id;
 		struct pending_record record;
 		struct error e;
-		if (!split_request(&w, &of, &id) || (home.ptr && !str_eq(home, of)))
+		if (!split_request(&w, &of, &id))
+			continue;
+		if (home.ptr && !str_eq(home, of))
 			break;
-		if (!txn_decoded(t, record_decode_pending(w.scratch, value_of(&w), &record, &e), &e))
-			break;
+		if (!listed(&w, record_decode_pending(w.scratch, value_of(&w), &record, &e), &e))
+			continue;
 		record.setup.request_id = id;
 		go = each(context, of, id, &record);
 	}
 	return walk_end(&w) && go;
-}
-
-uint64_t store_count_pending(struct store_txn *t, struct str home, uint64_t most)
-{
-	char buffer[KEY_MAX];
-	struct walk w = walk_requests(t, DB_PENDING, buffer, home, NULL, NULL);
-	uint64_t n = 0;
-	while (n < most && walk_next(&w)) {
-		struct str of;
-		struct request_id id;
-		if (!split_request(&w, &of, &id) || !str_eq(home, of))
-			break;
-		n++;
-	}
-	walk_end(&w);
-	return n;
 }
 
 bool store_list_outbox(struct store_txn *t, store_each_outbox *each, void *context)
@@ -239,7 +234,7 @@ bool store_list_outbox(struct store_txn *t, store_each_outbox *each, void *conte
 		struct outbox_record record;
 		struct error e;
 		if (split_request(&w, &target, &id) &&
-		    txn_decoded(t, record_decode_outbox(value_of(&w), &record, &e), &e))
+		    listed(&w, record_decode_outbox(value_of(&w), &record, &e), &e))
 			go = each(context, target, id, &record);
 	}
 	return walk_end(&w) && go;
@@ -256,11 +251,11 @@ bool store_list_asked(struct store_txn *t, const struct request_id *after, uint6
 		struct request_id id;
 		struct error e;
 		if (w.key.mv_size != REQUEST_ID_SIZE && !no_key(&w))
-			break;
+			continue;
 		memcpy(id.bytes, w.key.mv_data, REQUEST_ID_SIZE);
 		bool later = record_is_since(value_of(&w), since_ms);
-		if (!later && !txn_decoded(t, record_decode_asked(w.scratch, value_of(&w), &record, &e), &e))
-			break;
+		if (!later && !listed(&w, record_decode_asked(w.scratch, value_of(&w), &record, &e), &e))
+			continue;
 		record.setup.request_id = id;
 		go = each(context, id, later ? NULL : &record);
 	}
@@ -279,9 +274,9 @@ bool store_list_requests(struct store_txn *t, const struct str *after_home, cons
 		struct request_record record;
 		struct error e;
 		if (!split_request(&w, &home, &id))
-			break;
+			continue;
 		bool later = record_is_since(value_of(&w), since_ms);
-		if (later || txn_decoded(t, record_decode_request(w.scratch, value_of(&w), &record, &e), &e))
+		if (later || listed(&w, record_decode_request(w.scratch, value_of(&w), &record, &e), &e))
 			go = each(context, home, id, later ? NULL : &record);
 	}
 	return walk_end(&w) && go;

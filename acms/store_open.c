@@ -71,7 +71,7 @@ static enum status check_directory(const struct store *s, struct error *e)
 	return OK;
 }
 
-static int open_environment(struct store *s, uint64_t map_bytes, enum store_mode mode)
+static int open_lmdb(struct store *s, uint64_t map_bytes, enum store_mode mode)
 {
 	unsigned flags = MDB_NOTLS | (mode == STORE_READ ? MDB_RDONLY : 0);
 	int dead, rc = mdb_env_create(&s->env);
@@ -86,6 +86,27 @@ static int open_environment(struct store *s, uint64_t map_bytes, enum store_mode
 	if (rc == 0)
 		rc = mdb_reader_check(s->env, &dead);
 	return rc;
+}
+
+static void close_lmdb(struct store *s)
+{
+	if (s->env)
+		mdb_env_close(s->env);
+	s->env = NULL;
+}
+
+static enum status open_environment(struct store *s, uint64_t map_bytes, enum store_mode mode, struct error *e)
+{
+	enum status status = file_check(s, e);
+	int rc = status == OK ? open_lmdb(s, map_bytes, mode) : 0;
+	if (status == OK && rc == 0 && file_is_short(s)) {
+		close_lmdb(s);
+		status = file_check_short(s, e);
+		rc = status == OK ? open_lmdb(s, map_bytes, mode) : 0;
+	}
+	if (rc == ENOENT)
+		return error_set(e, ERR_NOT_FOUND, "store %s: there is no IdM store of acms in it", s->directory);
+	return rc == 0 ? status : store_error(s, rc, "cannot be opened", e);
 }
 
 /* An LMDB environment that has content but is none of ours is left alone. */
@@ -212,19 +233,17 @@ enum status store_open(const char *directory, struct str mc_system_id, uint64_t 
 		return error_set(e, ERR_MEMORY, "out of memory");
 	}
 	s->lock_fd = -1;
+	struct file_user was = { .changed = false };
 	enum status status = check_directory(s, e);
+	if (status == OK)
+		status = file_become_owner(s, &was, e);
 	if (status == OK && mode == STORE_SERVE)
 		status = take_lock(s, e);
-	if (status == OK) {
-		int rc = open_environment(s, map_bytes, mode);
-		if (rc == ENOENT)
-			status = error_set(e, ERR_NOT_FOUND, "store %s: there is no IdM store of acms in it",
-					   directory);
-		else if (rc != 0)
-			status = store_error(s, rc, "cannot be opened", e);
-	}
+	if (status == OK)
+		status = open_environment(s, map_bytes, mode, e);
 	if (status == OK)
 		status = open_schema(s, mc_system_id, mode, e);
+	file_become_again(&was);
 	if (status == OK)
 		*out = s;
 	else
@@ -236,8 +255,7 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
-	if (s->env)
-		mdb_env_close(s->env);
+	close_lmdb(s);
 	drop_lock(s);
 	free(s->directory);
 	free(s);

@@ -30,28 +30,26 @@ void read_wrong(struct reader *r, const char *what, const char *how)
 	r->bad = true;
 }
 
-struct str read_text(struct reader *r, const char *text, const char *what)
+struct str read_text(struct reader *r, const char *text, const char *what, size_t most)
 {
 	struct str s = str_of(text);
-	if (!text_valid(s))
+	if (s.len > most)
+		read_wrong(r, what, "is too long");
+	else if (!text_valid(s))
 		read_wrong(r, what, "is not UTF-8");
 	return s;
 }
 
 /* Where "" means left out. */
-struct str read_filled(struct reader *r, const char *text, const char *what)
+struct str read_filled(struct reader *r, const char *text, const char *what, size_t most)
 {
-	struct str s = read_text(r, text, what);
+	struct str s = read_text(r, text, what, most);
 	return s.len ? s : STR_NONE;
 }
 
-/* For people. */
 struct str read_prose(struct reader *r, const char *text, const char *what)
 {
-	struct str s = read_filled(r, text, what);
-	if (s.len > PROSE_MAX)
-		read_wrong(r, what, "is longer than 512 bytes");
-	return s;
+	return read_filled(r, text, what, PROSE_MAX);
 }
 
 struct str read_detail(struct reader *r, const char *text)
@@ -96,18 +94,12 @@ static void *read_list_raw(struct reader *r, size_t n, size_t size, const char *
 	return taken(r, arena_array_raw(r->arena, n, size), what);
 }
 
-struct str *read_texts(struct reader *r, char **texts, size_t n, const char *what)
+struct str *read_texts(struct reader *r, char **texts, size_t n, const char *what, size_t most)
 {
 	struct str *list = read_list_raw(r, n, sizeof *list, what);
 	for (size_t i = 0; list && i < n; i++)
-		list[i] = read_text(r, texts[i], what);
+		list[i] = read_text(r, texts[i], what, most);
 	return list;
-}
-
-int read_enum(struct reader *r, int value)
-{
-	r->has_negative_enum |= value < 0;
-	return value;
 }
 
 struct user_service_id *read_service_ids(struct reader *r, char **ids, size_t n, const ProtobufCBinaryData *services)
@@ -117,7 +109,7 @@ struct user_service_id *read_service_ids(struct reader *r, char **ids, size_t n,
 		read_wrong(r, "mc_service_of_each", "does not fit the MC service IDs");
 	for (size_t i = 0; list && i < n && services->len == n; i++) {
 		list[i].service = (enum mc_service)services->data[i];
-		list[i].mc_service_id = read_text(r, ids[i], "mc_service_id_list");
+		list[i].mc_service_id = read_text(r, ids[i], "mc_service_id_list", RECEIVED_MAX);
 	}
 	return list;
 }
@@ -142,7 +134,7 @@ static struct setup_user *read_users(struct reader *r, const Acx__McServiceUserS
 		read_wrong(r, "mc_service_ids_of_each_mc_id", "does not fit the MC IDs");
 	for (size_t i = 0; !r->bad && i < n; i++) {
 		size_t more = counts->len ? counts->data[i] : 0;
-		users[i] = (struct setup_user){ read_text(r, m->mc_id_list[i], "mc_id_list"), &ids[at], more,
+		users[i] = (struct setup_user){ read_text(r, m->mc_id_list[i], "mc_id_list", RECEIVED_MAX), &ids[at], more,
 						revisions->len ? revision_at(revisions, i) : 0 };
 		at += more;
 		if (at > n_ids)
@@ -165,8 +157,10 @@ static void read_hello(struct reader *r, const Acx__Hello *m, struct hello *out)
 {
 	*out = (struct hello){ .version_min = m->version_min, .version_max = m->version_max };
 	if (m->mc_system_id_ie_case == ACX__HELLO__MC_SYSTEM_ID_IE_MC_SYSTEM_ID)
-		out->mc_system_id = read_text(r, m->mc_system_id, "mc_system_id");
-	out->software = read_text(r, m->software, "software");
+		out->mc_system_id = read_text(r, m->mc_system_id, "mc_system_id", MC_SYSTEM_ID_MAX);
+	if (out->mc_system_id.ptr && !mc_system_id_valid(out->mc_system_id))
+		read_wrong(r, "mc_system_id", "is no MC system ID");
+	out->software = read_text(r, m->software, "software", WHO_MAX);
 	if (!m->limits) {
 		read_wrong(r, "limits", "is missing");
 		return;
@@ -188,7 +182,7 @@ void read_request(struct reader *r, const Acx__McServiceUserSetupRequest *m, str
 			       .n_users = m->n_mc_id_list,
 			       .n_service_ids = m->n_mc_service_id_list,
 			       .has_unknown_fields = has_unknown(&m->base),
-			       .operation = (enum operation)read_enum(r, (int)m->operation),
+			       .operation = (enum operation)(int)m->operation,
 			       .has_validity = m->validity != NULL,
 			       .expires_ms = m->expires,
 			       .dry_run = m->dry_run,
@@ -197,8 +191,8 @@ void read_request(struct reader *r, const Acx__McServiceUserSetupRequest *m, str
 			       .parts = m->parts };
 	if (m->home_acmc_id_ie_case ==
 	    ACX__MC_SERVICE_USER_SETUP_REQUEST__HOME_ACMC_ID_IE_HOME_ACMC_ID)
-		out->home_acmc_id = read_text(r, m->home_acmc_id, "home_acmc_id");
-	out->targets = read_texts(r, m->mc_system_id, m->n_mc_system_id, "mc_system_id");
+		out->home_acmc_id = read_text(r, m->home_acmc_id, "home_acmc_id", RECEIVED_MAX);
+	out->targets = read_texts(r, m->mc_system_id, m->n_mc_system_id, "mc_system_id", RECEIVED_MAX);
 	out->users = read_users(r, m);
 	out->validity = read_validity(m->validity, &out->has_unknown_fields);
 }
@@ -211,11 +205,11 @@ static void read_identities(struct reader *r, const Acx__McServiceUserSetupRespo
 		read_list(r, out->n_identities, sizeof *out->identities, "identity_causes");
 	for (size_t i = 0; out->identities && i < out->n_identities; i++) {
 		const Acx__IdentityCause *c = m->identity_causes[i];
-		out->identities[i].mc_id = read_text(r, c->mc_id, "mc_id");
-		out->identities[i].cause = (enum cause)read_enum(r, (int)c->cause);
+		out->identities[i].mc_id = read_text(r, c->mc_id, "mc_id", RECEIVED_MAX);
+		out->identities[i].cause = (enum cause)(int)c->cause;
 		if (c->mc_service_id_ie_case == ACX__IDENTITY_CAUSE__MC_SERVICE_ID_IE_MC_SERVICE_ID)
 			out->identities[i].mc_service_id =
-				read_text(r, c->mc_service_id, "mc_service_id");
+				read_text(r, c->mc_service_id, "mc_service_id", RECEIVED_MAX);
 	}
 }
 
@@ -223,7 +217,7 @@ static struct decided_by read_decided_by(struct reader *r, const Acx__DecidedBy 
 {
 	if (!m)
 		return (struct decided_by){ .acmc = STR_NONE };
-	return (struct decided_by){ read_text(r, m->acmc, "acmc"),
+	return (struct decided_by){ read_text(r, m->acmc, "acmc", WHO_MAX),
 				    read_prose(r, m->reason, "reason"), m->at };
 }
 
@@ -248,10 +242,10 @@ void read_response(struct reader *r, const Acx__McServiceUserSetupResponse *m,
 {
 	*out = (struct setup_response){
 		.request_id = read_request_id(r, &m->request_id),
-		.mc_system_id = read_text(r, m->mc_system_id, "mc_system_id"),
+		.mc_system_id = read_text(r, m->mc_system_id, "mc_system_id", RECEIVED_MAX),
 		.result = m->result,
-		.origin = (enum origin)read_enum(r, (int)m->origin),
-		.cause = (enum cause)read_enum(r, (int)m->cause),
+		.origin = (enum origin)(int)m->origin,
+		.cause = (enum cause)(int)m->cause,
 		.detail = read_detail(r, m->detail),
 		.decided_by = read_decided_by(r, m->decided_by),
 		.done_ms = m->done,
@@ -271,7 +265,7 @@ static void read_indication(struct reader *r, const Acx__ProcessIndication *m,
 {
 	*out = (struct process_indication){
 		.request_id = read_request_id(r, &m->request_id),
-		.mc_system_id = read_text(r, m->mc_system_id, "mc_system_id"),
+		.mc_system_id = read_text(r, m->mc_system_id, "mc_system_id", RECEIVED_MAX),
 		.state = (enum process_state)m->state,
 		.until_ms = m->until,
 		.detail = read_detail(r, m->detail),
@@ -298,7 +292,7 @@ static bool read_plain(struct reader *r, const Acx__Message *m, struct message *
 		return true;
 	case ACX__MESSAGE__BODY_CLOSE:
 		out->kind = MESSAGE_CLOSE;
-		out->close.cause = (enum cause)read_enum(r, (int)m->close->cause);
+		out->close.cause = (enum cause)(int)m->close->cause;
 		out->close.detail = read_detail(r, m->close->detail);
 		return true;
 	case ACX__MESSAGE__BODY_MC_SERVICE_USER_SETUP_REQUEST:
@@ -325,14 +319,86 @@ static bool read_body(struct reader *r, const Acx__Message *m, struct message *o
 }
 
 /*
- * protobuf-c also reads a negative enum from 5 bytes and packs it into 10: that could make up for the length of what a
- * NUL cut off. So with one of those not only the size must agree.
+ * --- as it is on the wire: protobuf-c has found it valid, but takes several forms of the same number ---
+ *
+ * So the size of what was decoded is not enough: a number that is cut to its type could make up for what a NUL cuts off a
+ * text. Here every number has one form only, and after that the size tells.
  */
-static bool packs_to(struct arena *a, const Acx__Message *m, const uint8_t *payload, size_t length)
+
+enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_TYPE_BITS = 3, WIRE_TYPES = 7 };
+enum { NUMBER_BYTES = 10, NUMBER_LAST_MAX = 1 }; /* of 64 bits: the last byte has one of them */
+
+static bool wire_long_number(struct str *s, uint64_t *out)
 {
-	uint8_t *again = arena_raw(a, length);
-	return again && acx__message__pack(m, again) == length &&
-	       memcmp(again, payload, length) == 0;
+	uint64_t n = 0;
+	for (size_t i = 0; i < s->len && i < NUMBER_BYTES; i++) {
+		uint8_t byte = (uint8_t)s->ptr[i];
+		n |= (uint64_t)(byte & 0x7f) << (7 * i);
+		if (byte >= 0x80)
+			continue;
+		*s = (struct str){ s->ptr + i + 1, s->len - i - 1 };
+		*out = n;
+		return (byte > 0 || i == 0) && (i + 1 < NUMBER_BYTES || byte <= NUMBER_LAST_MAX);
+	}
+	return false;
+}
+
+/* Takes a number. False: it is longer than it need be, or does not fit into 64 bits, or is not whole. */
+static inline bool wire_number(struct str *s, uint64_t *out)
+{
+	if (s->len == 0 || (uint8_t)*s->ptr >= 0x80)
+		return wire_long_number(s, out);
+	*out = (uint8_t)*s->ptr++;
+	s->len--;
+	return true;
+}
+
+/* A negative enum is a number of 64 bits. f NULL: of a field that this version does not know. */
+static bool wire_fits(const ProtobufCFieldDescriptor *f, uint64_t n)
+{
+	if (f && f->type == PROTOBUF_C_TYPE_BOOL)
+		return n <= 1;
+	if (f && f->type == PROTOBUF_C_TYPE_UINT32)
+		return n <= UINT32_MAX;
+	if (f && f->type == PROTOBUF_C_TYPE_ENUM)
+		return n <= INT32_MAX || n >= (uint64_t)INT32_MIN;
+	return true;
+}
+
+static bool wire_message(const ProtobufCMessageDescriptor *type, struct str s);
+
+/* Takes what a field has. Texts are nearly all that there is. */
+static inline bool wire_value(struct str *s, uint64_t type, const ProtobufCFieldDescriptor *f)
+{
+	uint64_t n = type == WIRE_64 ? 8 : 4;
+	if (type == WIRE_VARINT)
+		return wire_number(s, &n) && wire_fits(f, n);
+	if (type == WIRE_BYTES && !wire_number(s, &n))
+		return false;
+	if (n > s->len)
+		return false;
+	struct str value = { s->ptr, n };
+	*s = (struct str){ s->ptr + n, s->len - n };
+	if (type == WIRE_BYTES && f && f->type == PROTOBUF_C_TYPE_MESSAGE)
+		return wire_message(f->descriptor, value);
+	return true;
+}
+
+/* Whether every number has the one form that it may have. */
+static bool wire_message(const ProtobufCMessageDescriptor *type, struct str s)
+{
+	const ProtobufCFieldDescriptor *f = NULL;
+	uint64_t key, last = 0;
+	while (s.len > 0) {
+		if (!wire_number(&s, &key))
+			return false;
+		if (key != last) /* of a list each has the same */
+			f = protobuf_c_message_descriptor_get_field(type, (unsigned)(key >> WIRE_TYPE_BITS));
+		last = key;
+		if (!wire_value(&s, key & WIRE_TYPES, f))
+			return false;
+	}
+	return true;
 }
 
 enum status message_decode(struct arena *a, const uint8_t *payload, size_t length,
@@ -345,8 +411,9 @@ enum status message_decode(struct arena *a, const uint8_t *payload, size_t lengt
 	if (!m)
 		return error_set(e, ERR_INPUT,
 				 "not a Message, or one that takes too much memory to decode");
-	/* Also finds a NUL inside a string, which protobuf-c takes for its end. */
-	if (acx__message__get_packed_size(m) != length)
+	/* The size also finds a NUL inside a string, which protobuf-c takes for its end. */
+	if (!wire_message(&acx__message__descriptor, (struct str){ (const char *)payload, length }) ||
+	    acx__message__get_packed_size(m) != length)
 		return error_set(e, ERR_INPUT,
 				 "not encoded minimally, or a string with a NUL in it");
 	if (!read_body(&r, m, out)) {
@@ -354,7 +421,5 @@ enum status message_decode(struct arena *a, const uint8_t *payload, size_t lengt
 			*why = CAUSE_UNEXPECTED_MESSAGE;
 		return error_set(e, ERR_INPUT, "no message that this version knows");
 	}
-	if (r.has_negative_enum && !packs_to(a, m, payload, length))
-		read_wrong(&r, "a negative enum", "is not encoded minimally");
 	return r.bad ? ERR_INPUT : OK;
 }

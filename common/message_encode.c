@@ -18,17 +18,22 @@ struct writer {
 static char *write_text(struct writer *w, struct str s)
 {
 	struct str copy = s.ptr ? arena_str(w->arena, s) : STR("");
+	w->failed |= !copy.ptr || !text_valid(copy);
+	return copy.ptr ? (char *)copy.ptr : "";
+}
+
+static char *write_cut(struct writer *w, struct str text, size_t most)
+{
+	struct str copy = text.ptr ? arena_str(w->arena, text_cut(text, most)) : STR("");
 	w->failed |= !copy.ptr;
+	if (copy.len > 0)
+		text_mend((char *)copy.ptr, copy.len);
 	return copy.ptr ? (char *)copy.ptr : "";
 }
 
 static char *write_prose(struct writer *w, struct str text)
 {
-	if (text.len > PROSE_MAX)
-		text.len = PROSE_MAX;
-	while (text.len > 0 && !text_valid(text))
-		text.len--; /* was cut inside a character */
-	return write_text(w, text);
+	return write_cut(w, text, PROSE_MAX);
 }
 
 /* Not zeroed: pointers, or structs that their init function fills in. */
@@ -79,7 +84,7 @@ static void write_hello(struct writer *w, const struct hello *m, Acx__Hello *out
 		out->mc_system_id_ie_case = ACX__HELLO__MC_SYSTEM_ID_IE_MC_SYSTEM_ID;
 		out->mc_system_id = write_text(w, m->mc_system_id);
 	}
-	out->software = write_text(w, m->software);
+	out->software = write_cut(w, m->software, WHO_MAX);
 	out->limits = limits;
 	if (!limits)
 		return;
@@ -98,6 +103,7 @@ static void write_service_ids(struct writer *w, const struct user_service_id *id
 {
 	for (size_t i = 0; i < n; i++) {
 		services[i] = (uint8_t)ids[i].service;
+		w->failed |= ids[i].service > UINT8_MAX;
 		texts[i] = write_text(w, ids[i].mc_service_id);
 	}
 }
@@ -192,7 +198,7 @@ static Acx__DecidedBy *write_decided_by(struct writer *w, const struct decided_b
 	if (!out)
 		return NULL;
 	acx__decided_by__init(out);
-	out->acmc = write_text(w, m->acmc);
+	out->acmc = write_cut(w, m->acmc, WHO_MAX);
 	out->reason = write_prose(w, m->reason);
 	out->at = m->at_ms;
 	return out;
@@ -293,7 +299,7 @@ static void write_request_entry(struct writer *w, const struct request_entry *m,
 	acx__request_entry__init(out);
 	out->request = write_inner_request(w, &m->request);
 	out->users = m->users;
-	out->acmc = write_text(w, m->acmc);
+	out->acmc = write_cut(w, m->acmc, WHO_MAX);
 	out->accepted = m->accepted_ms;
 	out->n_deliveries = n;
 	out->deliveries = write_list(w, n, sizeof *out->deliveries);
@@ -338,6 +344,7 @@ static void write_users_query(struct writer *w, const struct users_query *m, Acx
 	out->mc_id_list = write_texts(w, m->mc_ids, m->n_mc_ids);
 	out->from = write_text(w, m->from);
 	out->to = write_text(w, m->to);
+	out->after = write_text(w, m->after);
 	out->max = m->max;
 }
 
@@ -352,6 +359,8 @@ static void write_user(struct writer *w, const struct user_entry *m, Acx__User *
 	out->mc_service_of_each = (ProtobufCBinaryData){ n, services };
 	if (services && out->mc_service_id_list)
 		write_service_ids(w, m->service_ids, n, out->mc_service_id_list, services);
+	for (size_t i = 0; i < n; i++)
+		w->failed |= !mc_service_name((int)m->service_ids[i].service);
 	out->revision = m->revision;
 	if (m->validity.not_before_ms || m->validity.not_after_ms)
 		out->validity = write_validity(w, m->validity);
@@ -444,6 +453,7 @@ static void write_pending_page(struct writer *w, const struct pending_page *m,
 		items[i].mc_system_id = write_text(w, e->mc_system_id);
 		items[i].received = e->received_ms;
 		items[i].until = e->until_ms;
+		items[i].also_of_others = e->also_of_others;
 		out->entries[i] = &items[i];
 	}
 }

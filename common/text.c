@@ -154,6 +154,19 @@ size_t text_format(char *out, size_t size, const char *format, ...)
 	return len;
 }
 
+enum text_kind text_take(struct str *rest, struct str *taken, uint32_t *c)
+{
+	int n = u8_mbtoucr(c, (const uint8_t *)rest->ptr, rest->len);
+	enum text_kind kind = n <= 0 ? TEXT_INVALID : *c == 0 || is_control(*c) ? TEXT_CONTROL : TEXT_PRINTABLE;
+	if (kind == TEXT_INVALID) {
+		n = 1;
+		*c = 0xFFFD;
+	}
+	*taken = (struct str){ rest->ptr, (size_t)n };
+	*rest = (struct str){ rest->ptr + n, rest->len - (size_t)n };
+	return kind;
+}
+
 /* How one character, or one bad byte, is to be written. Returns the bytes taken from p. */
 static int escape_one(const uint8_t *p, size_t left, char out[16], size_t *n)
 {

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include "common/str.h"
 
 /* Text from outside. The only file that knows libunistring. Pure. */
@@ -24,6 +25,12 @@ void text_mend(char *text, size_t n);
  */
 size_t text_format(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t text_vformat(char *out, size_t size, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
+/*
+ * Takes the first character from the rest, which is not empty. *taken: its bytes; *c: which one it is; of a byte that is
+ * no UTF-8: U+FFFD.
+ */
+enum text_kind { TEXT_PRINTABLE, TEXT_CONTROL, TEXT_INVALID };
+enum text_kind text_take(struct str *rest, struct str *taken, uint32_t *c);
 /*
  * Makes anything safe for a log line or a terminal: invalid UTF-8, controls, backslash and double quote
  * become \xHH or \u{...}, \\ and \". Writes at most size bytes with the NUL, never splitting a character,

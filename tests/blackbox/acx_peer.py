@@ -377,8 +377,8 @@ class Client(Link):
     def pending(self, **fields) -> "pb.PendingPage":
         return self.query("pending_query", "pending_page", **fields)
 
-    def decide(self, request_id: bytes, approve: bool, **fields) -> "pb.DecisionResult":
-        return self.query("decision", "decision_result", request_id=request_id, approve=approve, **fields)
+    def decide(self, home: str, request_id: bytes, approve: bool, **fields) -> "pb.DecisionResult":
+        return self.query("decision", "decision_result", mc_system_id=home, request_id=request_id, approve=approve, **fields)
 
 
 # --- a partner, and what it may do with a request: script(link, asked) -------------------------------------------------
@@ -528,6 +528,7 @@ class FakePartner:
         self.system, self.leaf, self.script, self.greeting = system, leaf, script, greeting or hello(system)
         self.requests, self.errors, self.links, self.stopping, self.away = [], [], [], False, False
         self.hellos, self.pings, self.closes = [], [], []
+        self.answers = {}  # to queries, by their kind: a function of link and query
         self.context = tls_context(True, leaf, ca_file)
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -573,6 +574,8 @@ class FakePartner:
             link.owed.add(message.mc_service_user_setup_request.request_id)
             self.requests.append(message.mc_service_user_setup_request)
             self.script(link, message.mc_service_user_setup_request)
+        elif kind in self.answers:
+            self.answers[kind](link, getattr(message, kind))
         elif kind == "close":
             self.closes.append(message.close)
             link.closing = True

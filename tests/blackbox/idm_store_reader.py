@@ -28,7 +28,7 @@ def service_ids(items) -> list:
 
 DATABASES = ("meta", "users", "service_ids", "requests", "systems", "audit", "expiries", "pending", "asked", "outbox",
              "answers", "believed", "believed_expiries")
-SETUP, UPDATE, REMOVE, EXPIRE, HOLD, APPROVE, REJECT, ASK, ANSWER, IMPORT = range(1, 11)
+SETUP, UPDATE, REMOVE, EXPIRE, HOLD, APPROVE, REJECT, ASK, ANSWER, IMPORT, REFUSALS = range(1, 12)
 
 
 def vouched(user: dict, now_ms: int) -> bool:
@@ -158,8 +158,10 @@ class IdmStore:
         entries, previous = [], bytes(32)
         for number, (key, value) in enumerate(self.items("audit"), 1):
             entry = decode(value)
-            assert set(range(10, 20)) - {16} <= set(entry) <= set(range(10, 27)) and SETUP <= entry[12] <= IMPORT
+            assert set(range(10, 20)) - {16} <= set(entry) <= set(range(10, 30)) and SETUP <= entry[12] <= REFUSALS
             assert int.from_bytes(key, "big") == number and entry[10] == previous, f"entry {number}"
+            assert entry.get(27, 11) > len(entry[18]) and entry.get(28, 11) > len(entry.get(25, [])), f"entry {number}"
+            assert (29 in entry) == (entry[12] == REFUSALS), f"entry {number}"
             previous = hashlib.sha256(value).digest()
             entries.append(entry)
         assert decode(self.get("meta", b"audit-head")) == [len(entries), previous]
@@ -183,6 +185,14 @@ class IdmStore:
         requests, pending = self.requests(), self.pending()
         assert {(*key, record[3]) for key, record in requests.items()} <= decided
         assert not set(requests) & set(pending)
+        counted, kept = {}, {}
+        for home, _ in pending:
+            counted[home] = counted.get(home, 0) + 1
+        for key, value in self.items("requests"):
+            kept[key[:-17].decode()] = kept.get(key[:-17].decode(), 0) + len(key) + len(value) + 16
+        systems = self.systems()
+        assert counted == {h: s[3] for h, s in systems.items() if 3 in s} and 0 not in counted.values()
+        assert kept == {h: s[4] for h, s in systems.items() if 4 in s}
         assert sum(e[19][0] - e.get(20, 0) for e in audit) == len(self.users())
         asked, outbox, answers = self.asked(), self.outbox(), self.answers()
         for request_id, record in asked.items():

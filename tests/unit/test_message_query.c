@@ -158,12 +158,13 @@ static void fields_are_in_their_places(void **state)
 	struct users_query users = filled(a, "users_query").users_query;
 	assert_field(users.from, "from");
 	assert_field(users.to, "to");
+	assert_field(users.after, "after");
 	struct user_entry user = filled(a, "users_page").users_page.users[1];
 	assert_number(user.revision, 4);
 	assert_number(user.changed_ms, 7);
 	assert_int_equal(user.n_service_ids, 2);
-	assert_field(user.service_ids[1].mc_service_id, "mc_service_id_list");
-	assert_int_equal(user.service_ids[1].service, MC_SERVICE_MCVIDEO);
+	assert_memory_equal(user.service_ids[1].mc_service_id.ptr + 7, "~mc_service_id_list@", 20);
+	assert_int_equal(user.service_ids[1].service, MC_SERVICE_MCDATA);
 	assert_field(filled(a, "digest_query").digest_query.ranges[1].to, "to");
 	struct pending_query pending = filled(a, "pending_query").pending_query;
 	assert_field(pending.mc_system_id, "mc_system_id");
@@ -172,6 +173,7 @@ static void fields_are_in_their_places(void **state)
 	assert_number(waits.users, 2);
 	assert_number(waits.received_ms, 4);
 	assert_number(waits.until_ms, 5);
+	assert_true(waits.also_of_others);
 	assert_int_equal(waits.request.n_users, 2);
 	assert_int_equal(filled(a, "decision_result").decision_result.request.n_users, 2);
 	arena_free(a);
@@ -250,6 +252,8 @@ static void what_is_malformed(void **state)
 		{ BYTES("\x8a\x01\x18\x2a\x16\x0a\x10" ID "\x18\x00\x20\x02") }, /* a response to nothing */
 		{ BYTES("\x82\x01\x02\x20\x01") },                         /* a decision about nothing */
 		{ BYTES("\x42\x02\x18\x00") },                             /* explicit default */
+		{ BYTES("\x7a\x19\x22\x17\x0a\x12\x0a\x10" ID "\x1a\x01" "x") }, /* a home system that is none */
+		{ BYTES("\x82\x01\x15\x1a\x10" ID "\x2a\x01\x1b") },      /* a reason with a control */
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct arena *a = arena_new(message_budget(cases[i].n));
@@ -333,11 +337,175 @@ static void lists_keep_order_and_bounds(void **state)
 	digest.n_splits = 2, splits[1] = splits[0];
 	assert_int_equal(back(&m), ERR_INPUT);
 
-	struct user_entry users[] = { { .mc_id = STR("a") }, { .mc_id = STR("b") } };
-	m = (struct message){ .kind = MESSAGE_USERS_PAGE, .users_page = { .users = users, .n_users = 2 } };
-	assert_int_equal(back(&m), OK);
-	users[1].mc_id = STR("a");
+	digest.splits[1] = STR("b\033");
 	assert_int_equal(back(&m), ERR_INPUT);
+}
+
+static enum status page_of_user(const struct user_entry *user)
+{
+	struct user_entry users[] = { { .mc_id = STR("a") }, *user };
+	struct message m = { .kind = MESSAGE_USERS_PAGE, .users_page = { .users = users, .n_users = 2 } };
+	return back(&m);
+}
+
+/* What is in a page of users goes into tables, CSV and digests as it is. */
+static void identities_of_a_page_are_checked(void **state)
+{
+	(void)state;
+	static const char *const wrong[] = { "", "a", "A", "b\033[2J", "b\n", "b\x7f", "b\xc2\x9b", "b\xe2\x80\xae" };
+	static const char *const wrong_ids[] = { "", "sip:b", "SIP:b@police.example", "sip:%62@police.example",
+						 "sip:b\033@police.example", "tel:+49-30", "http://b.example/" };
+	char longest[257];
+	struct user_service_id id = { MC_SERVICE_MCPTT, STR("tel:+4930") };
+	struct user_entry user = { .mc_id = STR("b"), .service_ids = &id, .n_service_ids = 1, .revision = 1 };
+	memset(longest, 'b', sizeof longest);
+	assert_int_equal(page_of_user(&user), OK);
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		user.mc_id = str_of(wrong[i]);
+		if (page_of_user(&user) == OK)
+			fail_msg("MC ID %zu is accepted", i);
+	}
+	user.mc_id = (struct str){ longest, 255 };
+	assert_int_equal(page_of_user(&user), OK);
+	user.mc_id.len++;
+	assert_int_equal(page_of_user(&user), ERR_INPUT);
+	user.mc_id = STR("b");
+	for (size_t i = 0; i < sizeof wrong_ids / sizeof *wrong_ids; i++) {
+		id.mc_service_id = str_of(wrong_ids[i]);
+		if (page_of_user(&user) == OK)
+			fail_msg("MC service ID %zu is accepted", i);
+	}
+}
+
+static void what_a_user_has_is_in_order(void **state)
+{
+	(void)state;
+	struct user_service_id ids[] = { { MC_SERVICE_MCPTT, STR("sip:b@a.bc") }, { MC_SERVICE_MCPTT, STR("sip:c@a.bc") },
+					 { MC_SERVICE_MCDATA, STR("sip:b@a.bc") } };
+	struct user_entry user = { .mc_id = STR("b"), .service_ids = ids, .n_service_ids = 3, .revision = UINT64_MAX,
+				   .validity = { 5, 6 } };
+	assert_int_equal(page_of_user(&user), OK);
+	user.validity.not_after_ms = 5;
+	assert_int_equal(page_of_user(&user), ERR_INPUT);
+	user.validity.not_after_ms = 0; /* without an end */
+	assert_int_equal(page_of_user(&user), OK);
+	ids[1].mc_service_id = STR("sip:b@a.bc"); /* twice */
+	assert_int_equal(page_of_user(&user), ERR_INPUT);
+	ids[1] = (struct user_service_id){ MC_SERVICE_MCDATA, STR("sip:c@a.bc") };
+	assert_int_equal(page_of_user(&user), ERR_INPUT);
+}
+
+static enum status ask_users(struct str from, struct str after, struct str to)
+{
+	struct message m = { .kind = MESSAGE_USERS_QUERY,
+			     .users_query = { .mc_system_id = STR("a.bc"), .from = from, .after = after, .to = to } };
+	return back(&m);
+}
+
+static void ranges_are_not_empty_and_after_is_in_them(void **state)
+{
+	(void)state;
+	assert_int_equal(ask_users(STR_NONE, STR_NONE, STR_NONE), OK);
+	assert_int_equal(ask_users(STR("b"), STR_NONE, STR("ba")), OK);
+	assert_int_equal(ask_users(STR("b"), STR_NONE, STR("b")), ERR_INPUT);
+	assert_int_equal(ask_users(STR("b"), STR_NONE, STR("a")), ERR_INPUT);
+	assert_int_equal(ask_users(STR("b"), STR("b"), STR("c")), OK);
+	assert_int_equal(ask_users(STR_NONE, STR("a"), STR_NONE), OK);
+	assert_int_equal(ask_users(STR("b"), STR("a"), STR("c")), ERR_INPUT);
+	assert_int_equal(ask_users(STR("b"), STR("c"), STR("c")), ERR_INPUT);
+}
+
+/* A field's number, in what a message is made of. */
+static uint64_t number(const uint8_t **p)
+{
+	uint64_t n = 0;
+	for (int shift = 0;; shift += 7) {
+		n |= (uint64_t)(**p & 0x7f) << shift;
+		if (*(*p)++ < 0x80)
+			return n;
+	}
+}
+
+static size_t put_number(uint8_t *to, uint64_t n)
+{
+	size_t i = 0;
+	for (; n >= 0x80; n >>= 7)
+		to[i++] = (uint8_t)(n | 0x80);
+	to[i++] = (uint8_t)n;
+	return i;
+}
+
+static bool is_text(const uint8_t *p, size_t n)
+{
+	return memchr(p, '~', n) && !memchr(p, '\n', n) && p[0] >= '0';
+}
+
+/*
+ * Copies a message, and makes its text number `which` longer, with all that it is in. *seen counts texts. A field that
+ * begins like a message is one if it can be walked through.
+ */
+static size_t copy_longer(const uint8_t *p, size_t n, size_t which, size_t longest, size_t *seen, uint8_t *out)
+{
+	const uint8_t *end = p + n;
+	size_t at = 0;
+	while (p < end) {
+		uint64_t key = number(&p), length;
+		at += put_number(out + at, key);
+		if ((key & 7) == 0) {
+			at += put_number(out + at, number(&p));
+			continue;
+		}
+		length = number(&p);
+		uint8_t *inner = test_calloc(1, length + longest + 64);
+		size_t size = length;
+		if (is_text(p, length) && (*seen)++ == which) {
+			memset(inner, '~', longest);
+			memcpy(inner, p, length);
+			size = longest;
+		} else if (!is_text(p, length) && memchr(p, '~', length)) {
+			size = copy_longer(p, length, which, longest, seen, inner);
+		} else {
+			memcpy(inner, p, length);
+		}
+		at += put_number(out + at, size);
+		memcpy(out + at, inner, size);
+		at += size;
+		p += length;
+		test_free(inner);
+	}
+	return at;
+}
+
+/* How many of the texts may be so long. */
+static size_t lengthen_each(struct arena *a, const uint8_t *bytes, size_t n, size_t longest, size_t *texts)
+{
+	size_t accepted = 0, all = SIZE_MAX;
+	for (size_t which = 0; which < all; which++) {
+		struct message m;
+		uint8_t *longer = test_calloc(1, n + longest + 64);
+		size_t seen = 0, size = copy_longer(bytes, n, which, longest, &seen, longer);
+		all = seen;
+		accepted += size > n && decode(a, longer, size, &m) == OK;
+		test_free(longer);
+	}
+	*texts = all;
+	return accepted;
+}
+
+/* Of every message. */
+static void every_text_has_a_bound(void **state)
+{
+	enum { LONGEST = 1024 };
+	(void)state;
+	for (size_t i = 0; i < KINDS; i++) {
+		uint8_t bytes[FILE_MAX];
+		size_t n = load("filled", kinds[i].name, bytes), texts = 0;
+		struct arena *a = arena_new(0);
+		assert_int_not_equal(lengthen_each(a, bytes, n, 64, &texts), 0);
+		assert_int_equal(lengthen_each(a, bytes, n, LONGEST + 1, &texts), 0);
+		assert_int_not_equal(texts, 0);
+		arena_free(a);
+	}
 }
 
 /* The budget is for what is sent in good faith, however short its texts. */
@@ -401,6 +569,10 @@ int main(void)
 		cmocka_unit_test(what_is_malformed),
 		cmocka_unit_test(lists_that_do_not_fit),
 		cmocka_unit_test(lists_keep_order_and_bounds),
+		cmocka_unit_test(identities_of_a_page_are_checked),
+		cmocka_unit_test(what_a_user_has_is_in_order),
+		cmocka_unit_test(ranges_are_not_empty_and_after_is_in_them),
+		cmocka_unit_test(every_text_has_a_bound),
 		cmocka_unit_test(large_messages_fit_the_budget),
 		cmocka_unit_test(long_reasons_are_cut_and_refused),
 		cmocka_unit_test(names),

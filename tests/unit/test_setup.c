@@ -9,7 +9,7 @@ static struct setup make(struct setup_user *users, size_t n, const struct user_s
 {
 	struct setup r = { .targets = &target, .n_targets = 1, .users = users, .n_users = n };
 	for (size_t i = 0; i < n; i++) {
-		users[i].service_ids = ids + r.n_service_ids;
+		users[i].service_ids = ids ? ids + r.n_service_ids : NULL;
 		r.n_service_ids += users[i].n_service_ids;
 	}
 	return r;
