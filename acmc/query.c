@@ -1,6 +1,5 @@
 #include "acmc/query.h"
 
-#include <errno.h>
 #include "acmc/put.h"
 #include "common/text.h"
 
@@ -97,7 +96,7 @@ int query_end(struct query *q, bool shown, int code)
 	else if (q->cause != CAUSE_NO_CAUSE)
 		fprintf(stderr, "acmc: %s\n", q->failure);
 	if (!shown) {
-		fprintf(stderr, "acmc: standard output: %s\n", strerror(errno));
+		options_not_shown();
 		failed = EXIT_SYSTEM;
 	}
 	if (q->home)

@@ -217,7 +217,7 @@ static enum status export_cbor(void *context, struct arena *a, const struct entr
 	(void)a;
 	if (fwrite(entry->value.ptr, 1, entry->value.len, stdout) == entry->value.len)
 		return OK;
-	return error_set(e, ERR_SYSTEM, "standard output cannot be written");
+	return inspect_not_written(e);
 }
 
 /* The head is written last: with it, a file that was cut off shows. */
@@ -234,7 +234,7 @@ static enum status write_cbor(struct store *s, struct error *e)
 		status = export_cbor(NULL, a, &(struct entry){ 0, bytes }, e);
 	arena_free(a);
 	if (status == OK && fflush(stdout) != 0)
-		status = error_set(e, ERR_SYSTEM, "standard output cannot be written");
+		status = inspect_not_written(e);
 	return status;
 }
 
@@ -247,7 +247,7 @@ static enum status write_json(struct store *s, const struct inspect *i, struct e
 	enum status status = each(s, UINT64_MAX, export_json, &x, e);
 	json_end_array(x.json);
 	if (!json_writer_free(x.json) && status == OK)
-		status = error_set(e, ERR_SYSTEM, "standard output cannot be written");
+		status = inspect_not_written(e);
 	return status;
 }
 
@@ -401,7 +401,7 @@ int audit_verify(const struct inspect *i)
 			print_whole(&v);
 	}
 	if (status == OK && fflush(stdout) != 0)
-		status = error_set(&e, ERR_SYSTEM, "standard output cannot be written");
+		status = inspect_not_written(&e);
 	audit_chain_free(&v.chain);
 	int code = inspect_result(status, &e);
 	return v.faults > 0 ? EXIT_BAD : code;

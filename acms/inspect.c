@@ -111,6 +111,13 @@ enum status inspect_end(struct store_txn *t, struct error *e)
 	return OK;
 }
 
+enum status inspect_not_written(struct error *e)
+{
+	if (!ferror(stdout))
+		return error_set(e, ERR_MEMORY, "out of memory");
+	return error_set(e, ERR_SYSTEM, "%s", "");
+}
+
 int inspect_result(enum status status, const struct error *e)
 {
 	if (status != OK && e->text[0])

@@ -26,6 +26,8 @@ void inspect_parse(struct inspect *i, int argc, char **argv, enum inspect_option
 struct store *inspect_open(const struct inspect *i, enum store_mode mode);
 /* Ends a read transaction with its error, if it has one. */
 enum status inspect_end(struct store_txn *t, struct error *e);
+/* After not everything could be printed: why, unless it is for output.h to say. */
+enum status inspect_not_written(struct error *e);
 /* Says on standard error what failed, if anything; the exit code. */
 int inspect_result(enum status status, const struct error *e);
 

@@ -285,7 +285,7 @@ static int list(const struct inspect *i, bool json)
 	enum status status = sink_open(&to, json ? FORM_JSON : FORM_TABLE) ? each_page(s, i->home, &to, &e) :
 						    error_set(&e, ERR_MEMORY, "out of memory");
 	if (!sink_close(&to) && status == OK)
-		status = error_set(&e, ERR_SYSTEM, "standard output cannot be written");
+		status = inspect_not_written(&e);
 	store_close(s);
 	if (status == OK && !json && to.n == 0)
 		fprintf(stderr, "no users\n");
@@ -374,7 +374,7 @@ int users_show(const struct inspect *i)
 		find(&search, i);
 		status = inspect_end(search.txn, &e);
 		if (!sink_close(&to) && status == OK)
-			status = error_set(&e, ERR_SYSTEM, "standard output cannot be written");
+			status = inspect_not_written(&e);
 		if (status == OK && to.n == 0)
 			status = error_set(&e, ERR_NOT_FOUND, "there is no such user");
 	}

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "common/output.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -53,12 +54,13 @@ static char *list_commands(int key, const char *text, void *input)
 }
 
 int commands_run(int argc, char **argv, const struct command *table, const char *about,
-		 const char *manual)
+		 const char *manual, int exit_output)
 {
 	char doc[512], name[64];
 	struct choice c = { table, NULL, manual, 0 };
 	snprintf(doc, sizeof doc, "%s\v ", about);
 	struct argp argp = { NULL, parse, "COMMAND [OPTION...]", doc, NULL, list_commands, NULL };
+	output_watch(exit_output);
 	setlocale(LC_CTYPE, ""); /* for the width of characters in tables */
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &c);
