@@ -325,8 +325,7 @@ static bool read_body(struct reader *r, const Acx__Message *m, struct message *o
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_TYPE_BITS = 3, WIRE_TYPES = 7 };
 enum { NUMBER_BYTES = 10, NUMBER_LAST_MAX = 1 }; /* of 64 bits: the last byte has one of them */
 
-/* Takes a number. False: it is longer than it need be, or does not fit into 64 bits, or is not whole. */
-static bool wire_number(struct str *s, uint64_t *out)
+static bool wire_long_number(struct str *s, uint64_t *out)
 {
 	uint64_t n = 0;
 	for (size_t i = 0; i < s->len && i < NUMBER_BYTES; i++) {
@@ -339,6 +338,16 @@ static bool wire_number(struct str *s, uint64_t *out)
 		return (byte > 0 || i == 0) && (i + 1 < NUMBER_BYTES || byte <= NUMBER_LAST_MAX);
 	}
 	return false;
+}
+
+/* Takes a number. False: it is longer than it need be, or does not fit into 64 bits, or is not whole. */
+static inline bool wire_number(struct str *s, uint64_t *out)
+{
+	if (s->len == 0 || (uint8_t)*s->ptr >= 0x80)
+		return wire_long_number(s, out);
+	*out = (uint8_t)*s->ptr++;
+	s->len--;
+	return true;
 }
 
 /* A negative enum is a number of 64 bits. f NULL: of a field that this version does not know. */
@@ -360,20 +369,23 @@ static bool is_packed(const ProtobufCFieldDescriptor *f)
 
 static bool wire_message(const ProtobufCMessageDescriptor *type, struct str s);
 
-static bool wire_bytes(const ProtobufCFieldDescriptor *f, struct str value)
+/* Eight that are below 0x80 at once. */
+static bool wire_numbers(struct str s)
 {
-	uint64_t n;
-	if (f && f->type == PROTOBUF_C_TYPE_MESSAGE)
-		return wire_message(f->descriptor, value);
-	while (is_packed(f) && value.len > 0) {
-		if (!wire_number(&value, &n))
+	uint64_t n = 0;
+	while (s.len > 0) {
+		if (s.len >= sizeof n)
+			memcpy(&n, s.ptr, sizeof n);
+		if (s.len >= sizeof n && !(n & (UINT64_MAX / 255 * 0x80)))
+			s = (struct str){ s.ptr + sizeof n, s.len - sizeof n };
+		else if (!wire_number(&s, &n))
 			return false;
 	}
 	return true;
 }
 
-/* Takes what a field has. */
-static bool wire_value(struct str *s, uint64_t type, const ProtobufCFieldDescriptor *f)
+/* Takes what a field has. Texts are nearly all that there is. */
+static inline bool wire_value(struct str *s, uint64_t type, const ProtobufCFieldDescriptor *f)
 {
 	uint64_t n = type == WIRE_64 ? 8 : 4;
 	if (type == WIRE_VARINT)
@@ -384,7 +396,9 @@ static bool wire_value(struct str *s, uint64_t type, const ProtobufCFieldDescrip
 		return false;
 	struct str value = { s->ptr, n };
 	*s = (struct str){ s->ptr + n, s->len - n };
-	return type != WIRE_BYTES || wire_bytes(f, value);
+	if (type == WIRE_BYTES && f && f->type == PROTOBUF_C_TYPE_MESSAGE)
+		return wire_message(f->descriptor, value);
+	return type != WIRE_BYTES || !is_packed(f) || wire_numbers(value);
 }
 
 /* Whether every number has the one form that it may have. */
