@@ -198,6 +198,10 @@ static bool parse_chain(struct signer *s, const struct tls_signed *what)
 		X509 *x = parse_certificate(what->chain[i]);
 		if (!x)
 			return false;
+		if (i > 0 && X509_self_signed(x, 0) != 0) { /* a trust anchor is the reader's, never the signer's */
+			X509_free(x);
+			return false;
+		}
 		if (i == 0) {
 			s->leaf = x;
 		} else if (!sk_X509_push(s->behind, x)) {
@@ -219,7 +223,7 @@ static void signer_free(struct signer *s)
 static enum status signer_parse(struct signer *s, const struct tls_signed *what, struct error *e)
 {
 	if (!parse_chain(s, what))
-		return fail(e, "the signer's certificate cannot be read");
+		return fail(e, "the signer's certificate cannot be read, or has a self-signed one beside it");
 	EVP_PKEY *key = X509_get0_pubkey(s->leaf);
 	s->algorithm = algorithm_of(key);
 	if (!s->algorithm || s->algorithm->cose != what->algorithm)

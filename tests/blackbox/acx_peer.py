@@ -527,6 +527,7 @@ class FakePartner:
         self.system, self.leaf, self.script, self.greeting = system, leaf, script, greeting or hello(system)
         self.requests, self.errors, self.links, self.stopping, self.away = [], [], [], False, False
         self.hellos, self.pings, self.closes = [], [], []
+        self.answers = {}  # to queries, by their kind: a function of link and query
         self.context = tls_context(True, leaf, ca_file)
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -572,6 +573,8 @@ class FakePartner:
             link.owed.add(message.mc_service_user_setup_request.request_id)
             self.requests.append(message.mc_service_user_setup_request)
             self.script(link, message.mc_service_user_setup_request)
+        elif kind in self.answers:
+            self.answers[kind](link, getattr(message, kind))
         elif kind == "close":
             self.closes.append(message.close)
             link.closing = True

@@ -333,14 +333,14 @@ def test_users_page_by_page_and_nobody_elses(world):
     assert theirs.setup(TO, {"r@rail.example": [], "u07@rail.example": []}).result
 
     def walk(asker, **fields) -> list:
-        found, start = [], fields.pop("start", "")
+        found, after, fields["from"] = [], "", fields.pop("start", "")
         while True:
-            page = asker.users(FIRE, max=7, **{"from": start}, **fields)
+            page = asker.users(FIRE, max=7, after=after, **fields)
             assert page.cause == pb.NO_CAUSE and len(page.users) <= 7
             found += page.users
             if not page.more:
                 return found
-            start = page.users[-1].mc_id + "\x01"
+            after = page.users[-1].mc_id
 
     for fields in ({}, {"believed": True}):
         users = walk(client, **fields)
@@ -350,6 +350,12 @@ def test_users_page_by_page_and_nobody_elses(world):
         named = client.users(FIRE, mc_id_list=[f"u03{U}", f"u01{U}", "r@rail.example", "nobody"], **fields).users
         assert [u.mc_id for u in named] == [f"u01{U}", f"u03{U}"]
         assert [u.mc_id for u in walk(client, start="u05", to=f"u08{U}", **fields)] == [f"u0{i}{U}" for i in (5, 6, 7)]
+        for most, more in ((24, True), (25, False), (26, False), (0, False)):  # 10: more, just if there are further ones
+            page = client.users(FIRE, max=most, **fields)
+            assert len(page.users) == (most or 25) - (most > 25) and page.more == more, most
+        last = client.users(FIRE, after=f"u24{U}", **fields)
+        assert last.cause == pb.NO_CAUSE and not last.users and not last.more
+        assert client.users(FIRE, after=f"u05{U}", mc_id_list=[f"u05{U}", f"u06{U}"], **fields).users[0].mc_id == f"u06{U}"
     assert [u.mc_id for u in walk(theirs)] == ["r@rail.example", "u07@rail.example"]
     assert client.users("nobody.example").cause == pb.UNKNOWN_TARGET
     limited = home.acmc("limited", partners=["rail.example"])
@@ -413,6 +419,11 @@ def test_a_dry_run_changes_nothing_at_either_end(world):
     request_id = new_id()
     dry = client.setup(TO, one("b"), dry_run=True, request_id=request_id)
     assert dry.result and not dry.receipt
+    assert revisions(dry) == {f"b{U}": 1}  # 6: what it would be
+    assert revisions(client.setup(TO, {a: [(2, f"sip:y{U}")]}, dry_run=True)) == {a: 2}
+    assert revisions(client.setup(TO, {a: []}, dry_run=True)) == {a: 1}
+    assert revisions(client.update(TO, {a: []}, {a: 1}, dry_run=True)) == {a: 2}
+    assert revisions(client.setup(TO, {f"c{U}": [], f"b{U}": [(1, f"sip:x{U}")]}, dry_run=True, best_effort=True)) == {f"c{U}": 1}
     assert client.setup(TO, {f"b{U}": [(1, f"sip:x{U}")]}, dry_run=True).cause == pb.MC_SERVICE_ID_IN_USE
     late = client.update(TO, {a: []}, {a: 4}, dry_run=True)
     assert late.cause == pb.REVISION_MISMATCH and revisions(late) == {a: 1}
