@@ -175,7 +175,8 @@ def test_approval_with_the_home_killed_meanwhile(systems):
     decided = by_partner(systems.acmc("police", "status", request_id))["fire.example"]["decided_by"]
     assert (decided["acmc"], decided["reason"]) == ("duty-officer", "joint exercise")
     receipt = systems.ask("police", "receipt", "--partner", "fire.example",
-                          "--partner-anchors", "partners/fire.example/ca.crt", request_id)
+                          "--partner-anchors", "partners/fire.example/ca.crt",
+                          "--partner-certificate", "DNS:acms.fire.example", request_id)
     assert receipt.returncode == 0 and "approved by duty-officer" in receipt.stdout, receipt.stdout
 
 
