@@ -167,6 +167,8 @@ static void read_hello(struct reader *r, const Acx__Hello *m, struct hello *out)
 	*out = (struct hello){ .version_min = m->version_min, .version_max = m->version_max };
 	if (m->mc_system_id_ie_case == ACX__HELLO__MC_SYSTEM_ID_IE_MC_SYSTEM_ID)
 		out->mc_system_id = read_text(r, m->mc_system_id, "mc_system_id", MC_SYSTEM_ID_MAX);
+	if (out->mc_system_id.ptr && !mc_system_id_valid(out->mc_system_id))
+		read_wrong(r, "mc_system_id", "is no MC system ID");
 	out->software = read_text(r, m->software, "software", WHO_MAX);
 	if (!m->limits) {
 		read_wrong(r, "limits", "is missing");

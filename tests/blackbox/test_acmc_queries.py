@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 import pki
-from acx_peer import FakePartner, pb
+from acx_peer import FakePartner, hello, pb
 from systems import BUILD, WRAPPER
 
 HOME, FIRE, RAIL = "police.example", "fire.example", "rail.example"
@@ -77,6 +77,18 @@ def numbered(first: int, n: int) -> list:
 
 SAME = hashlib.sha256(b"same").digest()
 FORMS = [], ["--csv"], ["--json"]
+
+
+def test_a_home_system_with_a_name_that_is_none(desk):
+    """Without mc_system_id in the configuration any that is valid is taken."""
+    config = yaml.safe_load(desk.config.read_text())
+    del config["mc_system_id"]
+    desk.config.write_text(yaml.safe_dump(config))
+    desk.home.greeting = hello(EVIL)
+    assert "breaks the protocol" in desk.run("setup", "--to", FIRE, "a@police.example", code=4).stderr
+    assert not desk.home.requests
+    desk.home.greeting = hello("else.example")
+    desk.run("users", "--at", FIRE, "--timeout", "1", code=4)  # which is not answered
 
 
 # --- users ---

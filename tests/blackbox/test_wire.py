@@ -118,6 +118,8 @@ def test_hello_comes_first(silent, message):
     *((hello(None, limits=limits(**{name: 0})), pb.MALFORMED_MESSAGE) for name in pb.Limits.DESCRIPTOR.fields_by_name),
     (hello(None, software="x" * 256), pb.MALFORMED_MESSAGE),
     (hello("x" * 254), pb.MALFORMED_MESSAGE),
+    (hello("Rail.example"), pb.MALFORMED_MESSAGE),
+    (hello(""), pb.MALFORMED_MESSAGE),
     (pb.Message(hello=pb.Hello(version_min=1, version_max=1)), pb.MALFORMED_MESSAGE)])
 def test_bad_hello(silent, message, cause):
     silent.send(message)

@@ -365,6 +365,33 @@ static void json_keys_come_once(void **state)
 	     "a mcptt=tel:+1 mcptt=tel:+2; b; ");
 }
 
+/* In either form, what is no UTF-8 and NULs. */
+static void bytes_that_are_no_text(void **state)
+{
+	static const char *const bad[] = { "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE0\x80\xAF", "\x80", "\xEF\xBB", "\xEF\xBB\xBF" "b\x01" };
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		static const char *const forms[] = { "mc_id\na%s\n", "\"mc_id\"\n\"a%s\"\n", "[{\"mc_id\": \"a%s\"}]" };
+		for (size_t k = 0; k < 3; k++) {
+			char text[80];
+			struct fixture f;
+			snprintf(text, sizeof text, forms[k], bad[i]);
+			begin(&f);
+			load(&f, text, strlen(text), USERS_GUESS);
+			if (users_check(&f.users))
+				fail_msg("taken: %zu in form %zu", i, k);
+			end(&f);
+		}
+	}
+	BAD(USERS_CSV, "mc_id\na\0b\n", "F:2: a\\x00b: no MC ID: 1 to 255 bytes of UTF-8 without control characters\n");
+	BAD(USERS_CSV, "mc_id,revision\na,1\0\n", "F:2: 1\\x00: no revision: must be a whole number from 1\n");
+	BAD(USERS_CSV, "mc_id,mcptt\0\na,\n",
+	    "F:1: mcptt\\x00: unknown column; known are mc_id, mcptt, mcvideo, mcdata, revision, not_before, not_after\n");
+	BAD(USERS_CSV, "\xEF\xBB\xBF\xEF\xBB\xBFmc_id\na\n",
+	    "F:1: \xEF\xBB\xBFmc_id: unknown column; known are mc_id, mcptt, mcvideo, mcdata, revision, not_before, not_after\n"
+	    "F:1: the header line has no column mc_id\n");
+}
+
 /* "q\ud800x" would be set up as "q?x". */
 static void json_half_a_character(void **state)
 {
@@ -549,6 +576,7 @@ int main(void)
 		cmocka_unit_test(json_wrong_keys_are_all_told),
 		cmocka_unit_test(json_keys_come_once),
 		cmocka_unit_test(json_half_a_character),
+		cmocka_unit_test(bytes_that_are_no_text),
 		cmocka_unit_test(guessing_takes_nothing_from_the_file),
 		cmocka_unit_test(json_content_is_checked),
 		cmocka_unit_test(what_is_no_list_of_users),
