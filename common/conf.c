@@ -521,6 +521,11 @@ void conf_system_id(struct conf *c, const struct conf_node *node, const struct c
 		*(struct str *)field = s;
 }
 
+static bool could_be_dns_name(const char *name)
+{
+	return name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")] == '\0';
+}
+
 void conf_certificate(struct conf *c, const struct conf_node *node, const struct conf_key *key,
 		      void *field)
 {
@@ -529,6 +534,10 @@ void conf_certificate(struct conf *c, const struct conf_node *node, const struct
 	if (s.ptr && (s.len <= 4 || (memcmp(s.ptr, "URI:", 4) != 0 && memcmp(s.ptr, "DNS:", 4) != 0)))
 		conf_mistake(c, node, "must be URI: or DNS: and a name, as in the certificate's "
 			     "subjectAltName");
+	else if (s.ptr && s.ptr[0] == 'D' && memchr(s.ptr, '*', s.len))
+		conf_mistake(c, node, "wildcards never match: give the name of the one certificate");
+	else if (s.ptr && s.ptr[0] == 'D' && !could_be_dns_name(s.ptr + 4))
+		conf_mistake(c, node, "is no DNS name, so no certificate has it");
 	else
 		*(struct str *)field = s;
 }
