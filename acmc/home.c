@@ -319,6 +319,8 @@ static enum status make(struct home *h, struct error *e)
 	const struct acmc_config *c = h->config;
 	enum status status = tls_identity_load(c->certificate.ptr, c->key.ptr, &h->identity, e);
 	if (status == OK)
+		status = tls_identity_check_use(h->identity, false, e);
+	if (status == OK)
 		status = tls_trust_load(c->trust_anchors.items, c->trust_anchors.n, c->crls.items, c->crls.n,
 					&h->trust, e);
 	if (status == OK) {
