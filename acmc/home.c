@@ -10,6 +10,8 @@
 #include "common/session.h"
 #include "common/text.h"
 
+/* An answer may come behind others that were followed, but not for so many times the longest silence. */
+enum { OTHERS_PATIENCE = 5 };
 enum { TICK_MS = 100, CONNECT_TIMEOUT_MS = 10000, PING_MS_MAX = 60000, RECONNECTS = 5, STEADY_MS = 60000 };
 /* Several times what parts.c has on its way: a server that reads nothing but makes us answer its Pings gets no further. */
 enum { QUEUED_MAX = 16 << 20 };
@@ -313,6 +315,8 @@ static enum status make(struct home *h, struct error *e)
 	const struct acmc_config *c = h->config;
 	enum status status = tls_identity_load(c->certificate.ptr, c->key.ptr, &h->identity, e);
 	if (status == OK)
+		status = tls_identity_check_use(h->identity, false, e);
+	if (status == OK)
 		status = tls_trust_load(c->trust_anchors.items, c->trust_anchors.n, c->crls.items, c->crls.n,
 					&h->trust, e);
 	if (status == OK) {
@@ -544,11 +548,14 @@ static uint64_t token_of(const struct message *m)
 enum home_result home_ask(struct home *h, const struct message *query, enum message_kind kind,
 			  const struct message **out)
 {
+	uint64_t until = clock_mono_ms() + OTHERS_PATIENCE * 1000ull * h->config->timeout_s;
 	home_send(h, query);
 	for (;;) {
 		enum home_result result = home_receive(h, true, out);
 		if (result != HOME_OK || ((*out)->kind == kind && token_of(*out) == h->token))
 			return result;
+		if (clock_mono_ms() >= until)
+			return home_fail(h, HOME_UNUSABLE, "other messages came for long, and no answer");
 		if (h->other)
 			h->other(h->other_context, *out);
 	}

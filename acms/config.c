@@ -436,6 +436,7 @@ static struct config *parse(struct conf *c, const char *text, size_t length)
 	config->log_level = STR("info");
 	conf_read_keys(c, root, root_keys, config);
 	config->tls_line = line_of(root, "tls");
+	config->store_line = line_of(root, "store");
 	config->acmcs_line = line_of(root, "acmcs");
 	if (config->max_queued_bytes == 0)
 		config->max_queued_bytes = default_queued_bytes(config);

@@ -63,7 +63,7 @@ struct config {
 	struct str mc_system_id;
 	const struct listen_address *listen;
 	size_t n_listen;
-	unsigned tls_line, acmcs_line;       /* in the file */
+	unsigned tls_line, store_line, acmcs_line; /* in the file */
 	struct str certificate, key;         /* files, absolute */
 	struct str store_directory;          /* absolute */
 	uint64_t store_map_bytes, store_max_bytes; /* store.map_size, store.max_size: default 1 GiB, 64 GiB */

@@ -3,6 +3,7 @@
 #include "common/content.h"
 #include "common/crypto.h"
 #include "common/receipt.h"
+#include "common/text.h"
 
 static bool digest_content(struct arena *work, const struct setup *s, uint8_t digest[DIGEST_SIZE])
 {
@@ -50,8 +51,8 @@ static void audit_request(struct store_txn *t, struct arena *work, const struct 
 				      .n_identities = v->n_identities,
 				      .detail = str_of(v->detail) };
 	struct str *targets = arena_array(work, r->n_routes, sizeof *targets);
-	for (size_t i = 0; targets && i < r->n_routes; i++)
-		targets[i] = r->routes[i].target;
+	for (size_t i = 0; targets && i < r->n_routes; i++) /* as named, which may be anything */
+		targets[i] = text_cut(r->routes[i].target, MC_SYSTEM_ID_MAX);
 	entry.targets = targets;
 	entry.n_targets = r->n_routes;
 	if (v->cause != CAUSE_NO_CAUSE)

@@ -49,8 +49,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct inspect *i = state->input;
 	switch (key) {
-	case 'c': i->config = arg; break;
-	case 's': i->directory = arg; break;
+	case 'c':
+		i->config = arg;
+		i->names_store = true;
+		break;
+	case 's':
+		i->directory = arg;
+		i->names_store = true;
+		break;
 	case OPT_HOME:
 		i->home = str_of(arg);
 		if (!mc_system_id_valid(i->home))
@@ -66,10 +72,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (!i->has_request)
 			argp_error(state, "--request: must be a request ID (a UUID)");
 		break;
-	case ARGP_KEY_ARG:
-		if (i->n_arguments == 2)
-			argp_error(state, "unexpected argument: %s", arg);
-		i->arguments[i->n_arguments++] = arg;
+	case ARGP_KEY_ARGS: /* all that are no options: getopt has put them behind those */
+		i->arguments = state->argv + state->next;
+		i->n_arguments = (size_t)(state->argc - state->next);
 		break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
@@ -143,14 +148,16 @@ int inspect_result(enum status status, const struct error *e)
 struct action {
 	const char *name;
 	int (*run)(const struct inspect *i);
-	bool takes_argument;
+	size_t least, most; /* arguments */
 };
+
+enum { MANY = 10000 };
 
 static const struct action *action_of(const struct inspect *i, const struct action *actions)
 {
 	for (; i->n_arguments > 0 && actions->name; actions++) {
-		if (strcmp(actions->name, i->arguments[0]) == 0 &&
-		    (i->n_arguments == 1 || actions->takes_argument))
+		size_t n = i->n_arguments - 1;
+		if (strcmp(actions->name, i->arguments[0]) == 0 && n >= actions->least && n <= actions->most)
 			return actions;
 	}
 	return NULL;
@@ -167,9 +174,9 @@ static const char users_doc[] =
 int users_command(int argc, char **argv)
 {
 	static const struct action actions[] = {
-		{ "list", users_list, false },	   { "show", users_show, true },
-		{ "export", users_export, false }, { "import", users_import, true },
-		{ NULL, NULL, false },
+		{ "list", users_list, 0, 0 },	   { "show", users_show, 0, 1 },
+		{ "export", users_export, 0, 0 }, { "import", users_import, 0, 1 },
+		{ NULL, NULL, 0, 0 },
 	};
 	struct inspect i;
 	inspect_parse(&i, argc, argv, INSPECT_USERS, "list | show [MC_ID] | export | import FILE", users_doc);
@@ -183,20 +190,24 @@ int users_command(int argc, char **argv)
 static const char audit_doc[] =
 	"Looks at the audit log, also while the server runs.\v"
 	"export: the entries, as JSON or as stored. verify: whether the log, or a file exported with --format cbor, is "
-	"whole: no entry altered, removed, added, reordered or cut off. Exit code 1 if not, and each fault is told.";
+	"whole: no entry altered, removed, added, reordered or cut off. Exit code 1 if not, and each fault is told. "
+	"Several files: whether each goes on where the one before ends; and then the log, if --config or --store is "
+	"given. rotate: exports the log to a file as stored, verifies that, and removes what is in it from the store, "
+	"where the log goes on. If it was interrupted, repeat it with the same file.";
 
 int audit_command(int argc, char **argv)
 {
 	static const struct action actions[] = {
-		{ "export", audit_export, false },
-		{ "verify", audit_verify, true },
-		{ NULL, NULL, false },
+		{ "export", audit_export, 0, 0 },
+		{ "verify", audit_verify, 0, MANY },
+		{ "rotate", audit_rotate, 1, 1 },
+		{ NULL, NULL, 0, 0 },
 	};
 	struct inspect i;
-	inspect_parse(&i, argc, argv, INSPECT_AUDIT, "export | verify [FILE]", audit_doc);
+	inspect_parse(&i, argc, argv, INSPECT_AUDIT, "export | verify [FILE...] | rotate FILE", audit_doc);
 	const struct action *action = action_of(&i, actions);
 	if (action)
 		return action->run(&i);
-	fprintf(stderr, "acms audit: export or verify? See acms audit --help\n");
+	fprintf(stderr, "acms audit: export, verify or rotate FILE? See acms audit --help\n");
 	return EXIT_USAGE;
 }

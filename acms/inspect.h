@@ -15,8 +15,9 @@ struct inspect {
 	uint64_t since_ms, until_ms; /* 0: not given */
 	bool has_request;
 	struct request_id request;
-	const char *arguments[2];
+	char **arguments;         /* of argv */
 	size_t n_arguments;
+	bool names_store;         /* --config or --store is given */
 };
 
 enum inspect_options { INSPECT_USERS, INSPECT_AUDIT };
@@ -40,5 +41,6 @@ int users_import(const struct inspect *i);
 /* The subcommands of acms audit. */
 int audit_export(const struct inspect *i);
 int audit_verify(const struct inspect *i);
+int audit_rotate(const struct inspect *i);
 
 #endif

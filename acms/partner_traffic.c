@@ -97,8 +97,10 @@ static void run_load(struct job *job, struct store_txn *t, struct arena *work, u
 {
 	struct load_job *j = (struct load_job *)job;
 	(void)now_ms;
-	for (size_t i = 0; i < j->n; i++)
+	for (size_t i = 0; i < j->n; i++) {
 		j->items[i].found = store_get_asked(t, work, j->items[i].id, &j->items[i].asked);
+		store_pass_over(t); /* the others are read */
+	}
 }
 
 static struct delivery *delivery_of(struct partner_link *l, const struct request_id *id)

@@ -143,6 +143,10 @@ void store_put_system(struct store_txn *t, struct arena *a, struct str mc_system
 void store_append_audit(struct store_txn *t, struct arena *a, struct audit_record *r);
 /* False: there is none, or an error. */
 bool store_get_audit_head(struct store_txn *t, struct audit_head *out);
+/* What the log begins behind: the last entry that store_drop_audit deleted; number 0: none was. */
+void store_get_audit_start(struct store_txn *t, struct audit_head *out);
+/* Deletes the first entries, up to number last, at most so many; the log then begins behind them. How many there were. */
+size_t store_drop_audit(struct store_txn *t, uint64_t last, size_t most);
 
 /*
  * Lists. Each calls each() for every record in key order, from a start on, until it returns false or there are no

@@ -30,7 +30,7 @@ static bool last_entry(struct store_txn *t, MDB_val *key, MDB_val *value)
 	return rc == 0;
 }
 
-void audit_last(struct store_txn *t, struct audit_head *out)
+static void audit_last(struct store_txn *t, struct audit_head *out)
 {
 	MDB_val key, value;
 	*out = (struct audit_head){ .number = 0 };
@@ -62,6 +62,54 @@ bool store_get_audit_head(struct store_txn *t, struct audit_head *out)
 					     record_decode_audit_head(value, out, &e), &e);
 	arena_free(a);
 	return found;
+}
+
+void store_get_audit_start(struct store_txn *t, struct audit_head *out)
+{
+	struct error e;
+	struct arena *a = arena_new(0);
+	*out = (struct audit_head){ .number = 0 };
+	if (!a)
+		store_fail_memory(t);
+	struct str value = a ? txn_get_meta(t, a, "audit-start") : STR_NONE;
+	if (value.ptr && !txn_decoded(t, DB_META, key_of_str(STR("audit-start")), record_decode_audit_head(value, out, &e), &e))
+		*out = (struct audit_head){ .number = 0 };
+	arena_free(a);
+}
+
+/* False: there is none up to that number, or an error. */
+static bool drop_first(struct store_txn *t, uint64_t last, struct audit_head *start)
+{
+	MDB_cursor *cursor;
+	MDB_val key = { 0, NULL }, value;
+	uint8_t number[8];
+	if (!txn_good(t))
+		return false;
+	int rc = mdb_cursor_open(t->txn, t->store->dbi[DB_AUDIT], &cursor);
+	if (rc == 0) {
+		rc = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
+		mdb_cursor_close(cursor);
+	}
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		txn_fail(t, rc, store_database_names[DB_AUDIT]);
+	if (rc != 0 || key_number(&key) > last)
+		return false;
+	start->number = key_number(&key);
+	digest_of(t, (struct str){ value.mv_data, value.mv_size }, start);
+	return txn_delete(t, DB_AUDIT, key_of_number(number, start->number), NULL);
+}
+
+size_t store_drop_audit(struct store_txn *t, uint64_t last, size_t most)
+{
+	size_t n = 0;
+	struct audit_head start;
+	while (n < most && drop_first(t, last, &start))
+		n++;
+	struct arena *a = n > 0 ? arena_new(0) : NULL;
+	if (n > 0)
+		txn_put_meta(t, "audit-start", a ? record_encode_audit_head(a, &start) : STR_NONE);
+	arena_free(a);
+	return n;
 }
 
 static void find_head(struct store_txn *t)

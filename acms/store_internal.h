@@ -148,8 +148,6 @@ void txn_put_meta(struct store_txn *t, const char *key, struct str value);
 
 /* --- the audit log --- */
 
-/* The head by what is in the log; the number is 0 if nothing is. */
-void audit_last(struct store_txn *t, struct audit_head *out);
 void audit_put_head(struct store_txn *t, const struct audit_head *head);
 /* For the commit: puts the head where this transaction's entries moved it, if there are any. */
 void audit_settle(struct store_txn *t);

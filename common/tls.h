@@ -14,11 +14,16 @@
  */
 struct ssl_st; /* SSL */
 
-/* Our certificate chain and key, from PEM files. Refuses a key file that others can read or that does not fit. */
+/*
+ * Our certificate chain and key, from PEM files (trusted_file.h). Refuses a key that does not fit and a certificate
+ * without a name that others could know us by.
+ */
 struct tls_identity;
 enum status tls_identity_load(const char *certificate_file, const char *key_file,
 			      struct tls_identity **out, struct error *e);
 void tls_identity_free(struct tls_identity *i); /* NULL is fine */
+/* Whether others will admit it as a server, or (false) as a client. */
+enum status tls_identity_check_use(const struct tls_identity *i, bool server, struct error *e);
 /* Seconds until it expires (negative: since), from now (Unix seconds). */
 int64_t tls_identity_expires_in(const struct tls_identity *i, int64_t now);
 

@@ -3,13 +3,14 @@
 import hashlib
 import json
 import subprocess
+import time
 
 import pytest
 import yaml
 
 import pki
 from acx_peer import FakePartner, hello, pb
-from systems import BUILD, WRAPPER
+from systems import BUILD, WRAPPER, wait_for
 
 HOME, FIRE, RAIL = "police.example", "fire.example", "rail.example"
 ID = "0190b1c2-0000-7000-8000-0000ffffffff"
@@ -304,3 +305,88 @@ def test_a_decision_names_whose_request_it_is(desk):
     desk.run("approve", "--from", RAIL, "00000000-0000-0000-0000-000000000001", code=0)
     assert [q.mc_system_id for k, q in desk.asked if k == "decision"] == [FIRE, RAIL]
     assert [k for k, _ in desk.asked] == ["pending_query", "decision", "decision"]
+
+
+def test_other_messages_instead_of_an_answer(desk):
+    def flood(link, query):
+        m = pb.Message(process_indication=pb.ProcessIndication(request_id=bytes(16), mc_system_id=FIRE, state=pb.DELAYED))
+        try:
+            while True:
+                link.send(m)
+                time.sleep(0.05)
+        except OSError:
+            pass
+    desk.home.answers["users_query"] = flood
+    assert "no answer" in desk.run("users", "--at", FIRE, "--timeout", "1", code=4).stderr
+
+
+# --- what a home ACMS passes on ---
+
+@pytest.fixture(scope="module")
+def passed_on(tmp_path_factory):
+    from conftest import World
+    w = World(tmp_path_factory.mktemp("passed"))
+    home, fire = w.system(HOME), w.system(FIRE)
+    w.fake = FakePartner(FIRE, fire.leaf, home.ca.cert_file)
+    w.fakes.append(w.fake)
+    w.admin = home.acmc()
+    home.partner(fire, provision=None, port=w.fake.port)
+    home.start()
+    w.home = home
+    yield w
+    w.end()
+
+
+def from_partner(w, kind: str, page) -> None:
+    """A scripted partner's page to the next query of that kind."""
+    def reply(link, query):
+        message = pb.Message()
+        answer = getattr(message, kind.replace("query", "page"))
+        answer.MergeFrom(page)
+        answer.token = query.token
+        link.send(message)
+    w.fake.answers[kind] = reply
+
+
+def up(w):
+    client = w.home.client(w.admin)
+    wait_for(lambda: client.users(FIRE).cause != pb.PARTNER_UNREACHABLE, "the partner is reached")
+    return client
+
+
+@pytest.mark.parametrize("fields, page", [
+    (dict(max=1), pb.UsersPage(users=numbered(0, 2))),
+    (dict(to="b"), pb.UsersPage(users=[user("b")])),
+    ({"from": "b"}, pb.UsersPage(users=[user("a")])),
+    (dict(after="b"), pb.UsersPage(users=[user("b")])),
+    ({}, pb.UsersPage(users=[user("b", revision=0)])),
+    ({}, pb.UsersPage(more=True))])
+def test_a_page_of_a_partner_that_does_not_fit(passed_on, fields, page):
+    from_partner(passed_on, "users_query", pb.UsersPage())
+    client = up(passed_on)
+    from_partner(passed_on, "users_query", page)
+    assert client.users(FIRE, **fields).cause == pb.PARTNER_PROTOCOL_ERROR
+    from_partner(passed_on, "users_query", pb.UsersPage(users=[user("b")]))
+    assert client.users(FIRE).users[0].mc_id == "b"
+
+
+@pytest.mark.parametrize("digests", [
+    [], [pb.RangeDigest(users=9, digest=SAME, splits=["a"])], [pb.RangeDigest(users=9, digest=SAME, splits=["z"])],
+    [pb.RangeDigest(users=1, digest=SAME, splits=["c", "d"])]])
+def test_digests_of_a_partner_that_do_not_fit(passed_on, digests):
+    from_partner(passed_on, "users_query", pb.UsersPage())
+    client = up(passed_on)
+    from_partner(passed_on, "digest_query", pb.DigestPage(digests=digests))
+    assert client.digests(FIRE, [("b", "y")]).cause == pb.PARTNER_PROTOCOL_ERROR
+    from_partner(passed_on, "digest_query", pb.DigestPage(digests=[pb.RangeDigest(users=9, digest=SAME, splits=["c"])]))
+    assert client.digests(FIRE, [("b", "y")]).digests[0].users == 9
+
+
+def test_an_evil_page_of_a_partner(passed_on):
+    """It never gets to an ACMC: the connection to the partner ends with MALFORMED_MESSAGE."""
+    from_partner(passed_on, "users_query", pb.UsersPage())
+    client = up(passed_on)
+    from_partner(passed_on, "users_query", pb.UsersPage(users=[user(EVIL)]))
+    answer = client.users(FIRE)
+    assert answer.cause in (pb.PARTNER_CONNECTION_LOST, pb.PARTNER_PROTOCOL_ERROR, pb.PARTNER_UNREACHABLE) and not answer.users
+    wait_for(lambda: any(c.cause == pb.MALFORMED_MESSAGE for c in passed_on.fake.closes), "Close")

@@ -1,5 +1,6 @@
 """Certificates in detail: PROTOCOL.md 1, on the server's and on the home ACMS's side of a link to a partner."""
 
+import json
 import ssl
 import subprocess
 
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import pki
-from acx_peer import Client, Ended, FakePartner, now_ms, pb, tls_context, true_response
+from acx_peer import Client, Ended, FakePartner, now_ms, pb, request, tls_context, true_response
 from systems import soon
 
 ADMIN = "URI:sip:control-room@police.example"
@@ -174,6 +175,28 @@ def test_a_partner_that_is_revoked_while_connected(world):
     answers = c.setup_all(["fire.example", "rail.example"], {"later@police.example": []}, expires=soon(2))
     assert answers["fire.example"].cause == pb.PARTNER_UNREACHABLE and answers["rail.example"].result
     assert ("police.example", "later@police.example") not in fire.users()
+
+
+def test_the_name_that_matched_is_recorded(world):
+    """Whatever else a partner's CA puts into its certificates: never another's name."""
+    fire, police = world.system("fire.example"), world.system("police.example")
+    admin = fire.acmc(approves=["police.example"])
+    fire.partner(police, address=False, provision={"mc_ids": ["*"], "approval": {"remove": "manual"}})
+    fire.start()
+    leaf = police.ca.issue("two-names", ["DNS:acms.rail.example", "URI:sip:x@rail.example", "DNS:acms.police.example"])
+    client = fire.client(leaf, system="police.example")
+    assert client.setup(["fire.example"], USER).result
+    client.send(request(["fire.example"], {"a@police.example": []}, operation=pb.REMOVE))
+    held = client.indication(pb.PENDING)
+    decided = fire.client(admin).decide(held.request_id, False, reason="no")
+    assert decided.cause == pb.NO_CAUSE and client.response().cause == pb.REJECTED
+    client.send_raw(b"\0\0\0\0")
+    assert client.receive_close().cause == pb.MALFORMED_MESSAGE
+    entries = json.loads(fire.run("audit", "export").stdout)
+    names = {e["action"]: e["certificate"].split(" ")[0] for e in entries if e.get("certificate")}
+    assert names.pop("reject") == "URI:sip:control-room@fire.example"
+    assert names == {"setup": "DNS:acms.police.example", "hold": "DNS:acms.police.example"}
+    assert "rail" not in fire.log()
 
 
 def openssl_words(home, *words: str) -> list:

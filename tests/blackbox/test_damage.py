@@ -170,3 +170,22 @@ def test_damaged_records_at_home(world):
     config = home.acmc_config(home.admin)
     shown = subprocess.run([BUILD / "acmc", "requests", "-c", config], capture_output=True, text=True, timeout=60)
     assert "cannot be read" in shown.stderr and shown.returncode == 0, shown
+
+
+def test_a_damaged_request_holds_up_no_others(world):
+    """They are read together when the partner comes."""
+    home, fire, _ = world.federation()
+    home.start()
+    client = home.client(home.admin)
+    ids = [new_id() for _ in range(5)]
+    for i, request_id in enumerate(ids):
+        client.submit([FIRE], {f"u{i}@police.example": []}, request_id=request_id)
+    home.stop()
+    damage(home.store, (b"asked", ids[2]))
+    home.start()
+    fire.start()
+    wait_for(lambda: len(fire.users()) == 4, "the others are set up")
+    client = home.client(home.admin)
+    for request_id in ids[:2] + ids[3:]:
+        wait_for(lambda: client.delivery(request_id, FIRE).response.result, "it has its answer")
+    assert client.requests(request_id=ids[2]).cause == pb.STORE_UNAVAILABLE

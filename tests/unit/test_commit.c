@@ -567,7 +567,7 @@ static void do_something(unsigned *seed, uint8_t id)
 		w.denied = (struct verdict){ .cause = CAUSE_OUTSIDE_NAMESPACE, .detail = "no" };
 	commit(&w);
 	if (commit(&w).pending && rand_r(seed) % 2) {
-		w.setup = find(id).pending.setup;
+		w.setup = find(id).waiting->pending.setup;
 		decide(&w, rand_r(seed) % 2);
 	}
 }

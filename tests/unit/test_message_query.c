@@ -551,6 +551,39 @@ static void long_reasons_are_cut_and_refused(void **state)
 	arena_free(a);
 }
 
+/* The encoder cuts what is for people, at a character, to what the decoder takes. */
+static void no_text_for_people_is_too_long_for_the_reader(void **state)
+{
+	enum { LONGEST = 1100 };
+	static char text[LONGEST + 4];
+	(void)state;
+	for (size_t i = 0; i < LONGEST; i++)
+		text[i] = "a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x9A\x92"[i % 10];
+	for (size_t n = 0; n < LONGEST; n += 1 + n / 300) {
+		struct str s = { text, n }; /* also cut in the middle of a character */
+		struct delivery_entry d = { .mc_system_id = STR("a.bc"), .state = DELIVERY_ANSWERED, .detail = s, .has_response = true,
+					    .response = { .detail = s, .decided_by = { .acmc = STR("x"), .reason = s } } };
+		struct request_entry entry = { .acmc = s, .deliveries = &d, .n_deliveries = 1 };
+		struct message m[] = {
+			{ .kind = MESSAGE_REQUESTS_PAGE, .requests_page = { .page = { .detail = s }, .entries = &entry, .n_entries = 1 } },
+			{ .kind = MESSAGE_HELLO, .hello = { .software = s } },
+			{ .kind = MESSAGE_CLOSE, .close = { .detail = s } },
+			{ .kind = MESSAGE_PROCESS_INDICATION, .indication = { .state = PROCESS_PENDING, .detail = s } },
+			{ .kind = MESSAGE_DECISION, .decision = { .reason = s } },
+			{ .kind = MESSAGE_SETUP_RESPONSE, .response = { .detail = s, .decided_by = { .acmc = s, .reason = s } } },
+			{ .kind = MESSAGE_DECISION_RESULT, .decision_result = { .page = { .detail = s }, .has_response = true,
+									       .response = { .detail = s } } },
+			{ .kind = MESSAGE_USERS_PAGE, .users_page = { .page = { .detail = s } } },
+			{ .kind = MESSAGE_DIGEST_PAGE, .digest_page = { .page = { .detail = s } } },
+			{ .kind = MESSAGE_PENDING_PAGE, .pending_page = { .page = { .detail = s } } },
+		};
+		for (size_t i = 0; i < sizeof m / sizeof *m; i++) {
+			if (back(&m[i]) != OK)
+				fail_msg("message %zu, %zu bytes", i, n);
+		}
+	}
+}
+
 static void names(void **state)
 {
 	(void)state;
@@ -575,6 +608,7 @@ int main(void)
 		cmocka_unit_test(every_text_has_a_bound),
 		cmocka_unit_test(large_messages_fit_the_budget),
 		cmocka_unit_test(long_reasons_are_cut_and_refused),
+		cmocka_unit_test(no_text_for_people_is_too_long_for_the_reader),
 		cmocka_unit_test(names),
 	};
 	return cmocka_run_group_tests_name("message_query", tests, NULL, NULL);

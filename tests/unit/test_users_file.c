@@ -368,7 +368,7 @@ static void json_keys_come_once(void **state)
 /* In either form, what is no UTF-8 and NULs. */
 static void bytes_that_are_no_text(void **state)
 {
-	static const char *const bad[] = { "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE0\x80\xAF", "\x80", "\xEF\xBB", "\xEF\xBB\xBF" "b\x01" };
+	static const char *const bad[] = { "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE0\x80\xAF", "\x80", "\xEF\xBB", ("\xEF\xBB\xBF" "b\x01") };
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		static const char *const forms[] = { "mc_id\na%s\n", "\"mc_id\"\n\"a%s\"\n", "[{\"mc_id\": \"a%s\"}]" };
