@@ -269,7 +269,7 @@ static struct verdict check_room(const struct request *r)
 	if (r->setup.dry_run ? a || is_being_accepted(s, id) : a && !a->kept)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
 					 .detail = "another request with this ID is under way" };
-	if (!a && HASH_COUNT(s->asked) >= s->live->config->max_unfinished)
+	if (!a && s->n_asked >= s->live->config->max_unfinished)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
 					 .detail = "too many requests are unfinished" };
 	return (struct verdict){ .cause = CAUSE_NO_CAUSE };

@@ -1,3 +1,5 @@
+#include <search.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "acms/outbox_internal.h"
@@ -8,11 +10,16 @@
 
 /* --- what is unfinished --- */
 
+/* In a balanced tree: ACMCs choose the IDs, and could choose them so that they collide in a table. */
+static int compare_ids(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct request_id));
+}
+
 struct asked *outbox_find(struct server *s, const struct request_id *id)
 {
-	struct asked *a;
-	HASH_FIND(hh, s->asked, id, sizeof *id, a);
-	return a;
+	char *const *node = tfind(id, &s->asked_by_id, compare_ids);
+	return node ? (struct asked *)(*node - offsetof(struct asked, id)) : NULL;
 }
 
 struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t deadline_ms, bool kept,
@@ -21,8 +28,13 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 	struct asked *a = calloc(1, sizeof *a);
 	if (!a)
 		return NULL;
-	a->server = s;
 	a->id = *id;
+	char **node = tsearch(&a->id, &s->asked_by_id, compare_ids);
+	if (!node || *node != (char *)&a->id) {
+		free(a);
+		return NULL;
+	}
+	a->server = s;
 	a->deadline_ms = deadline_ms;
 	a->kept = kept;
 	a->arena = arena;
@@ -31,7 +43,8 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 	s->users_at_hand += a->setup.n_users;
 	TAILQ_INIT(&a->deliveries);
 	LIST_INIT(&a->watchers);
-	HASH_ADD(hh, s->asked, id, sizeof a->id, a);
+	TAILQ_INSERT_TAIL(&s->asked, a, in_server);
+	s->n_asked++;
 	return a;
 }
 
@@ -79,7 +92,9 @@ void outbox_forget(struct asked *a)
 		TAILQ_REMOVE(&a->deliveries, d, in_asked);
 		free(d);
 	}
-	HASH_DELETE(hh, a->server->asked, a);
+	tdelete(&a->id, &a->server->asked_by_id, compare_ids);
+	TAILQ_REMOVE(&a->server->asked, a, in_server);
+	a->server->n_asked--;
 	a->server->users_at_hand -= a->setup.n_users;
 	arena_free(a->arena);
 	free(a);
@@ -336,7 +351,8 @@ void outbox_send(struct asked *a)
 void outbox_relink(struct server *s)
 {
 	struct asked *a, *next_asked;
-	HASH_ITER(hh, s->asked, a, next_asked) {
+	for (a = TAILQ_FIRST(&s->asked); a; a = next_asked) {
+		next_asked = TAILQ_NEXT(a, in_server);
 		struct delivery *d, *next;
 		for (d = TAILQ_FIRST(&a->deliveries); d; d = next) {
 			next = TAILQ_NEXT(d, in_asked);
@@ -349,7 +365,8 @@ void outbox_tick(struct server *s)
 {
 	uint64_t now = clock_wall_ms();
 	struct asked *a, *next_asked;
-	HASH_ITER(hh, s->asked, a, next_asked) {
+	for (a = TAILQ_FIRST(&s->asked); a; a = next_asked) {
+		next_asked = TAILQ_NEXT(a, in_server);
 		struct delivery *d, *next;
 		bool over = a->deadline_ms <= now;
 		for (d = over ? TAILQ_FIRST(&a->deliveries) : NULL; d; d = next) {
@@ -393,7 +410,8 @@ static void part_from(struct asked *a)
 void outbox_stop(struct server *s)
 {
 	struct asked *a, *next_asked;
-	HASH_ITER(hh, s->asked, a, next_asked) {
+	for (a = TAILQ_FIRST(&s->asked); a; a = next_asked) {
+		next_asked = TAILQ_NEXT(a, in_server);
 		struct delivery *d, *next;
 		if (a->kept) {
 			part_from(a);
@@ -408,8 +426,8 @@ void outbox_stop(struct server *s)
 
 void outbox_free(struct server *s)
 {
-	struct asked *a, *next;
-	HASH_ITER(hh, s->asked, a, next)
+	struct asked *a;
+	while ((a = TAILQ_FIRST(&s->asked)))
 		outbox_forget(a);
 }
 
@@ -436,8 +454,8 @@ static bool load_one(void *context, struct str target, struct request_id id,
 /* That it was sent before is possible, so until the partner says something its outcome is not known. */
 static void assume_sent(struct server *s)
 {
-	struct asked *a, *next;
-	HASH_ITER(hh, s->asked, a, next) {
+	struct asked *a;
+	TAILQ_FOREACH(a, &s->asked, in_server) {
 		struct delivery *d;
 		TAILQ_FOREACH(d, &a->deliveries, in_asked)
 			d->outlook = (struct delivery_outlook){ CAUSE_PARTNER_CONNECTION_LOST,

@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/queue.h>
-#include <uthash.h>
 #include "acms/commit.h"
 #include "acms/committer.h"
 #include "acms/delivery.h"
@@ -26,6 +25,7 @@ TAILQ_HEAD(peer_list, peer);
 TAILQ_HEAD(request_list, request);
 TAILQ_HEAD(query_list, query);
 TAILQ_HEAD(link_list, partner_link);
+TAILQ_HEAD(asked_list, asked);
 TAILQ_HEAD(delivery_list, delivery);
 LIST_HEAD(watch_list, watch);
 LIST_HEAD(asking_list, asking);
@@ -46,7 +46,9 @@ struct server {
 	size_t n_listeners;
 	struct peer_list peers;
 	struct link_list links;
-	struct asked *asked;         /* unfinished requests of our ACMCs, by request ID (uthash) */
+	struct asked_list asked;     /* unfinished requests of our ACMCs, the oldest first */
+	void *asked_by_id;           /* the same, as a tree (tsearch) */
+	size_t n_asked;
 	size_t users_at_hand;        /* of those of them that are in memory */
 	struct asking_list accepting; /* and those that are being put on disk */
 	struct sweeper *sweeper;
@@ -137,9 +139,9 @@ void home_setup(struct request *r, const struct acmc_rule *acmc);
 /* --- outbox.c: what home owes its ACMCs: requests that are not answered by all targets yet --- */
 
 struct asked {
-	UT_hash_handle hh;
+	TAILQ_ENTRY(asked) in_server;
 	struct server *server;
-	struct request_id id;
+	struct request_id id;        /* in the tree */
 	uint64_t deadline_ms;        /* Unix */
 	bool kept;                   /* on disk; a dry run is not */
 	struct delivery_list deliveries; /* unfinished */
