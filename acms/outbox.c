@@ -382,8 +382,6 @@ static struct setup_response parting(const struct request *r, struct str target)
 			     .detail = "the home ACMS stops; the request goes on when it is back" };
 	struct setup_response response;
 	setup_refuse(&r->received, target, ORIGIN_HOME_ACMS, &v, &response);
-	response.mc_ids = r->received.mc_ids;
-	response.n_mc_ids = r->received.n_mc_ids;
 	return response;
 }
 

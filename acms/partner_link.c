@@ -193,14 +193,15 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 	struct partner_link *l = context;
 	struct arena *a = arena_new(message_budget(length));
 	struct message m;
-	struct error e = { ERR_MEMORY, "out of memory" };
+	struct error e;
 	enum cause why = CAUSE_MALFORMED_MESSAGE;
-	(void)c;
 	bool taken = false;
 	if (a && message_decode(a, payload, length, &m, &why, &e) == OK)
 		taken = on_message(l, a, &m);
-	else
+	else if (a && !arena_starved(a))
 		partner_link_refuse(l, why, e.text);
+	else /* not the partner's fault */
+		conn_kill(c, "out of memory");
 	if (!taken)
 		arena_free(a);
 }

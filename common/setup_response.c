@@ -28,6 +28,10 @@ void setup_refuse(const struct setup_request *request, struct str mc_system_id, 
 					.mc_system_id = mc_system_id,
 					.origin = origin };
 	fill_verdict(out, verdict);
+	if ((int)verdict->cause / 100 == 2)
+		return;
+	out->mc_ids = request->mc_ids;
+	out->n_mc_ids = request->n_mc_ids;
 }
 
 /* --- the two ways to say it --- */
