@@ -128,6 +128,7 @@ static void accepted(struct job *job, enum status status)
 	struct server *s = r->server;
 	struct peer *p = r->peer;
 	LIST_REMOVE(g, in_server);
+	s->n_accepting--;
 	fail_point("home-accepted");
 	if (status != OK || g->out.reused || g->out.late) {
 		if (status != OK || g->out.reused)
@@ -269,7 +270,7 @@ static struct verdict check_room(const struct request *r)
 	if (r->setup.dry_run ? a || is_being_accepted(s, id) : a && !a->kept)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
 					 .detail = "another request with this ID is under way" };
-	if (!a && s->n_asked >= s->live->config->max_unfinished)
+	if (!a && s->n_asked + s->n_accepting >= s->live->config->max_unfinished)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
 					 .detail = "too many requests are unfinished" };
 	return (struct verdict){ .cause = CAUSE_NO_CAUSE };
@@ -317,6 +318,7 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 	g->job.run = run_accept;
 	g->job.done = accepted;
 	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
+	r->server->n_accepting++;
 	committer_submit(r->server->committer, &g->job);
 }
 
@@ -347,7 +349,7 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 	    r->received.n_mc_system_ids > config->limits.max_mc_system_ids) {
 		struct route spare = { .target = config->mc_system_id };
 		if (well_formed) /* only for want of memory */
-			v.cause = CAUSE_TOO_MANY_IDENTITIES;
+			v = setup_no_memory(r->arena);
 		if (!own) {
 			respond_all(r, &spare, 1, &v, false);
 			return;

@@ -398,8 +398,8 @@ static void check_sent(struct partner_link *l, uint64_t now)
 {
 	uint64_t patience = l->server->live->config->partner_timeout_s * 1000ull;
 	const struct delivery *oldest = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_SENT]);
-	struct query *q = TAILQ_FIRST(&l->asked);
-	if (q && now - q->asked_mono_ms >= patience) {
+	struct query *q;
+	while ((q = TAILQ_FIRST(&l->asked)) && now - q->asked_mono_ms >= patience) {
 		forget_query(l, q);
 		query_refuse(q, CAUSE_PARTNER_TIMEOUT, NULL);
 	}

@@ -51,6 +51,7 @@ struct server {
 	size_t n_asked;
 	size_t users_at_hand;        /* of those of them that are in memory */
 	struct asking_list accepting; /* and those that are being put on disk */
+	size_t n_accepting;
 	struct sweeper *sweeper;
 	struct approvals *approvals;
 	struct loop_timer *expiry_timer, *stop_timer, *tick;
