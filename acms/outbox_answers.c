@@ -58,6 +58,8 @@ static void settle(struct answer_job *j, struct delivery *d)
 		log_info("partner %s: a response that nobody waits for (late or repeated) is dropped",
 			 LOG_STR(j->what.partner));
 	} else if (d) {
+		if (link && j->what.response)
+			partner_link_useful(link);
 		publish(d, &j->out.setup, &j->out.answer);
 		fail_point("home-answer-told");
 	}

@@ -60,7 +60,7 @@ static void refuse(struct partner_link *l, enum cause cause, const char *detail)
 static void break_off(struct partner_link *l, enum cause cause, const char *what)
 {
 	refuse(l, cause, what);
-	partner_link_feed(l, LINK_EV_CLOSE);
+	partner_link_feed(l, LINK_EV_BROKEN);
 	conn_close(l->conn);
 }
 
@@ -125,6 +125,7 @@ static void on_hello(struct partner_link *l, const struct hello *hello)
 	log_info("partner %s: up at %s, %s", l->mc_system_id, conn_address(l->conn),
 		 LOG_STR(hello->software));
 	l->pings = l->pongs = 0;
+	l->up_mono_ms = clock_mono_ms();
 	loop_timer_set(l->watchdog, l->announced.idle_timeout_seconds * 1000ull / 3);
 	partner_link_feed(l, LINK_EV_UP);
 }
@@ -231,7 +232,7 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 	(void)c;
 	if (end != CONN_END_LOCAL && l->session != SESSION_DRAINING)
 		snprintf(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(text)));
-	if (end != CONN_END_LOCAL && (l->state == LINK_UP || l->failures == 0))
+	if (end != CONN_END_LOCAL && (link_is_up(l->state) || l->failures == 0))
 		log_warning("partner %s: %s", l->mc_system_id, l->last_failure);
 	l->conn = NULL;
 	loop_timer_cancel(l->watchdog);
@@ -271,27 +272,13 @@ static void on_retry(void *context)
 	partner_link_feed(context, LINK_EV_RETRY);
 }
 
-static void retry_in(struct partner_link *l, uint64_t ms)
-{
-	l->retry_at_ms = clock_mono_ms() + ms;
-	loop_timer_set(l->retry, ms);
-}
-
-/* Sooner than it was going to be, never later: requests that keep coming must not put it off. */
-static void retry_soon(struct partner_link *l)
-{
-	uint64_t now = clock_mono_ms();
-	if (l->retry_at_ms < now || l->retry_at_ms > now + LINK_RETRY_SOON_MS)
-		retry_in(l, LINK_RETRY_SOON_MS);
-}
-
 static void retry_later(struct partner_link *l)
 {
 	uint32_t random = 0;
 	crypto_random((uint8_t *)&random, sizeof random);
 	uint64_t ms = link_backoff_ms(l->failures++, random);
 	log_debug("partner %s: next attempt in %llu ms", l->mc_system_id, (unsigned long long)ms);
-	retry_in(l, ms);
+	loop_timer_set(l->retry, ms);
 }
 
 void partner_link_feed(struct partner_link *l, enum link_event event)
@@ -313,13 +300,18 @@ void partner_link_feed(struct partner_link *l, enum link_event event)
 	if (step.actions & LINK_DO_RESET)
 		l->failures = 0;
 	if (step.actions & LINK_DO_RETRY_SOON)
-		retry_soon(l);
+		loop_timer_set(l->retry, LINK_RETRY_SOON_MS);
 	if (step.actions & LINK_DO_RETRY_LATER)
 		retry_later(l);
 	if (step.actions & LINK_DO_SEND)
 		traffic_send(l);
 	if (step.actions & LINK_DO_CONNECT)
 		start_connecting(l);
+}
+
+void partner_link_useful(struct partner_link *l)
+{
+	partner_link_feed(l, LINK_EV_USEFUL);
 }
 
 /* --- all of them --- */

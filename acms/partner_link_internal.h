@@ -28,7 +28,7 @@ struct partner_link {
 	struct query_list asked;       /* queries under way */
 	uint64_t tokens;
 	struct loop_timer *retry, *watchdog;
-	uint64_t retry_at_ms;          /* clock_mono_ms; when retry fires, if it is set */
+	uint64_t up_mono_ms;           /* since when it is up */
 	uint64_t pings, pongs;
 };
 

@@ -130,7 +130,7 @@ static void loaded(struct job *job, enum status status)
 {
 	struct load_job *j = (struct load_job *)job;
 	struct partner_link *l = partner_link_find(j->server, str_of(j->mc_system_id));
-	bool up = l && l->state == LINK_UP && l->connection == j->connection;
+	bool up = l && link_is_up(l->state) && l->connection == j->connection;
 	for (size_t i = 0; l && i < j->n; i++) {
 		struct delivery *d = delivery_of(l, &j->items[i].id);
 		if (!d || d->phase != DELIVERY_PHASE_LOADING)
@@ -184,7 +184,7 @@ void traffic_send(struct partner_link *l)
 {
 	struct delivery *d;
 	size_t room;
-	while (l->state == LINK_UP && l->users_sent < USERS_SENT_MAX && (room = room_on(l)) > 0 &&
+	while (link_is_up(l->state) && l->users_sent < USERS_SENT_MAX && (room = room_on(l)) > 0 &&
 	       (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]))) {
 		if (d->asked->arena) {
 			send_one(l, d, &d->asked->setup);
@@ -264,7 +264,7 @@ void traffic_fail_queries(struct partner_link *l, enum cause cause)
 void partner_link_ask(struct partner_link *l, struct query *q)
 {
 	struct message m = q->message;
-	if (l->state != LINK_UP) {
+	if (!link_is_up(l->state)) {
 		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, l->last_failure);
 	} else if (l->version < 2) {
 		query_refuse(q, CAUSE_PARTNER_VERSION, NULL);
@@ -301,6 +301,7 @@ static void on_page(struct partner_link *l, struct message *m)
 		query_refuse(q, CAUSE_PARTNER_PROTOCOL_ERROR, NULL);
 		return;
 	}
+	partner_link_useful(l);
 	page->token = *message_token(&q->message);
 	query_reply(q, m);
 }
@@ -422,5 +423,7 @@ void partner_links_tick(struct server *s)
 				outbox_event(d, DELIVERY_EV_DUE, NULL);
 		}
 		check_sent(l, now);
+		if (l->state == LINK_TRIED && now - l->up_mono_ms >= LINK_LASTS_MS)
+			partner_link_feed(l, LINK_EV_USEFUL);
 	}
 }

@@ -248,6 +248,8 @@ void partner_link_submit(struct partner_link *l, struct delivery *d);
 void partner_link_drop(struct partner_link *l, struct delivery *d);
 /* Asks the partner; the query is answered in any case. */
 void partner_link_ask(struct partner_link *l, struct query *q);
+/* The connection brought what was asked for: after its end the next one is made at once. */
+void partner_link_useful(struct partner_link *l);
 /* The partner's response to one request was nonsense: ends the connection. To be followed by outbox_nonsense. */
 void partner_link_nonsense(struct partner_link *l, const char *what);
 /* Makes the links that the live configuration asks for, and stops the others. False: out of memory. */

@@ -1,6 +1,7 @@
 """The home ACMS as the client of its partners: PROTOCOL.md 3, 4, 6 and 7, from the partner's end."""
 
 import threading
+import time
 
 import pytest
 
@@ -442,3 +443,38 @@ def test_a_long_detail(world):
     home, _ = home_and_fake(world, refusal(pb.OUTSIDE_NAMESPACE, detail=detail))
     answer = home.client(home.admin).setup([FAKE], USER)
     assert answer.cause == pb.OUTSIDE_NAMESPACE and answer.detail == detail
+
+
+class Door(FakePartner):
+    """A partner that ends each connection after Hello; close: in the orderly way."""
+
+    def __init__(self, *words, close: bool):
+        self.close, self.times = close, []
+        super().__init__(*words)
+
+    def handle(self, link, message) -> None:
+        super().handle(link, message)
+        if message.WhichOneof("body") == "hello":
+            self.times.append(time.monotonic())
+            if self.close:
+                link.send(pb.Message(close=pb.Close(cause=pb.GOING_AWAY)))
+                link.end()
+            raise Ended("shut")
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_a_partner_that_ends_each_connection_after_hello_is_left_alone(world, close):
+    """9: 'connects again after 1 s to 60 s, doubling, less up to a quarter'; requests that come do not change that"""
+    home, system = world.system("police.example"), world.system(FAKE)
+    home.admin = home.acmc()
+    fake = Door(FAKE, system.leaf, home.ca.cert_file, close=close)
+    world.fakes.append(fake)
+    home.partner(system, port=fake.port, provision=None)
+    home.start()
+    client, n = home.client(home.admin), 0
+    while len(fake.times) < 4:
+        client.submit([FAKE], {f"d{n}@police.example": []})
+        n += 1
+        time.sleep(0.05)
+    gaps = [b - a for a, b in zip(fake.times, fake.times[1:4])]
+    assert all(gap >= least for gap, least in zip(gaps, (0.7, 1.45, 2.95))), gaps
