@@ -4,7 +4,6 @@
 
 enum { FORMAT = 1, KEY_FORMAT = 1, KEY_PARTNER, KEY_HOME, KEY_REQUEST_ID, KEY_OPERATION, KEY_DONE, KEY_CONTENT,
        KEY_REVISIONS, KEY_DECIDED_BY };
-enum { DECIDED_BY_MAX = 512 };
 
 /* --- from what was done --- */
 
@@ -166,7 +165,7 @@ enum status receipt_decode(struct arena *a, struct str bytes, struct receipt_cla
 	get_revisions(&r, a, out);
 	if (keys == KEY_DECIDED_BY) {
 		cbor_expect_key(&r, KEY_DECIDED_BY);
-		out->decided_by = cbor_get_id(&r, DECIDED_BY_MAX);
+		out->decided_by = cbor_get_id(&r, RECEIPT_DECIDED_BY_MAX);
 	} else if (keys != KEY_REVISIONS) {
 		cbor_fail(&r, "it has more or fewer entries than it should");
 	}

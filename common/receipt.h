@@ -16,6 +16,9 @@
  * Signing and verifying are in receipt_sign.h. Pure.
  */
 
+/* Bytes of an ACMC's name in claims. */
+enum { RECEIPT_DECIDED_BY_MAX = 512 };
+
 /* In place of a revision: the user was not done. */
 #define RECEIPT_NOT_DONE UINT64_MAX
 
