@@ -139,6 +139,29 @@ enum cause authorise_target(const struct config *config, const struct acmc_rule 
 	return CAUSE_NO_CAUSE;
 }
 
+static const struct acmc_rule *acmc_named(const struct config *config, struct str name)
+{
+	for (size_t i = 0; i < config->n_acmcs; i++) {
+		if (str_eq(config->acmcs[i].name, name))
+			return &config->acmcs[i];
+	}
+	return NULL;
+}
+
+struct verdict authorise_again(struct arena *a, const struct config *config, struct str acmc, const struct setup *setup,
+			       struct str target)
+{
+	const struct acmc_rule *rule = acmc_named(config, acmc);
+	const struct partner_rule *partner;
+	if (!rule)
+		return (struct verdict){ .cause = CAUSE_ACMC_NOT_AUTHORISED,
+					 .detail = "the ACMC that asked for it is no longer configured" };
+	struct verdict v = authorise_acmc(a, rule, setup);
+	if (v.cause == CAUSE_NO_CAUSE)
+		v.cause = authorise_target(config, rule, target, 1, &partner);
+	return v;
+}
+
 enum cause authorise_query_target(const struct config *config, const struct acmc_rule *acmc,
 				  struct str target, const struct partner_rule **partner)
 {

@@ -15,6 +15,7 @@ struct asking {
 	struct verdict verdict;     /* of a refusal, */
 	struct verdict on_record;   /* and what the audit log says of it */
 	bool well_formed;
+	uint64_t rules;             /* that it was judged by */
 	struct home_accepted out;
 };
 
@@ -109,7 +110,7 @@ static struct asked *asked_of(struct server *s, struct asking *g)
 			continue;
 		if (!a)
 			a = add_kept(s, g);
-		if (!a || !outbox_add_target(a, g->out.targets[i].target)) {
+		if (!a || !outbox_add_target(a, g->out.targets[i].target, g->rules)) {
 			log_error("out of memory: a request is delivered after the next start");
 			break;
 		}
@@ -171,6 +172,7 @@ static struct asking *asking_new(struct request *r, const struct acmc_rule *acmc
 	}
 	g->arena = a;
 	g->request = r;
+	g->rules = r->server->rules;
 	g->job.weight = r->setup.n_users + 1;
 	g->what = (struct home_request){ .setup = r->setup,
 					 .acmc = arena_str(a, acmc->name),
@@ -207,15 +209,18 @@ static void refuse(struct request *r, const struct acmc_rule *acmc, const struct
 }
 
 /* What memory has for a dry run. NULL: there is none. */
-static struct asked *asked_unkept(struct request *r)
+static struct asked *asked_unkept(struct request *r, const struct acmc_rule *acmc)
 {
 	struct server *s = r->server;
 	uint64_t deadline = clock_wall_ms() + s->live->config->partner_timeout_s * 1000ull;
 	struct arena *arena = arena_new(0);
 	struct setup copy;
 	struct asked *a = NULL;
-	if (arena && setup_copy(arena, &r->setup, &copy))
+	struct str name = arena ? arena_str(arena, acmc->name) : STR_NONE;
+	if (name.ptr && setup_copy(arena, &r->setup, &copy))
 		a = outbox_add(s, &copy.request_id, deadline, false, arena, &copy);
+	if (a)
+		a->acmc = name;
 	if (!a) {
 		arena_free(arena);
 	} else if (!outbox_watch(a, r->peer, r)) {
@@ -226,14 +231,14 @@ static struct asked *asked_unkept(struct request *r)
 }
 
 /* Delivered from memory, now or not at all. */
-static void deliver_unkept(struct request *r, const struct route *routes, size_t n)
+static void deliver_unkept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n)
 {
-	struct asked *a = asked_unkept(r);
+	struct asked *a = asked_unkept(r, acmc);
 	bool any = false;
 	r->unanswered = n + 1;
 	for (size_t i = 0; i < n; i++) {
 		struct verdict v = { .cause = routes[i].cause };
-		if (v.cause == CAUSE_NO_CAUSE && (!a || !outbox_add_target(a, routes[i].target)))
+		if (v.cause == CAUSE_NO_CAUSE && (!a || !outbox_add_target(a, routes[i].target, r->server->rules)))
 			v = (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" };
 		any |= v.cause == CAUSE_NO_CAUSE;
 		if (v.cause != CAUSE_NO_CAUSE)
@@ -330,7 +335,7 @@ static void take(struct request *r, const struct acmc_rule *acmc, const struct r
 	if (v.cause != CAUSE_NO_CAUSE)
 		respond_all(r, routes, n, &v, true);
 	else if (r->setup.dry_run)
-		deliver_unkept(r, routes, n);
+		deliver_unkept(r, acmc, routes, n);
 	else
 		accept(r, acmc, routes, n, late);
 }

@@ -235,7 +235,9 @@ static struct answer_record answer_of(const struct home_answer *a, uint64_t now_
 					       .origin = ORIGIN_HOME_ACMS,
 					       .cause = a->cause,
 					       .detail = a->detail && *a->detail ? str_of(a->detail) :
-										   STR_NONE };
+										   STR_NONE,
+					       .identities = a->identities,
+					       .n_identities = a->n_identities };
 	return (struct answer_record){ .answered_ms = now_ms,
 				       .origin = r->origin,
 				       .cause = r->cause,
@@ -271,6 +273,11 @@ static void audit_answer(struct store_txn *t, struct arena *work, const struct h
 		store_fail_memory(t);
 	else
 		store_append_audit(t, work, &entry);
+}
+
+static bool is_transient(const struct setup_response *r)
+{
+	return !r->result && cause_kind(r->cause) == CAUSE_KIND_TRANSIENT;
 }
 
 /*
@@ -355,7 +362,8 @@ void home_answer(struct store_txn *t, struct arena *work, const struct home_answ
 	out->setup = asked->setup;
 	out->answer = answer_of(a, now_ms);
 	out->fault = fault_of(work, a, asked, &out->answer);
-	if (out->fault)
+	out->later = !out->fault && a->response && is_transient(a->response);
+	if (out->fault || out->later)
 		return;
 	store_put_answer(t, work, a->request_id, a->partner, &out->answer);
 	store_delete_outbox(t, a->partner, a->request_id);

@@ -48,7 +48,7 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 	return a;
 }
 
-bool outbox_add_target(struct asked *a, struct str target)
+bool outbox_add_target(struct asked *a, struct str target, uint64_t permitted)
 {
 	struct delivery *d = calloc(1, sizeof *d + target.len + 1);
 	if (!d)
@@ -57,7 +57,8 @@ bool outbox_add_target(struct asked *a, struct str target)
 	memcpy(copy, target.ptr, target.len);
 	d->target = (struct str){ copy, target.len };
 	d->asked = a;
-	d->outlook = DELIVERY_OUTLOOK_START;
+	d->outlook = CAUSE_PARTNER_UNREACHABLE;
+	d->permitted = permitted;
 	TAILQ_INSERT_TAIL(&a->deliveries, d, in_asked);
 	return true;
 }
@@ -142,17 +143,28 @@ static void delivery_free(struct delivery *d)
 
 /* --- who wants to hear of it --- */
 
-/* NULL: out of memory. */
-static struct watch *watch(struct asked *a, struct peer *p, struct request *request)
+/* Its own requests, or all. */
+static bool may_see(const struct peer *p, struct str acmc)
+{
+	const struct acmc_rule *rule = peer_acmc(p);
+	return rule && (rule->sees_all_requests || str_eq(rule->name, acmc));
+}
+
+/* NULL: out of memory, or it is not to be seen. */
+static struct watch *watch(struct asked *a, struct peer *p, struct str acmc, struct request *request)
 {
 	struct watch *w;
+	if (!may_see(p, acmc))
+		return NULL;
 	LIST_FOREACH(w, &a->watchers, in_asked) {
 		if (w->peer == p && !request && !w->request)
 			return w;
 	}
-	w = calloc(1, sizeof *w);
+	w = calloc(1, sizeof *w + acmc.len);
 	if (!w)
 		return NULL;
+	memcpy(w + 1, acmc.ptr, acmc.len);
+	w->acmc = (struct str){ (const char *)(w + 1), acmc.len };
 	w->asked = a;
 	w->peer = p;
 	w->request = request;
@@ -164,28 +176,34 @@ static struct watch *watch(struct asked *a, struct peer *p, struct request *requ
 
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
 {
-	struct watch *w = watch(a, p, request);
+	const struct acmc_rule *asks = peer_acmc(p);
+	struct watch *w = asks ? watch(a, p, asks->name, request) : NULL;
 	if (w)
 		w->spells_out = false;
 	return w;
 }
 
-bool outbox_follow(struct asked *a, struct peer *p)
+bool outbox_follow(struct asked *a, struct peer *p, struct str acmc)
 {
-	return watch(a, p, NULL);
+	return watch(a, p, acmc, NULL);
+}
+
+/* A request of version 1, or a dry run, that counted as in flight by it is not answered here any more. */
+static void watch_end(struct watch *w)
+{
+	struct request *r = w->request;
+	watch_free(w);
+	if (r) {
+		r->unanswered = 1;
+		request_answered(r);
+	}
 }
 
 void outbox_peer_gone(struct peer *p)
 {
 	struct watch *w;
-	while ((w = LIST_FIRST(peer_watches(p)))) {
-		struct request *r = w->request;
-		watch_free(w);
-		if (r) {
-			r->unanswered = 1;
-			request_answered(r);
-		}
-	}
+	while ((w = LIST_FIRST(peer_watches(p))))
+		watch_end(w);
 }
 
 static void tell(struct asked *a, struct str target, enum process_state state, uint64_t until_ms,
@@ -305,7 +323,8 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 	case DELIVERY_DO_RECORD:
 		break;
 	case DELIVERY_DO_ANSWER:
-		outbox_answer_ourselves(d, event == DELIVERY_EV_UNSENDABLE ? d->unsendable : d->outlook.now);
+		outbox_answer_ourselves(d, event == DELIVERY_EV_UNSENDABLE ? d->unsendable :
+									     &(struct verdict){ .cause = d->outlook });
 		break;
 	case DELIVERY_DO_FINISH:
 		delivery_free(d);
@@ -357,6 +376,29 @@ void outbox_relink(struct server *s)
 		for (d = TAILQ_FIRST(&a->deliveries); d; d = next) {
 			next = TAILQ_NEXT(d, in_asked);
 			link_up(d);
+		}
+	}
+}
+
+static void rejudge_watchers(struct asked *a)
+{
+	struct watch *w, *next;
+	for (w = LIST_FIRST(&a->watchers); w; w = next) {
+		next = LIST_NEXT(w, in_asked);
+		if (!may_see(w->peer, w->acmc))
+			watch_end(w);
+	}
+}
+
+void outbox_rejudge(struct server *s)
+{
+	struct asked *a;
+	TAILQ_FOREACH(a, &s->asked, in_server) {
+		struct delivery *d;
+		rejudge_watchers(a);
+		TAILQ_FOREACH(d, &a->deliveries, in_asked) {
+			if (d->phase == DELIVERY_PHASE_BARRED)
+				outbox_event(d, DELIVERY_EV_DUE, NULL);
 		}
 	}
 }
@@ -444,7 +486,7 @@ static bool load_one(void *context, struct str target, struct request_id id,
 	struct asked *a = outbox_find(l->server, &id);
 	if (!a)
 		a = outbox_add(l->server, &id, r->deadline_ms, true, NULL, NULL);
-	l->failed = !a || !outbox_add_target(a, target);
+	l->failed = !a || !outbox_add_target(a, target, 0);
 	l->n++;
 	return !l->failed;
 }
@@ -456,8 +498,7 @@ static void assume_sent(struct server *s)
 	TAILQ_FOREACH(a, &s->asked, in_server) {
 		struct delivery *d;
 		TAILQ_FOREACH(d, &a->deliveries, in_asked)
-			d->outlook = (struct delivery_outlook){ CAUSE_PARTNER_CONNECTION_LOST,
-								CAUSE_PARTNER_CONNECTION_LOST };
+			d->outlook = CAUSE_PARTNER_CONNECTION_LOST;
 	}
 }
 

@@ -54,6 +54,13 @@ static void settle(struct answer_job *j, struct delivery *d)
 			outbox_nonsense(d, j->out.fault);
 		return;
 	}
+	if (j->out.later) {
+		char why[160];
+		snprintf(why, sizeof why, "the partner says %s", cause_name(j->response.cause));
+		if (d)
+			outbox_event(d, DELIVERY_EV_TRANSIENT, why);
+		return;
+	}
 	if (!j->out.recorded) {
 		log_info("partner %s: a response that nobody waits for (late or repeated) is dropped",
 			 LOG_STR(j->what.partner));
@@ -128,23 +135,42 @@ static void answer_unkept(struct delivery *d, const struct answer_record *answer
 	outbox_event(d, DELIVERY_EV_STORED, NULL);
 }
 
-void outbox_answer_ourselves(struct delivery *d, enum cause cause)
+/* Into the arena of its answer. False: it is spent. */
+static bool copy_identities(struct arena *a, const struct verdict *v, struct home_answer *out)
+{
+	struct identity_cause *ids = arena_array(a, v->n_identities, sizeof *ids);
+	bool good = ids != NULL;
+	for (size_t i = 0; good && i < v->n_identities; i++) {
+		const struct identity_cause *c = &v->identities[i];
+		ids[i] = (struct identity_cause){ arena_str(a, c->mc_id), arena_str(a, c->mc_service_id), c->cause };
+		good = ids[i].mc_id.ptr && !ids[i].mc_service_id.ptr == !c->mc_service_id.ptr;
+	}
+	out->identities = ids;
+	out->n_identities = v->n_identities;
+	return good;
+}
+
+void outbox_answer_ourselves(struct delivery *d, const struct verdict *why)
 {
 	struct asked *a = d->asked;
-	struct answer_record own = { .origin = ORIGIN_HOME_ACMS, .cause = cause,
-				     .detail = d->detail[0] ? str_of(d->detail) : STR_NONE };
+	struct answer_record own = { .origin = ORIGIN_HOME_ACMS, .cause = why->cause,
+				     .detail = d->detail[0] ? str_of(d->detail) : STR_NONE,
+				     .identities = why->identities, .n_identities = why->n_identities };
 	if (!a->kept) {
 		answer_unkept(d, &own);
 		return;
 	}
 	struct answer_job *j = answer_job_new(arena_new(0), &a->id, d->target);
-	if (!j) {
+	if (!j || !copy_identities(j->arena, why, &j->what)) {
+		if (j)
+			arena_free(j->arena);
+		free(j);
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
 		return;
 	}
 	d->by_ourselves = true;
 	snprintf(j->detail, sizeof j->detail, "%s", d->detail);
-	j->what.cause = cause;
+	j->what.cause = why->cause;
 	j->what.detail = j->detail;
 	submit_answer(j, a->server, 0);
 }
@@ -166,11 +192,6 @@ static void take_unkept(struct delivery *d, struct arena *a, const struct setup_
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
 }
 
-static bool is_transient(const struct setup_response *r)
-{
-	return !r->result && cause_kind(r->cause) == CAUSE_KIND_TRANSIENT;
-}
-
 void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		     const struct setup_response *response, uint32_t version,
 		     const struct receipt_proof *receipt)
@@ -183,14 +204,6 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 	}
 	if (d && d->phase == DELIVERY_PHASE_ANSWERING)
 		d = NULL; /* late by a hair: it takes the place of ours */
-	if (is_transient(response) && (!d || d->asked->kept)) {
-		char why[160];
-		snprintf(why, sizeof why, "the partner says %s", cause_name(response->cause));
-		if (d)
-			outbox_event(d, DELIVERY_EV_TRANSIENT, why);
-		arena_free(arena);
-		return;
-	}
 	if (d)
 		outbox_event(d, DELIVERY_EV_RESPONSE, NULL);
 	if (d && !d->asked->kept) {

@@ -127,6 +127,7 @@ static void on_hello(struct partner_link *l, const struct hello *hello)
 	l->pings = l->pongs = 0;
 	l->up_mono_ms = clock_mono_ms();
 	loop_timer_set(l->watchdog, l->announced.idle_timeout_seconds * 1000ull / 3);
+	traffic_event(l, DELIVERY_PHASE_BARRED, DELIVERY_EV_DUE, NULL); /* it may have been this partner's limits */
 	partner_link_feed(l, LINK_EV_UP);
 }
 
@@ -389,6 +390,7 @@ bool partner_links_configure(struct server *s)
 {
 	const struct config *c = s->live->config;
 	struct partner_link *l, *next;
+	s->rules++;
 	for (l = TAILQ_FIRST(&s->links); l; l = next) {
 		const struct partner_rule *rule = config_partner(c, str_of(l->mc_system_id));
 		next = TAILQ_NEXT(l, in_server);
@@ -401,6 +403,7 @@ bool partner_links_configure(struct server *s)
 			return false;
 	}
 	outbox_relink(s);
+	outbox_rejudge(s);
 	return true;
 }
 

@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "acms/authorise.h"
 #include "acms/partner_link_internal.h"
 #include "common/clock.h"
 #include "common/exchange.h"
@@ -57,11 +58,31 @@ static bool over_limit(const struct partner_link *l, const struct setup *setup)
 	return false;
 }
 
-static void unsendable(struct delivery *d, enum cause cause)
+/*
+ * It cannot be sent. That is its answer if it is sure that it never was; otherwise the partner may have done it, and what
+ * is said about it is not said here: it waits for an answer, another configuration or connection, or its deadline.
+ */
+static void unsendable(struct delivery *d, const struct verdict *why)
 {
-	d->unsendable = cause;
-	d->detail[0] = '\0';
-	outbox_event(d, DELIVERY_EV_UNSENDABLE, NULL);
+	const char *detail = why->detail ? why->detail : cause_text(why->cause);
+	if (!delivery_never_sent(d->outlook)) {
+		outbox_event(d, DELIVERY_EV_BARRED, detail);
+		return;
+	}
+	d->unsendable = why;
+	outbox_event(d, DELIVERY_EV_UNSENDABLE, why->detail ? why->detail : "");
+}
+
+/* By the rules of now, if they are not those that it was accepted, or judged, by. Ours alone: a partner judges by its own. */
+static struct verdict judge(struct delivery *d, struct arena *a, struct str acmc, const struct setup *setup)
+{
+	const struct server *s = d->asked->server;
+	struct verdict v = { .cause = CAUSE_NO_CAUSE };
+	if (d->permitted != s->rules)
+		v = authorise_again(a, s->live->config, acmc, setup, d->target);
+	if (v.cause == CAUSE_NO_CAUSE)
+		d->permitted = s->rules;
+	return v;
 }
 
 /* In version 1 there are no expires and no groups; what else it does not know cannot be left out. */
@@ -74,18 +95,21 @@ static bool for_version(uint32_t version, struct setup_request *request)
 	return !setup_request_needs_version_2(request);
 }
 
-static void send_one(struct partner_link *l, struct delivery *d, const struct setup *setup)
+static void send_one(struct partner_link *l, struct delivery *d, struct str acmc, const struct setup *setup)
 {
 	struct message m = { .kind = MESSAGE_SETUP_REQUEST };
 	struct arena *a = arena_new(0);
+	struct verdict v = { .cause = CAUSE_NO_CAUSE };
 	if (d->asked->kept && d->asked->deadline_ms <= clock_wall_ms()) {
 		outbox_event(d, DELIVERY_EV_DEADLINE, NULL);
 	} else if (!a || !setup_to_request(a, setup, d->target, &m.request)) {
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
+	} else if ((v = judge(d, a, acmc, setup)).cause != CAUSE_NO_CAUSE) {
+		unsendable(d, &v);
 	} else if (!for_version(l->version, &m.request)) {
-		unsendable(d, CAUSE_PARTNER_VERSION);
+		unsendable(d, &(struct verdict){ .cause = CAUSE_PARTNER_VERSION });
 	} else if (over_limit(l, setup) || !send_request(l, &m)) {
-		unsendable(d, CAUSE_PARTNER_LIMIT);
+		unsendable(d, &(struct verdict){ .cause = CAUSE_PARTNER_LIMIT });
 	} else {
 		d->attempts++;
 		d->users = setup->n_users;
@@ -138,7 +162,7 @@ static void loaded(struct job *job, enum status status)
 		if (status != OK || !j->items[i].found)
 			outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be read");
 		else if (up)
-			send_one(l, d, &j->items[i].asked.setup);
+			send_one(l, d, j->items[i].asked.acmc, &j->items[i].asked.setup);
 		else
 			outbox_event(d, DELIVERY_EV_DUE, NULL);
 	}
@@ -187,7 +211,7 @@ void traffic_send(struct partner_link *l)
 	while (link_is_up(l->state) && l->users_sent < USERS_SENT_MAX && (room = room_on(l)) > 0 &&
 	       (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]))) {
 		if (d->asked->arena) {
-			send_one(l, d, &d->asked->setup);
+			send_one(l, d, d->asked->acmc, &d->asked->setup);
 		} else if (l->n_loading == 0) {
 			load(l, room);
 		} else {

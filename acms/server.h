@@ -50,6 +50,7 @@ struct server {
 	void *asked_by_id;           /* the same, as a tree (tsearch) */
 	size_t n_asked;
 	size_t users_at_hand;        /* of those of them that are in memory */
+	uint64_t rules;              /* counts the configurations, from 1 */
 	struct asking_list accepting; /* and those that are being put on disk */
 	size_t n_accepting;
 	struct sweeper *sweeper;
@@ -149,7 +150,7 @@ struct asked {
 	struct watch_list watchers;
 	struct arena *arena;         /* of what follows; NULL when it is to be loaded from the store */
 	struct setup setup;
-	struct str acmc, certificate; /* who asked; not of a dry run */
+	struct str acmc, certificate; /* who asked; certificate: not of a dry run */
 	uint8_t content[DIGEST_SIZE]; /* of the request; not of a dry run */
 };
 
@@ -165,8 +166,9 @@ struct delivery {
 	bool told_delayed;
 	bool listed;                 /* by the link, under its phase */
 	bool by_ourselves;           /* what is being put on disk is not the partner's answer */
-	struct delivery_outlook outlook;
-	enum cause unsendable;       /* with DELIVERY_EV_UNSENDABLE: why */
+	enum cause outlook;          /* what the deadline would say */
+	uint64_t permitted;          /* by these rules; 0: by none yet */
+	const struct verdict *unsendable; /* during DELIVERY_EV_UNSENDABLE: why */
 	uint64_t sent_mono_ms, due_mono_ms, pending_until_ms;
 	char detail[200];            /* why there is no answer yet; escaped */
 };
@@ -178,6 +180,7 @@ struct watch {
 	struct peer *peer;
 	struct request *request;     /* version 1: counts as in flight until all is answered; else NULL */
 	bool spells_out;             /* may not have the request: is told what is in it */
+	struct str acmc;             /* whose request it is; memory follows the struct */
 };
 
 /* Reads what was left unfinished; before the committer is started. */
@@ -186,15 +189,15 @@ struct asked *outbox_find(struct server *s, const struct request_id *id);
 /* NULL: out of memory. The arena, with what setup points to, is taken; it may be NULL. */
 struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t deadline_ms, bool kept,
 			 struct arena *arena, const struct setup *setup);
-/* False: out of memory (what is on disk is delivered after a restart). */
-bool outbox_add_target(struct asked *a, struct str target);
+/* permitted: by which rules, 0: not known. False: out of memory (what is on disk is delivered after a restart). */
+bool outbox_add_target(struct asked *a, struct str target, uint64_t permitted);
 /* Hands all of it to the links, then lets go of what no partner has now: it can be loaded again. */
 void outbox_send(struct asked *a);
 void outbox_forget(struct asked *a);
-/* False: out of memory. */
+/* For the ACMC that asked for it. False: out of memory, or it is none any more. */
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request);
-/* For somebody who asks about a request, and did not ask for it here. As above. */
-bool outbox_follow(struct asked *a, struct peer *p);
+/* For somebody who asks about a request of this ACMC, and did not ask for it here. As above, or it may not see it. */
+bool outbox_follow(struct asked *a, struct peer *p, struct str acmc);
 void outbox_peer_gone(struct peer *p);
 /* The partner's response; the message's arena is taken, and has the receipt as it was found signed (NULL: there is none). */
 void outbox_response(struct server *s, struct str partner, struct arena *arena,
@@ -211,6 +214,8 @@ void outbox_tell_delayed(struct delivery *d);
 void outbox_tick(struct server *s);
 /* Links that came or went: each delivery finds its own. */
 void outbox_relink(struct server *s);
+/* The configuration is another: who may not see a request any more does not watch it, and what was barred is judged again. */
+void outbox_rejudge(struct server *s);
 /* The server ends: nobody is left without a word. */
 void outbox_stop(struct server *s);
 void outbox_free(struct server *s);

@@ -228,8 +228,8 @@ def test_nonsense_about_one_request_costs_no_other(world):
     (lambda link, r: (link.send_raw(b"\0\0\1\0half"), link.end()), pb.PARTNER_CONNECTION_LOST),
     (silent, pb.PARTNER_TIMEOUT),
     (set_field("request_id", b"0123456789abcdef"), pb.PARTNER_TIMEOUT),  # an answer to nothing is dropped
-    (refusal(599), pb.PARTNER_UNREACHABLE),  # nothing was done, as the class says
-    (refusal(pb.SHUTTING_DOWN), pb.PARTNER_UNREACHABLE),
+    (refusal(599), pb.PARTNER_TIMEOUT),  # 601 would say that it was never sent
+    (refusal(pb.SHUTTING_DOWN), pb.PARTNER_TIMEOUT),
 ])
 def test_a_partner_without_an_answer_until_the_deadline(world, script, cause):
     """9: 'each target gets exactly one final answer ...: the partner's response; or the home ACMS's own (6xx), when the
