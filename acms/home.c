@@ -94,6 +94,7 @@ static struct asked *add_kept(struct server *s, struct asking *g)
 	if (a) {
 		a->acmc = g->what.acmc;
 		a->certificate = g->what.certificate;
+		a->accepted_ms = g->out.accepted_ms;
 		memcpy(a->content, g->out.content, DIGEST_SIZE);
 	}
 	return a;

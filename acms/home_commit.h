@@ -33,7 +33,7 @@ struct home_accepted {
 	bool reused;               /* the ID is another request's */
 	bool late;                 /* refused, as said; that is in the audit log */
 	bool repeated;             /* came before: what follows is what is known of it */
-	uint64_t deadline_ms;
+	uint64_t accepted_ms, deadline_ms;
 	uint8_t content[DIGEST_SIZE]; /* of the request */
 	struct home_answered *targets; /* one for each route, in their order */
 };

@@ -123,7 +123,7 @@ static struct answer_job *answer_job_new(struct arena *arena, const struct reque
 static void borrow_asked(struct answer_job *j, const struct asked *a)
 {
 	j->shared = arena_share(a->arena);
-	j->asked = (struct asked_record){ .acmc = a->acmc, .certificate = a->certificate, .setup = a->setup };
+	j->asked = (struct asked_record){ .accepted_ms = a->accepted_ms, .acmc = a->acmc, .certificate = a->certificate, .setup = a->setup };
 	memcpy(j->asked.content, a->content, DIGEST_SIZE);
 	j->what.asked = j->shared ? &j->asked : NULL;
 }

@@ -346,7 +346,7 @@ static struct receipt_proof *good_receipt(struct partner_link *l, struct arena *
 	else if (p)
 		memcpy(p->root.bytes, response->receipt_root.ptr, sizeof p->root.bytes);
 	if (p && response->receipt_root.ptr &&
-	    receipt_verify_peer(a, conn_ssl(l->conn), response->receipt, &p->root, &p->path, &e) == OK)
+	    receipt_verify_peer(a, conn_ssl(l->conn), response->receipt, &p->root, response->done_ms, &p->path, &e) == OK)
 		return p;
 	partner_link_nonsense(l, e.text);
 	return NULL;

@@ -144,7 +144,8 @@ struct asked {
 	TAILQ_ENTRY(asked) in_server;
 	struct server *server;
 	struct request_id id;        /* in the tree */
-	uint64_t deadline_ms;        /* Unix */
+	uint64_t accepted_ms;        /* Unix, as the next; of what is in memory, and is kept */
+	uint64_t deadline_ms;
 	bool kept;                   /* on disk; a dry run is not */
 	struct delivery_list deliveries; /* unfinished */
 	struct watch_list watchers;

@@ -197,6 +197,17 @@ const char *receipt_misfit(const struct receipt_claims *c, const struct setup *s
 	return NULL;
 }
 
+const char *receipt_misdated(uint64_t done_ms, uint64_t asked_ms, uint64_t expires_ms, uint64_t now_ms)
+{
+	if (asked_ms > RECEIPT_CLOCKS_MS && done_ms < asked_ms - RECEIPT_CLOCKS_MS)
+		return "done before it was asked for: check both clocks";
+	if (done_ms > now_ms && done_ms - now_ms > RECEIPT_CLOCKS_MS)
+		return "done in the future: check both clocks";
+	if (done_ms > expires_ms && done_ms - expires_ms > RECEIPT_CLOCKS_MS)
+		return "done after the request had expired: check both clocks";
+	return NULL;
+}
+
 enum { PARTS = 3 };
 
 struct str receipt_join(struct arena *a, const struct receipt_parts *p)
