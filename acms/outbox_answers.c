@@ -17,6 +17,7 @@ struct answer_job {
 	char detail[200];
 	struct home_answer what;
 	struct home_recorded out;
+	uint64_t late;               /* the connection that a response came by which nobody waits for; or 0 */
 };
 
 static void log_answer(const struct request_id *id, const struct setup_response *r)
@@ -50,21 +51,18 @@ static void settle(struct answer_job *j, struct delivery *d)
 	if (j->out.fault) {
 		if (link)
 			partner_link_nonsense(link, j->out.fault);
-		if (d)
+		if (d && !j->late)
 			outbox_nonsense(d, j->out.fault);
 		return;
 	}
 	if (j->out.later) {
 		char why[160];
 		snprintf(why, sizeof why, "the partner says %s", cause_name(j->response.cause));
-		if (d)
+		if (d && !j->late)
 			outbox_event(d, DELIVERY_EV_TRANSIENT, why);
 		return;
 	}
-	if (!j->out.recorded) {
-		log_info("partner %s: a response that nobody waits for (late or repeated) is dropped",
-			 LOG_STR(j->what.partner));
-	} else if (d) {
+	if (j->out.recorded && d) {
 		if (link && j->what.response)
 			partner_link_useful(link);
 		publish(d, &j->out.setup, &j->out.answer);
@@ -78,7 +76,10 @@ static void answered(struct job *job, enum status status)
 {
 	struct answer_job *j = (struct answer_job *)job;
 	struct delivery *d = outbox_find_delivery(j->server, &j->what.request_id, j->what.partner);
+	struct partner_link *link = j->late ? partner_link_find(j->server, j->what.partner) : NULL;
 	fail_point("home-answered");
+	if (link)
+		partner_link_late_done(link, j->late, status == OK && j->out.recorded);
 	if (d && !d->asked->kept) /* a dry run since, with the ID of one that was done */
 		d = NULL;
 	if (status == OK)
@@ -194,16 +195,10 @@ static void take_unkept(struct delivery *d, struct arena *a, const struct setup_
 
 void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		     const struct setup_response *response, uint32_t version,
-		     const struct receipt_proof *receipt)
+		     const struct receipt_proof *receipt, uint64_t late)
 {
-	struct delivery *d = outbox_find_delivery(s, &response->request_id, partner);
+	struct delivery *d = late ? NULL : outbox_find_delivery(s, &response->request_id, partner);
 	size_t users = d ? d->users : 0;
-	if (d && d->phase == DELIVERY_PHASE_ANSWERING && !d->by_ourselves) { /* one is enough */
-		arena_free(arena);
-		return;
-	}
-	if (d && d->phase == DELIVERY_PHASE_ANSWERING)
-		d = NULL; /* late by a hair: it takes the place of ours */
 	if (d)
 		outbox_event(d, DELIVERY_EV_RESPONSE, NULL);
 	if (d && !d->asked->kept) {
@@ -218,6 +213,7 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		return;
 	}
 	j->response = *response;
+	j->late = late;
 	j->what.response = &j->response;
 	j->what.version = version;
 	j->what.receipt = receipt;

@@ -82,6 +82,41 @@ void partner_link_nonsense(struct partner_link *l, const char *what)
 		break_off(l, CAUSE_MALFORMED_MESSAGE, what);
 }
 
+static void log_unasked(struct partner_link *l, uint64_t missed)
+{
+	if (missed > 0)
+		log_info("partner %s: %llu more messages that nobody waits for were dropped", l->mc_system_id,
+			 (unsigned long long)missed);
+}
+
+bool partner_link_bear(struct partner_link *l, const char *what)
+{
+	uint64_t missed;
+	bool logged = log_limit_allows(&l->unasked_lines, LOG_LIMIT_LINES, clock_mono_ms(), &missed);
+	log_unasked(l, missed);
+	if (logged)
+		log_info("partner %s: %s that nobody waits for (late or repeated) is dropped", l->mc_system_id, what);
+	if (++l->unasked < UNASKED_MAX)
+		return true;
+	break_off(l, CAUSE_UNEXPECTED_MESSAGE, "too many messages in a row that nobody had asked for");
+	return false;
+}
+
+void partner_link_log_missed(struct partner_link *l)
+{
+	log_unasked(l, log_limit_missed(&l->unasked_lines, clock_mono_ms()));
+}
+
+void partner_link_late_done(struct partner_link *l, uint64_t connection, bool recorded)
+{
+	if (l->connection != connection || !l->conn)
+		return;
+	if (recorded)
+		l->unasked = 0;
+	if (--l->n_late == 0)
+		conn_resume(l->conn);
+}
+
 /* Once an end has said Close and nothing is owed any more, the connection can go. */
 void partner_link_close_if_drained(struct partner_link *l)
 {
@@ -165,6 +200,8 @@ static bool on_message(struct partner_link *l, struct arena *a, struct message *
 			       message_kind_name(m->kind));
 		return false;
 	}
+	if (m->kind == MESSAGE_PONG && (m->token != l->pings || l->pongs == l->pings) && !partner_link_bear(l, "a Pong"))
+		return false;
 	if (m->kind == MESSAGE_PONG && m->token == l->pings)
 		l->pongs = l->pings;
 	set_session(l, step.next);
@@ -260,6 +297,8 @@ static void start_connecting(struct partner_link *l)
 					  .max_queued_bytes = SIZE_MAX };
 	l->session = SESSION_WAIT_HELLO;
 	l->connection++;
+	l->unasked = 0;
+	l->n_late = 0;
 	l->conn = conn_connect(l->server->loop, l->tls, l->rule->host.ptr, l->rule->port, &settings,
 			       &link_handlers, l);
 	if (!l->conn) {

@@ -315,8 +315,11 @@ static void on_page(struct partner_link *l, struct message *m)
 		if (q->link_token == page->token)
 			break;
 	}
-	if (!q)
-		return; /* late */
+	if (!q) {
+		partner_link_bear(l, "a page");
+		return;
+	}
+	l->unasked = 0;
 	bool fits = q->message.kind == (users ? MESSAGE_USERS_QUERY : MESSAGE_DIGEST_QUERY) &&
 		    (users || page->cause != CAUSE_NO_CAUSE ||
 		     m->digest_page.n_digests == q->message.digest_query.n_ranges);
@@ -352,23 +355,46 @@ static struct receipt_proof *good_receipt(struct partner_link *l, struct arena *
 	return NULL;
 }
 
+/*
+ * What nobody waits for may still be wanted: it may take the place of an answer of ours. The store knows, and no more comes by
+ * this connection than it can say. False: the connection is given up.
+ */
+static bool take_late(struct partner_link *l)
+{
+	if (!partner_link_bear(l, "a response"))
+		return false;
+	if (++l->n_late == LATE_MAX)
+		conn_pause(l->conn);
+	return true;
+}
+
 /* True: the arena, which the message lives in, is taken. */
 static bool on_response(struct partner_link *l, struct arena *a, const struct setup_response *response)
 {
 	struct receipt_proof *receipt = NULL;
 	struct delivery *d = delivery_of(l, &response->request_id);
+	bool late = !d || d->phase == DELIVERY_PHASE_ANSWERING;
 	fail_point("home-response");
+	if (d && late && !d->by_ourselves) { /* one is enough */
+		partner_link_bear(l, "a response");
+		return false;
+	}
 	if (l->version >= 2 && response->receipt.ptr && !(receipt = good_receipt(l, a, response))) {
 		if (d)
 			outbox_nonsense(d, "a receipt that is not valid");
 		return false;
 	}
-	outbox_response(l->server, str_of(l->mc_system_id), a, response, l->version, receipt);
+	if (late && !take_late(l))
+		return false;
+	if (!late)
+		l->unasked = 0;
+	outbox_response(l->server, str_of(l->mc_system_id), a, response, l->version, receipt, late ? l->connection : 0);
 	traffic_send(l);
 	partner_link_close_if_drained(l);
 	return true;
 }
 
+/* One for each time that a request is sent. */
 static void on_indication(struct partner_link *l, const struct process_indication *m)
 {
 	struct delivery *d = delivery_of(l, &m->request_id);
@@ -376,8 +402,12 @@ static void on_indication(struct partner_link *l, const struct process_indicatio
 		partner_link_refuse(l, CAUSE_MALFORMED_MESSAGE, "a process indication that a partner does not give");
 		return;
 	}
-	if (d)
-		outbox_pending(d, m->until_ms, m->detail);
+	if (!d || d->phase != DELIVERY_PHASE_SENT) {
+		partner_link_bear(l, "a process indication");
+		return;
+	}
+	l->unasked = 0;
+	outbox_pending(d, m->until_ms, m->detail);
 	traffic_send(l);
 	partner_link_close_if_drained(l);
 }
@@ -447,6 +477,7 @@ void partner_links_tick(struct server *s)
 				outbox_event(d, DELIVERY_EV_DUE, NULL);
 		}
 		check_sent(l, now);
+		partner_link_log_missed(l);
 		if (l->state == LINK_TRIED && now - l->up_mono_ms >= LINK_LASTS_MS)
 			partner_link_feed(l, LINK_EV_USEFUL);
 	}

@@ -200,10 +200,13 @@ bool outbox_watch(struct asked *a, struct peer *p, struct request *request);
 /* For somebody who asks about a request of this ACMC, and did not ask for it here. As above, or it may not see it. */
 bool outbox_follow(struct asked *a, struct peer *p, struct str acmc);
 void outbox_peer_gone(struct peer *p);
-/* The partner's response; the message's arena is taken, and has the receipt as it was found signed (NULL: there is none). */
+/*
+ * The partner's response; the message's arena is taken, and has the receipt as it was found signed (NULL: there is none).
+ * late: by which of its connections it came, if no delivery waits for it; 0: one does.
+ */
 void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		     const struct setup_response *response, uint32_t version,
-		     const struct receipt_proof *receipt);
+		     const struct receipt_proof *receipt, uint64_t late);
 /* The partner's response was no response to it; or the connection broke down over something like that. */
 void outbox_nonsense(struct delivery *d, const char *what);
 void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail);
@@ -254,6 +257,8 @@ void partner_link_submit(struct partner_link *l, struct delivery *d);
 void partner_link_drop(struct partner_link *l, struct delivery *d);
 /* Asks the partner; the query is answered in any case. */
 void partner_link_ask(struct partner_link *l, struct query *q);
+/* A response that no delivery waits for is done with. recorded: it was wanted all the same. connection: it came by that one. */
+void partner_link_late_done(struct partner_link *l, uint64_t connection, bool recorded);
 /* The connection brought what was asked for: after its end the next one is made at once. */
 void partner_link_useful(struct partner_link *l);
 /* The partner's response to one request was nonsense: ends the connection. To be followed by outbox_nonsense. */
