@@ -348,6 +348,8 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 	size_t n = 0;
 	fail_point("home-received");
 	struct verdict v = setup_check(r->arena, &r->received, &config->limits, &r->setup);
+	if (v.cause == CAUSE_NO_CAUSE && peer_version(r->peer) >= 2)
+		v = setup_answerable(&r->setup, peer_max_frame(r->peer));
 	bool well_formed = v.cause == CAUSE_NO_CAUSE;
 	struct route *routes = routes_of(r->arena, config, acmc, r->received.mc_system_ids,
 					 r->received.n_mc_system_ids, &n);

@@ -224,7 +224,7 @@ static void tell_spelled_out(struct peer *p, const struct setup *setup, const st
 	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
 	struct arena *a = arena_new(0);
 	if (a && setup_spell_out(a, setup, &m.response))
-		peer_send(p, &m);
+		peer_push(p, &m);
 	arena_free(a);
 }
 
@@ -240,7 +240,7 @@ void outbox_tell_response(struct asked *a, const struct setup *setup, const stru
 			continue;
 		}
 		if (!r) {
-			peer_send(w->peer, &m);
+			peer_push(w->peer, &m);
 			continue;
 		}
 		request_respond(r, response);

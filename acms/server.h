@@ -115,6 +115,8 @@ void peers_kill(struct server *s, bool orderly);
 /* To each open connection of version 2 that a system made. */
 void peers_send_system(struct server *s, struct str mc_system_id, const struct message *m);
 void peer_send(struct peer *p, const struct message *m);
+/* The same for what it did not ask for by this connection: only if it takes messages as long as that. It may ask. */
+void peer_push(struct peer *p, const struct message *m);
 uint32_t peer_version(const struct peer *p);
 /* Bytes that a frame between us may have: the smaller of both ends' limits. */
 uint32_t peer_max_frame(const struct peer *p);

@@ -168,6 +168,13 @@ struct verdict setup_check(struct arena *a, const struct setup_request *request,
 struct verdict setup_no_memory(const struct arena *a);
 
 /*
+ * Whether the response to a well-formed setup will fit into a frame of so many bytes, whatever it says, spelled out and with
+ * the whole receipt, too. That a request takes a quarter of a frame does not make sure of it: responses say more about a user
+ * than requests must. Found out afterwards, it could never be answered. CAUSE_TOO_MANY_IDENTITIES or CAUSE_NO_CAUSE.
+ */
+struct verdict setup_answerable(const struct setup *setup, uint32_t max_frame_bytes);
+
+/*
  * Judges the times of a well-formed setup by the receiver's clock: CAUSE_INVALID_VALIDITY, CAUSE_REQUEST_EXPIRED or
  * CAUSE_NO_CAUSE. from_system: it came from a home ACMS on version 2, so expires is M. detail gets a text for people,
  * with both clocks, when the cause is not CAUSE_NO_CAUSE.

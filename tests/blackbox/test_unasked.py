@@ -2,7 +2,7 @@
 
 import pytest
 
-from acx_peer import frame, new_id, now_ms, pb, true_response
+from acx_peer import Link, agree, frame, grouped, hello, limits, new_id, now_ms, pb, request, silent, true_response
 from systems import soon, wait_for
 from test_links import FAKE, USER, home_and_fake
 
@@ -96,3 +96,71 @@ def test_a_burst_of_late_answers_counts(world):
     held[0][0].send_raw(data)
     wait_for(lambda: all(client.delivery(i, FAKE).response.result for i in ids), "the late answers count", 40)
     assert len(fake.links) == 1 and not fake.closes
+
+
+# --- and what we send unasked ---
+
+
+SMALL = 65536
+
+
+def small(at, leaf, **more):
+    """A connection that takes frames of 64 KiB."""
+    client = at.client(leaf, say_hello=False, **more)
+    Link.send(client, hello(more.get("system"), limits=limits(max_frame_bytes=SMALL)))
+    client.hello = client.receive().hello
+    return client
+
+
+def sizes_until_pong(client) -> list[int]:
+    client.send(pb.Message(ping=pb.Ping(token=99)))
+    sizes = []
+    while True:
+        message = client.receive()
+        sizes.append(len(client.payload))
+        if message.WhichOneof("body") == "pong":
+            return sizes
+
+
+def test_a_follower_is_sent_no_longer_frame_than_it_takes(world):
+    home, fake = home_and_fake(world)
+    fake.script = silent
+    client = home.client(home.admin)
+    users = {f"{'f' * 150}{n}@police.example": [] for n in range(500)}
+    request_id = client.submit([FAKE], users).request_id
+    follower = small(home, home.admin)
+    assert follower.requests(request_id=request_id, follow=True).entries
+    wait_for(lambda: fake.requests, "it arrives")
+    agree(fake.links[-1], fake.requests[0])
+    assert client.response(request_id).result
+    assert max(sizes_until_pong(follower)) <= SMALL
+    assert follower.requests(request_id=request_id).cause == pb.TOO_MANY_IDENTITIES
+
+
+def test_a_home_system_is_pushed_no_longer_frame_than_it_takes(world):
+    home, partner = world.system("police.example"), world.system("fire.example")
+    partner.admin = partner.acmc(approves=["police.example"])
+    partner.partner(home, address=False)["provision"]["approval"] = {"setup": "manual"}
+    partner.start()
+    large, other = partner.client(home.leaf, system=home.name), small(partner, home.leaf, system=home.name)
+    users = {f"{'p' * 150}{n}@elsewhere.example": [] for n in range(500)}
+    message = request(["fire.example"], {"one@police.example": [], **users}, best_effort=True)
+    request_id = message.mc_service_user_setup_request.request_id
+    large.send(message)
+    assert large.indication(pb.PENDING, request_id)
+    admin = partner.client(partner.admin)
+    assert admin.decide(request_id, True, mc_system_id=home.name).cause == pb.NO_CAUSE
+    assert large.response(request_id).cause == pb.PARTLY_DONE
+    assert max(sizes_until_pong(other)) <= SMALL
+
+
+def test_home_takes_no_request_whose_response_might_not_fit(world):
+    """As a partner does: it could not tell its ACMC."""
+    home, fake = home_and_fake(world)
+    client = small(home, home.admin)
+    users = {f"{'s' * 200}{n}@police.example": [(1, f"sip:{n}.{k}@police.example") for k in range(12)] for n in range(25)}
+    message = grouped(request([FAKE], users))
+    assert message.ByteSize() < SMALL // 4
+    answer = client.ask(message)
+    assert (answer.cause, answer.origin) == (pb.TOO_MANY_IDENTITIES, pb.HOME_ACMS) and not fake.requests
+    assert home.client(home.admin).ask(message).result
