@@ -259,40 +259,6 @@ bool partner_judge(struct arena *a, const struct partner_rule *home, struct str 
 	return out->home.ptr && (!home->token_issuer.ptr || out->token_issuer.ptr);
 }
 
-/* The most that the response of version 2 takes for a user, done or refused. */
-static size_t response_bytes(const struct setup_user *u)
-{
-	size_t id = u->mc_id.len, done = id + 17, refused = id + 9;
-	for (size_t i = 0; i < u->n_service_ids; i++) {
-		size_t service_id = u->service_ids[i].mc_service_id.len;
-		done += id + service_id + 11;
-		refused += id + service_id + 12;
-	}
-	return id + 3 + (done > refused ? done : refused);
-}
-
-/* What home adds for its ACMC: the user's part of content and claims, be it done or not. */
-static size_t receipt_bytes(const struct setup_user *u)
-{
-	size_t n = 3 + u->mc_id.len + 8 + 1 + CBOR_HEAD_MAX;
-	for (size_t i = 0; i < u->n_service_ids; i++)
-		n += 1 + 3 + u->service_ids[i].mc_service_id.len;
-	return n;
-}
-
-/*
- * Whether its response will fit into a frame, whatever it says, at home with the whole receipt, too. That a request takes
- * a quarter of a frame does not make sure of it: they say more about a user than a request must. Found out afterwards, it
- * could never be answered.
- */
-static bool answerable(const struct setup *s, uint32_t max_frame)
-{
-	size_t n = 8192; /* certificates, signature, details */
-	for (size_t i = 0; i < s->n_users; i++)
-		n += response_bytes(&s->users[i]) + receipt_bytes(&s->users[i]);
-	return n <= max_frame;
-}
-
 static struct verdict check(struct request *r, uint32_t version)
 {
 	struct verdict v;
@@ -300,11 +266,7 @@ static struct verdict check(struct request *r, uint32_t version)
 		return (struct verdict){ .cause = CAUSE_UNSUPPORTED_ELEMENT,
 					 .detail = "an element of version 2 in a request of version 1" };
 	v = setup_check(r->arena, &r->received, &r->server->live->config->limits, &r->setup);
-	if (v.cause == CAUSE_NO_CAUSE && version >= 2 &&
-	    !answerable(&r->setup, peer_max_frame(r->peer)))
-		v = (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES,
-				      .detail = "its response might not fit into a frame" };
-	return v;
+	return v.cause == CAUSE_NO_CAUSE && version >= 2 ? setup_answerable(&r->setup, peer_max_frame(r->peer)) : v;
 }
 
 void partner_setup(struct request *r, const struct partner_rule *home)

@@ -159,6 +159,14 @@ bool peer_would_miss(struct peer *p)
 	return conn_is_choked(p->conn);
 }
 
+void peer_push(struct peer *p, const struct message *m)
+{
+	if (peer_takes(p, m))
+		peer_send(p, m);
+	else
+		log_debug("%s: %s is longer than its frames, and not sent", p->name, message_kind_name(m->kind));
+}
+
 uint32_t peer_version(const struct peer *p)
 {
 	return p->version;
@@ -434,6 +442,6 @@ void peers_send_system(struct server *s, struct str mc_system_id, const struct m
 		if (p->session == SESSION_OPEN && p->version >= 2 &&
 		    p->principal.kind == PRINCIPAL_SYSTEM &&
 		    str_eq(p->principal.partner->mc_system_id, mc_system_id))
-			peer_send(p, m);
+			peer_push(p, m);
 	}
 }
