@@ -139,7 +139,7 @@ static struct pending_page pending_page(struct arena *a)
 	p.entries = arena_array(a, p.n_entries, sizeof *p.entries);
 	for (size_t i = 0; i < p.n_entries; i++)
 		p.entries[i] = (struct pending_entry){ hostile_id(a, 0), hostile_uint(), hostile_uint(), request(a),
-						       (uint32_t)hostile_uint() };
+						       (uint32_t)hostile_uint(), hostile_chance(2) };
 	return p;
 }
 
