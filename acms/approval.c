@@ -103,7 +103,7 @@ void approval_tell(struct server *s, struct str home, const struct setup *setup,
 		if (!acmc || !wanted || !authorise_approver(acmc, home))
 			continue;
 		m.pending_page.page.token = w->token;
-		peer_send(w->peer, &m);
+		peer_push(w->peer, &m);
 	}
 }
 

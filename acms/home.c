@@ -16,6 +16,7 @@ struct asking {
 	struct verdict on_record;   /* and what the audit log says of it */
 	struct refusal_party *party;
 	struct refusal_claim claim;
+	uint64_t rules;             /* that it was judged by */
 	struct home_accepted out;
 };
 
@@ -90,6 +91,7 @@ static struct asked *add_kept(struct server *s, struct asking *g)
 	if (a) {
 		a->acmc = g->what.acmc;
 		a->certificate = g->what.certificate;
+		a->accepted_ms = g->out.accepted_ms;
 		memcpy(a->content, g->out.content, DIGEST_SIZE);
 	}
 	return a;
@@ -106,7 +108,7 @@ static struct asked *asked_of(struct server *s, struct asking *g)
 			continue;
 		if (!a)
 			a = add_kept(s, g);
-		if (!a || !outbox_add_target(a, g->out.targets[i].target)) {
+		if (!a || !outbox_add_target(a, g->out.targets[i].target, g->rules)) {
 			log_error("out of memory: a request is delivered after the next start");
 			break;
 		}
@@ -122,6 +124,7 @@ static void accepted(struct job *job, enum status status)
 	struct server *s = r->server;
 	struct peer *p = r->peer;
 	LIST_REMOVE(g, in_server);
+	s->n_accepting--;
 	fail_point("home-accepted");
 	refusal_settle(g->party, &g->claim, status == OK && g->out.late, g->what.certificate, g->verdict.cause);
 	if (status != OK || g->out.reused || g->out.late) {
@@ -165,6 +168,7 @@ static struct asking *asking_new(struct request *r, const struct acmc_rule *acmc
 	}
 	g->arena = a;
 	g->request = r;
+	g->rules = r->server->rules;
 	g->job.weight = r->setup.n_users + 1;
 	g->what = (struct home_request){ .setup = r->setup,
 					 .acmc = arena_str(a, acmc->name),
@@ -205,15 +209,18 @@ static void refuse(struct request *r, const struct acmc_rule *acmc, const struct
 }
 
 /* What memory has for a dry run. NULL: there is none. */
-static struct asked *asked_unkept(struct request *r)
+static struct asked *asked_unkept(struct request *r, const struct acmc_rule *acmc)
 {
 	struct server *s = r->server;
 	uint64_t deadline = clock_wall_ms() + s->live->config->partner_timeout_s * 1000ull;
 	struct arena *arena = arena_new(0);
 	struct setup copy;
 	struct asked *a = NULL;
-	if (arena && setup_copy(arena, &r->setup, &copy))
+	struct str name = arena ? arena_str(arena, acmc->name) : STR_NONE;
+	if (name.ptr && setup_copy(arena, &r->setup, &copy))
 		a = outbox_add(s, &copy.request_id, deadline, false, arena, &copy);
+	if (a)
+		a->acmc = name;
 	if (!a) {
 		arena_free(arena);
 	} else if (!outbox_watch(a, r->peer, r)) {
@@ -224,14 +231,14 @@ static struct asked *asked_unkept(struct request *r)
 }
 
 /* Delivered from memory, now or not at all. */
-static void deliver_unkept(struct request *r, const struct route *routes, size_t n)
+static void deliver_unkept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n)
 {
-	struct asked *a = asked_unkept(r);
+	struct asked *a = asked_unkept(r, acmc);
 	bool any = false;
 	r->unanswered = n + 1;
 	for (size_t i = 0; i < n; i++) {
 		struct verdict v = { .cause = routes[i].cause };
-		if (v.cause == CAUSE_NO_CAUSE && (!a || !outbox_add_target(a, routes[i].target)))
+		if (v.cause == CAUSE_NO_CAUSE && (!a || !outbox_add_target(a, routes[i].target, r->server->rules)))
 			v = (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" };
 		any |= v.cause == CAUSE_NO_CAUSE;
 		if (v.cause != CAUSE_NO_CAUSE)
@@ -268,7 +275,7 @@ static struct verdict check_room(const struct request *r)
 	if (r->setup.dry_run ? a || is_being_accepted(s, id) : a && !a->kept)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
 					 .detail = "another request with this ID is under way" };
-	if (!a && HASH_COUNT(s->asked) >= s->live->config->max_unfinished)
+	if (!a && s->n_asked + s->n_accepting >= s->live->config->max_unfinished)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
 					 .detail = "too many requests are unfinished" };
 	return (struct verdict){ .cause = CAUSE_NO_CAUSE };
@@ -317,6 +324,7 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 	g->job.done = accepted;
 	g->job.adds = true;
 	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
+	r->server->n_accepting++;
 	committer_submit(r->server->committer, &g->job);
 }
 
@@ -328,7 +336,7 @@ static void take(struct request *r, const struct acmc_rule *acmc, const struct r
 	if (v.cause != CAUSE_NO_CAUSE)
 		respond_all(r, routes, n, &v);
 	else if (r->setup.dry_run)
-		deliver_unkept(r, routes, n);
+		deliver_unkept(r, acmc, routes, n);
 	else
 		accept(r, acmc, routes, n, late);
 }
@@ -340,6 +348,8 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 	size_t n = 0;
 	fail_point("home-received");
 	struct verdict v = setup_check(r->arena, &r->received, &config->limits, &r->setup);
+	if (v.cause == CAUSE_NO_CAUSE)
+		v = setup_answerable(&r->setup, peer_max_frame(r->peer));
 	bool well_formed = v.cause == CAUSE_NO_CAUSE;
 	struct route *routes = routes_of(r->arena, config, acmc, r->received.targets,
 					 r->received.n_targets, &n);
@@ -347,7 +357,7 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 	    r->received.n_targets > config->limits.max_mc_system_ids) {
 		struct route spare = { .target = config->mc_system_id };
 		if (well_formed) /* only for want of memory */
-			v.cause = CAUSE_TOO_MANY_IDENTITIES;
+			v = setup_no_memory(r->arena);
 		if (!own) {
 			respond_all(r, &spare, 1, &v);
 			return;

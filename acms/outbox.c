@@ -1,3 +1,5 @@
+#include <search.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "acms/outbox_internal.h"
@@ -8,11 +10,16 @@
 
 /* --- what is unfinished --- */
 
+/* In a balanced tree: ACMCs choose the IDs, and could choose them so that they collide in a table. */
+static int compare_ids(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct request_id));
+}
+
 struct asked *outbox_find(struct server *s, const struct request_id *id)
 {
-	struct asked *a;
-	HASH_FIND(hh, s->asked, id, sizeof *id, a);
-	return a;
+	char *const *node = tfind(id, &s->asked_by_id, compare_ids);
+	return node ? (struct asked *)(*node - offsetof(struct asked, id)) : NULL;
 }
 
 struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t deadline_ms, bool kept,
@@ -21,8 +28,13 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 	struct asked *a = calloc(1, sizeof *a);
 	if (!a)
 		return NULL;
-	a->server = s;
 	a->id = *id;
+	char **node = tsearch(&a->id, &s->asked_by_id, compare_ids);
+	if (!node || *node != (char *)&a->id) {
+		free(a);
+		return NULL;
+	}
+	a->server = s;
 	a->deadline_ms = deadline_ms;
 	a->kept = kept;
 	a->arena = arena;
@@ -31,11 +43,12 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 	s->users_at_hand += a->setup.n_users;
 	TAILQ_INIT(&a->deliveries);
 	LIST_INIT(&a->watchers);
-	HASH_ADD(hh, s->asked, id, sizeof a->id, a);
+	TAILQ_INSERT_TAIL(&s->asked, a, in_server);
+	s->n_asked++;
 	return a;
 }
 
-bool outbox_add_target(struct asked *a, struct str target)
+bool outbox_add_target(struct asked *a, struct str target, uint64_t permitted)
 {
 	struct delivery *d = calloc(1, sizeof *d + target.len + 1);
 	if (!d)
@@ -44,7 +57,8 @@ bool outbox_add_target(struct asked *a, struct str target)
 	memcpy(copy, target.ptr, target.len);
 	d->target = (struct str){ copy, target.len };
 	d->asked = a;
-	d->outlook = DELIVERY_OUTLOOK_START;
+	d->outlook = CAUSE_PARTNER_UNREACHABLE;
+	d->permitted = permitted;
 	TAILQ_INSERT_TAIL(&a->deliveries, d, in_asked);
 	return true;
 }
@@ -80,7 +94,9 @@ void outbox_forget(struct asked *a)
 		free(d->told.detail);
 		free(d);
 	}
-	HASH_DELETE(hh, a->server->asked, a);
+	tdelete(&a->id, &a->server->asked_by_id, compare_ids);
+	TAILQ_REMOVE(&a->server->asked, a, in_server);
+	a->server->n_asked--;
 	a->server->users_at_hand -= a->setup.n_users;
 	arena_free(a->arena);
 	free(a);
@@ -129,6 +145,13 @@ static void delivery_free(struct delivery *d)
 
 /* --- who wants to hear of it --- */
 
+/* Its own requests, or all. */
+static bool may_see(const struct peer *p, struct str acmc)
+{
+	const struct acmc_rule *rule = peer_acmc(p);
+	return rule && (rule->sees_all_requests || str_eq(rule->name, acmc));
+}
+
 static struct watch *find_watch(const struct asked *a, const struct peer *p)
 {
 	struct watch *w;
@@ -140,11 +163,13 @@ static struct watch *find_watch(const struct asked *a, const struct peer *p)
 }
 
 /* NULL: out of memory. */
-static struct watch *add_watch(struct asked *a, struct peer *p, struct request *request)
+static struct watch *add_watch(struct asked *a, struct peer *p, struct str acmc, struct request *request)
 {
-	struct watch *w = calloc(1, sizeof *w);
+	struct watch *w = calloc(1, sizeof *w + acmc.len);
 	if (!w)
 		return NULL;
+	memcpy(w + 1, acmc.ptr, acmc.len);
+	w->acmc = (struct str){ (const char *)(w + 1), acmc.len };
 	w->asked = a;
 	w->peer = p;
 	w->request = request;
@@ -155,30 +180,38 @@ static struct watch *add_watch(struct asked *a, struct peer *p, struct request *
 
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
 {
+	const struct acmc_rule *asks = peer_acmc(p);
+	if (!asks)
+		return false;
 	if (!request && find_watch(a, p))
 		return true;
-	struct watch *w = add_watch(a, p, request);
+	struct watch *w = add_watch(a, p, asks->name, request);
 	if (w && !request)
 		outbox_tell_missed(w); /* whoever asks again may not know */
 	return w;
 }
 
-bool outbox_follow(struct asked *a, struct peer *p)
+bool outbox_follow(struct asked *a, struct peer *p, struct str acmc)
 {
-	return find_watch(a, p) || add_watch(a, p, NULL);
+	return may_see(p, acmc) && (find_watch(a, p) || add_watch(a, p, acmc, NULL));
+}
+
+/* A dry run that counted as in flight by it is not answered here any more. */
+static void watch_end(struct watch *w)
+{
+	struct request *r = w->request;
+	watch_free(w);
+	if (r) {
+		r->unanswered = 1;
+		request_answered(r);
+	}
 }
 
 void outbox_peer_gone(struct peer *p)
 {
 	struct watch *w;
-	while ((w = LIST_FIRST(peer_watches(p)))) {
-		struct request *r = w->request;
-		watch_free(w);
-		if (r) {
-			r->unanswered = 1;
-			request_answered(r);
-		}
-	}
+	while ((w = LIST_FIRST(peer_watches(p))))
+		watch_end(w);
 }
 
 void outbox_tell_response(struct asked *a, const struct setup_response *response)
@@ -189,7 +222,7 @@ void outbox_tell_response(struct asked *a, const struct setup_response *response
 		struct request *r = w->request;
 		next = LIST_NEXT(w, in_asked);
 		if (!r) {
-			peer_send(w->peer, &m);
+			peer_push(w->peer, &m);
 			continue;
 		}
 		request_respond(r, response);
@@ -272,7 +305,8 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 	case DELIVERY_DO_RECORD:
 		break;
 	case DELIVERY_DO_ANSWER:
-		outbox_answer_ourselves(d, event == DELIVERY_EV_UNSENDABLE ? d->unsendable : d->outlook.now);
+		outbox_answer_ourselves(d, event == DELIVERY_EV_UNSENDABLE ? d->unsendable :
+									     &(struct verdict){ .cause = d->outlook });
 		break;
 	case DELIVERY_DO_FINISH:
 		delivery_free(d);
@@ -318,7 +352,8 @@ void outbox_send(struct asked *a)
 void outbox_relink(struct server *s)
 {
 	struct asked *a, *next_asked;
-	HASH_ITER(hh, s->asked, a, next_asked) {
+	for (a = TAILQ_FIRST(&s->asked); a; a = next_asked) {
+		next_asked = TAILQ_NEXT(a, in_server);
 		struct delivery *d, *next;
 		for (d = TAILQ_FIRST(&a->deliveries); d; d = next) {
 			next = TAILQ_NEXT(d, in_asked);
@@ -327,11 +362,35 @@ void outbox_relink(struct server *s)
 	}
 }
 
+static void rejudge_watchers(struct asked *a)
+{
+	struct watch *w, *next;
+	for (w = LIST_FIRST(&a->watchers); w; w = next) {
+		next = LIST_NEXT(w, in_asked);
+		if (!may_see(w->peer, w->acmc))
+			watch_end(w);
+	}
+}
+
+void outbox_rejudge(struct server *s)
+{
+	struct asked *a;
+	TAILQ_FOREACH(a, &s->asked, in_server) {
+		struct delivery *d;
+		rejudge_watchers(a);
+		TAILQ_FOREACH(d, &a->deliveries, in_asked) {
+			if (d->phase == DELIVERY_PHASE_BARRED)
+				outbox_event(d, DELIVERY_EV_DUE, NULL);
+		}
+	}
+}
+
 void outbox_tick(struct server *s)
 {
 	uint64_t now = clock_wall_ms();
 	struct asked *a, *next_asked;
-	HASH_ITER(hh, s->asked, a, next_asked) {
+	for (a = TAILQ_FIRST(&s->asked); a; a = next_asked) {
+		next_asked = TAILQ_NEXT(a, in_server);
 		struct delivery *d, *next;
 		bool over = a->deadline_ms <= now;
 		outbox_tell_late(a);
@@ -345,7 +404,8 @@ void outbox_tick(struct server *s)
 void outbox_stop(struct server *s)
 {
 	struct asked *a, *next_asked;
-	HASH_ITER(hh, s->asked, a, next_asked) {
+	for (a = TAILQ_FIRST(&s->asked); a; a = next_asked) {
+		next_asked = TAILQ_NEXT(a, in_server);
 		struct delivery *d, *next;
 		for (d = a->kept ? NULL : TAILQ_FIRST(&a->deliveries); d; d = next) {
 			next = TAILQ_NEXT(d, in_asked);
@@ -356,8 +416,8 @@ void outbox_stop(struct server *s)
 
 void outbox_free(struct server *s)
 {
-	struct asked *a, *next;
-	HASH_ITER(hh, s->asked, a, next)
+	struct asked *a;
+	while ((a = TAILQ_FIRST(&s->asked)))
 		outbox_forget(a);
 }
 
@@ -376,7 +436,7 @@ static bool load_one(void *context, struct str target, struct request_id id,
 	struct asked *a = outbox_find(l->server, &id);
 	if (!a)
 		a = outbox_add(l->server, &id, r->deadline_ms, true, NULL, NULL);
-	l->failed = !a || !outbox_add_target(a, target);
+	l->failed = !a || !outbox_add_target(a, target, 0);
 	l->n++;
 	return !l->failed;
 }
@@ -384,12 +444,11 @@ static bool load_one(void *context, struct str target, struct request_id id,
 /* That it was sent before is possible, so until the partner says something its outcome is not known. */
 static void assume_sent(struct server *s)
 {
-	struct asked *a, *next;
-	HASH_ITER(hh, s->asked, a, next) {
+	struct asked *a;
+	TAILQ_FOREACH(a, &s->asked, in_server) {
 		struct delivery *d;
 		TAILQ_FOREACH(d, &a->deliveries, in_asked)
-			d->outlook = (struct delivery_outlook){ CAUSE_PARTNER_CONNECTION_LOST,
-								CAUSE_PARTNER_CONNECTION_LOST };
+			d->outlook = CAUSE_PARTNER_CONNECTION_LOST;
 	}
 }
 

@@ -10,7 +10,7 @@ struct delivery *outbox_find_delivery(struct server *s, const struct request_id 
 /* Everybody who watches hears the answer; a dry run is then no longer in flight. */
 void outbox_tell_response(struct asked *a, const struct setup_response *response);
 /* Puts our own answer on disk, and tells it; of a dry run only tells it, and may free the delivery. */
-void outbox_answer_ourselves(struct delivery *d, enum cause cause);
+void outbox_answer_ourselves(struct delivery *d, const struct verdict *why);
 
 
 /* --- outbox_tell.c --- */

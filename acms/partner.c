@@ -2,7 +2,6 @@
 
 #include <stddef.h>
 #include "acms/authorise.h"
-#include "common/cbor.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 #include "common/receipt.h"
@@ -248,44 +247,10 @@ bool partner_judge(struct arena *a, const struct partner_rule *home, struct str 
 	return out->home.ptr && (!home->token_issuer.ptr || out->token_issuer.ptr);
 }
 
-/*
- * The most that a user takes in what home tells its ACMC of a request: the request itself, a revision, and a cause for each
- * of its identities, or its part of a receipt's content and claims; with best effort both.
- */
-static size_t told_bytes(const struct setup_user *u, bool best_effort)
-{
-	size_t id = u->mc_id.len, request = id + 4 + sizeof(uint64_t), refused = id + 9;
-	size_t receipt = id + 3 + sizeof(uint64_t) + 1 + CBOR_HEAD_MAX;
-	for (size_t i = 0; i < u->n_service_ids; i++) {
-		size_t service_id = u->service_ids[i].mc_service_id.len;
-		request += service_id + 4;
-		refused += id + service_id + 12;
-		receipt += service_id + 4;
-	}
-	size_t most = best_effort ? refused + receipt : refused > receipt ? refused : receipt;
-	return request + sizeof(uint64_t) + most;
-}
-
-/*
- * Whether what it says will fit into a frame, at home with the request and the whole receipt, too. That a request takes a
- * quarter of a frame does not make sure of it: they say more about a user than a request must. Found out afterwards, it
- * could never be answered.
- */
-static bool answerable(const struct setup *s, uint32_t max_frame)
-{
-	size_t n = 8192; /* certificates, signature, details */
-	for (size_t i = 0; i < s->n_users; i++)
-		n += told_bytes(&s->users[i], s->best_effort);
-	return n <= max_frame;
-}
-
 static struct verdict check(struct request *r)
 {
 	struct verdict v = setup_check(r->arena, &r->received, &r->server->live->config->limits, &r->setup);
-	if (v.cause == CAUSE_NO_CAUSE && !answerable(&r->setup, peer_max_frame(r->peer)))
-		v = (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES,
-				      .detail = "its response might not fit into a frame" };
-	return v;
+	return v.cause == CAUSE_NO_CAUSE ? setup_answerable(&r->setup, peer_max_frame(r->peer)) : v;
 }
 
 void partner_setup(struct request *r, const struct partner_rule *home)

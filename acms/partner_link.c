@@ -60,7 +60,7 @@ static void refuse(struct partner_link *l, enum cause cause, const char *detail)
 static void break_off(struct partner_link *l, enum cause cause, const char *what)
 {
 	refuse(l, cause, what);
-	partner_link_feed(l, LINK_EV_CLOSE);
+	partner_link_feed(l, LINK_EV_BROKEN);
 	conn_close(l->conn);
 }
 
@@ -80,6 +80,41 @@ void partner_link_nonsense(struct partner_link *l, const char *what)
 {
 	if (l->conn)
 		break_off(l, CAUSE_MALFORMED_MESSAGE, what);
+}
+
+static void log_unasked(struct partner_link *l, uint64_t missed)
+{
+	if (missed > 0)
+		log_info("partner %s: %llu more messages that nobody waits for were dropped", l->mc_system_id,
+			 (unsigned long long)missed);
+}
+
+bool partner_link_bear(struct partner_link *l, const char *what)
+{
+	uint64_t missed;
+	bool logged = log_limit_allows(&l->unasked_lines, LOG_LIMIT_LINES, clock_mono_ms(), &missed);
+	log_unasked(l, missed);
+	if (logged)
+		log_info("partner %s: %s that nobody waits for (late or repeated) is dropped", l->mc_system_id, what);
+	if (++l->unasked < UNASKED_MAX)
+		return true;
+	break_off(l, CAUSE_UNEXPECTED_MESSAGE, "too many messages in a row that nobody had asked for");
+	return false;
+}
+
+void partner_link_log_missed(struct partner_link *l)
+{
+	log_unasked(l, log_limit_missed(&l->unasked_lines, clock_mono_ms()));
+}
+
+void partner_link_late_done(struct partner_link *l, uint64_t connection, bool recorded)
+{
+	if (l->connection != connection || !l->conn)
+		return;
+	if (recorded)
+		l->unasked = 0;
+	if (--l->n_late == 0)
+		conn_resume(l->conn);
 }
 
 /* Once an end has said Close and nothing is owed any more, the connection can go. */
@@ -147,7 +182,9 @@ static void on_hello(struct partner_link *l, const struct hello *hello)
 	log_info("partner %s: up at %s, %s", l->mc_system_id, conn_address(l->conn), LOG_STR(hello->software));
 	log_debug("partner %s: version %u", l->mc_system_id, version);
 	l->pings = l->pongs = 0;
+	l->up_mono_ms = clock_mono_ms();
 	loop_timer_set(l->watchdog, l->announced.idle_timeout_seconds * 1000ull / 3);
+	traffic_event(l, DELIVERY_PHASE_BARRED, DELIVERY_EV_DUE, NULL); /* it may have been this partner's limits */
 	partner_link_feed(l, LINK_EV_UP);
 }
 
@@ -183,6 +220,8 @@ static bool on_message(struct partner_link *l, struct arena *a, struct message *
 		partner_link_refuse(l, step.cause, message_kind_name(m->kind));
 		return false;
 	}
+	if (m->kind == MESSAGE_PONG && (m->token != l->pings || l->pongs == l->pings) && !partner_link_bear(l, "a Pong"))
+		return false;
 	if (m->kind == MESSAGE_PONG && m->token == l->pings)
 		l->pongs = l->pings;
 	set_session(l, step.next);
@@ -213,14 +252,15 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 	struct partner_link *l = context;
 	struct arena *a = arena_new(message_budget(length));
 	struct message m;
-	struct error e = { ERR_MEMORY, "out of memory" };
+	struct error e;
 	enum cause why = CAUSE_MALFORMED_MESSAGE;
-	(void)c;
 	bool taken = false;
 	if (a && message_decode(a, payload, length, &m, &why, &e) == OK)
 		taken = on_message(l, a, &m);
-	else
+	else if (a && !arena_starved(a))
 		partner_link_refuse(l, why, e.text);
+	else /* not the partner's fault */
+		conn_kill(c, "out of memory");
 	if (!taken)
 		arena_free(a);
 }
@@ -250,7 +290,7 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 	(void)c;
 	if (end != CONN_END_LOCAL && l->session != SESSION_DRAINING)
 		text_format(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(text)));
-	if (end != CONN_END_LOCAL && (l->state == LINK_UP || l->failures == 0))
+	if (end != CONN_END_LOCAL && (link_is_up(l->state) || l->failures == 0))
 		log_warning("partner %s: %s", l->mc_system_id, l->last_failure);
 	l->conn = NULL;
 	loop_timer_cancel(l->watchdog);
@@ -286,6 +326,8 @@ static void start_connecting(struct partner_link *l)
 					  .reads_when_choked = true };
 	l->session = SESSION_WAIT_HELLO;
 	l->connection++;
+	l->unasked = 0;
+	l->n_late = 0;
 	l->conn = conn_connect(l->server->loop, l->tls, l->rule->host.ptr, l->rule->port, &settings,
 			       &link_handlers, l);
 	if (!l->conn) {
@@ -299,27 +341,13 @@ static void on_retry(void *context)
 	partner_link_feed(context, LINK_EV_RETRY);
 }
 
-static void retry_in(struct partner_link *l, uint64_t ms)
-{
-	l->retry_at_ms = clock_mono_ms() + ms;
-	loop_timer_set(l->retry, ms);
-}
-
-/* Sooner than it was going to be, never later: requests that keep coming must not put it off. */
-static void retry_soon(struct partner_link *l)
-{
-	uint64_t now = clock_mono_ms();
-	if (l->retry_at_ms < now || l->retry_at_ms > now + LINK_RETRY_SOON_MS)
-		retry_in(l, LINK_RETRY_SOON_MS);
-}
-
 static void retry_later(struct partner_link *l)
 {
 	uint32_t random = 0;
 	crypto_random((uint8_t *)&random, sizeof random);
 	uint64_t ms = link_backoff_ms(l->failures++, random);
 	log_debug("partner %s: next attempt in %llu ms", l->mc_system_id, (unsigned long long)ms);
-	retry_in(l, ms);
+	loop_timer_set(l->retry, ms);
 }
 
 void partner_link_feed(struct partner_link *l, enum link_event event)
@@ -341,13 +369,18 @@ void partner_link_feed(struct partner_link *l, enum link_event event)
 	if (step.actions & LINK_DO_RESET)
 		l->failures = 0;
 	if (step.actions & LINK_DO_RETRY_SOON)
-		retry_soon(l);
+		loop_timer_set(l->retry, LINK_RETRY_SOON_MS);
 	if (step.actions & LINK_DO_RETRY_LATER)
 		retry_later(l);
 	if (step.actions & LINK_DO_SEND)
 		traffic_send(l);
 	if (step.actions & LINK_DO_CONNECT)
 		start_connecting(l);
+}
+
+void partner_link_useful(struct partner_link *l)
+{
+	partner_link_feed(l, LINK_EV_USEFUL);
 }
 
 /* --- all of them --- */
@@ -422,6 +455,7 @@ bool partner_links_configure(struct server *s)
 {
 	const struct config *c = s->live->config;
 	struct partner_link *l, *next;
+	s->rules++;
 	for (l = TAILQ_FIRST(&s->links); l; l = next) {
 		const struct partner_rule *rule = config_partner(c, str_of(l->mc_system_id));
 		next = TAILQ_NEXT(l, in_server);
@@ -434,6 +468,7 @@ bool partner_links_configure(struct server *s)
 			return false;
 	}
 	outbox_relink(s);
+	outbox_rejudge(s);
 	return true;
 }
 

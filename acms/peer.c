@@ -148,6 +148,14 @@ bool peer_would_miss(struct peer *p)
 	return conn_is_choked(p->conn);
 }
 
+void peer_push(struct peer *p, const struct message *m)
+{
+	if (peer_takes(p, m))
+		peer_send(p, m);
+	else
+		log_debug("%s: %s is longer than its frames, and not sent", p->name, message_kind_name(m->kind));
+}
+
 uint32_t peer_max_frame(const struct peer *p)
 {
 	return p->max_frame_bytes < p->limits.max_frame_bytes ? p->max_frame_bytes :
@@ -415,6 +423,6 @@ void peers_send_system(struct server *s, struct str mc_system_id, const struct m
 	TAILQ_FOREACH(p, &s->peers, in_server) {
 		if (p->session == SESSION_OPEN && p->principal.kind == PRINCIPAL_SYSTEM &&
 		    str_eq(p->principal.partner->mc_system_id, mc_system_id))
-			peer_send(p, m);
+			peer_push(p, m);
 	}
 }

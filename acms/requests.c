@@ -199,6 +199,7 @@ static void complete_delivery(struct asked *a, struct delivery_entry *e)
 	static const enum delivery_state states[DELIVERY_PHASES] = {
 		[DELIVERY_PHASE_QUEUED] = DELIVERY_QUEUED,  [DELIVERY_PHASE_LOADING] = DELIVERY_QUEUED,
 		[DELIVERY_PHASE_SENT] = DELIVERY_SENT,	    [DELIVERY_PHASE_HELD] = DELIVERY_APPROVAL,
+		[DELIVERY_PHASE_BARRED] = DELIVERY_QUEUED,
 		[DELIVERY_PHASE_RESTING] = DELIVERY_QUEUED, [DELIVERY_PHASE_ANSWERING] = DELIVERY_SENT,
 		[DELIVERY_PHASE_DONE] = DELIVERY_SENT,
 	};
@@ -230,11 +231,11 @@ static void complete(struct server *s, struct requests_page *page)
 	}
 }
 
-static void follow(struct server *s, struct query *q)
+static void follow(struct server *s, struct query *q, struct str acmc)
 {
 	struct asked *a = outbox_find(s, &q->message.requests_query.request_id);
 	if (q->peer && a && a->kept)
-		outbox_follow(a, q->peer);
+		outbox_follow(a, q->peer, acmc);
 }
 
 static void listed(struct job *job, enum status status)
@@ -259,7 +260,7 @@ static void listed(struct job *job, enum status status)
 	} else {
 		complete(q->server, &m.requests_page);
 		if (asked->has_request_id && asked->follow)
-			follow(q->server, q);
+			follow(q->server, q, l->page.entries[0].acmc);
 		query_reply(q, &m);
 	}
 	arena_free(arena);

@@ -392,6 +392,7 @@ int server_run(struct live *live)
 	TAILQ_INIT(&s.callers);
 	TAILQ_INIT(&s.links);
 	LIST_INIT(&s.accepting);
+	TAILQ_INIT(&s.asked);
 	set_log_level(live->config);
 	if (start(&s, &e) != OK) {
 		log_error("%s", e.text);

@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/queue.h>
-#include <uthash.h>
 #include "acms/caller.h"
 #include "acms/commit.h"
 #include "acms/committer.h"
@@ -28,6 +27,7 @@ TAILQ_HEAD(peer_list, peer);
 TAILQ_HEAD(request_list, request);
 TAILQ_HEAD(query_list, query);
 TAILQ_HEAD(link_list, partner_link);
+TAILQ_HEAD(asked_list, asked);
 TAILQ_HEAD(delivery_list, delivery);
 LIST_HEAD(watch_list, watch);
 LIST_HEAD(asking_list, asking);
@@ -48,9 +48,13 @@ struct server {
 	size_t n_listeners;
 	struct peer_list peers;
 	struct link_list links;
-	struct asked *asked;         /* unfinished requests of our ACMCs, by request ID (uthash) */
+	struct asked_list asked;     /* unfinished requests of our ACMCs, the oldest first */
+	void *asked_by_id;           /* the same, as a tree (tsearch) */
+	size_t n_asked;
 	size_t users_at_hand;        /* of those of them that are in memory */
+	uint64_t rules;              /* counts the configurations, from 1 */
 	struct asking_list accepting; /* and those that are being put on disk */
+	size_t n_accepting;
 	struct sweeper *sweeper;
 	struct refusals refusals;    /* of requests, and how many have entries in the audit log */
 	struct approvals *approvals;
@@ -125,6 +129,8 @@ void peers_send_system(struct server *s, struct str mc_system_id, const struct m
 void peer_send(struct peer *p, const struct message *m);
 /* It does not read what it is sent: what informs can wait, since outbox_drained is called when it does. */
 bool peer_would_miss(struct peer *p);
+/* The same as peer_send for what it did not ask for by this connection: only if it takes messages as long as that. It may ask. */
+void peer_push(struct peer *p, const struct message *m);
 /* Bytes that a frame between us may have: the smaller of both ends' limits. */
 uint32_t peer_max_frame(const struct peer *p);
 bool peer_takes(const struct peer *p, const struct message *m);
@@ -150,17 +156,18 @@ void home_setup(struct request *r, const struct acmc_rule *acmc);
 /* --- outbox.c: what home owes its ACMCs: requests that are not answered by all targets yet --- */
 
 struct asked {
-	UT_hash_handle hh;
+	TAILQ_ENTRY(asked) in_server;
 	struct server *server;
-	struct request_id id;
-	uint64_t deadline_ms;        /* Unix */
+	struct request_id id;        /* in the tree */
+	uint64_t accepted_ms;        /* Unix, as the next; of what is in memory, and is kept */
+	uint64_t deadline_ms;
 	bool kept;                   /* on disk; a dry run is not */
 	struct delivery_list deliveries; /* unfinished */
 	struct watch_list watchers;
 	bool told_late;              /* some delivery's told.late */
 	struct arena *arena;         /* of what follows; NULL when it is to be loaded from the store */
 	struct setup setup;
-	struct str acmc, certificate; /* who asked; not of a dry run */
+	struct str acmc, certificate; /* who asked; certificate: not of a dry run */
 	uint8_t content[DIGEST_SIZE]; /* of the request; not of a dry run */
 };
 
@@ -187,8 +194,9 @@ struct delivery {
 	struct told told;
 	bool listed;                 /* by the link, under its phase */
 	bool by_ourselves;           /* what is being put on disk is not the partner's answer */
-	struct delivery_outlook outlook;
-	enum cause unsendable;       /* with DELIVERY_EV_UNSENDABLE: why */
+	enum cause outlook;          /* what the deadline would say */
+	uint64_t permitted;          /* by these rules; 0: by none yet */
+	const struct verdict *unsendable; /* during DELIVERY_EV_UNSENDABLE: why */
 	uint64_t sent_mono_ms, due_mono_ms, pending_until_ms;
 	char detail[200];            /* why there is no answer yet; escaped */
 };
@@ -200,6 +208,7 @@ struct watch {
 	struct peer *peer;
 	struct request *request;     /* a dry run: in flight until all is answered; else NULL */
 	bool missed;                 /* indications, since it does not read what it is sent */
+	struct str acmc;             /* whose request it is; memory follows the struct */
 };
 
 /* Reads what was left unfinished; before the committer is started. */
@@ -208,21 +217,24 @@ struct asked *outbox_find(struct server *s, const struct request_id *id);
 /* NULL: out of memory. The arena, with what setup points to, is taken; it may be NULL. */
 struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t deadline_ms, bool kept,
 			 struct arena *arena, const struct setup *setup);
-/* False: out of memory (what is on disk is delivered after a restart). */
-bool outbox_add_target(struct asked *a, struct str target);
+/* permitted: by which rules, 0: not known. False: out of memory (what is on disk is delivered after a restart). */
+bool outbox_add_target(struct asked *a, struct str target, uint64_t permitted);
 /* Hands all of it to the links, then lets go of what no partner has now: it can be loaded again. */
 void outbox_send(struct asked *a);
 void outbox_forget(struct asked *a);
-/* For somebody who asked for it here; request: of a dry run, else NULL. False: out of memory. */
+/* For the ACMC that asked for it; request: of a dry run, else NULL. False: out of memory, or it is none any more. */
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request);
-/* For somebody who asks about it, and has been told how it stands. As above. */
-bool outbox_follow(struct asked *a, struct peer *p);
+/* For somebody who asks about a request of this ACMC, and has been told how it stands. As above, or it may not see it. */
+bool outbox_follow(struct asked *a, struct peer *p, struct str acmc);
 void outbox_peer_gone(struct peer *p);
 /* It has read what it was sent: what it was not told meanwhile it is told now. */
 void outbox_drained(struct peer *p);
-/* The partner's response; the message's arena is taken, and has the receipt as it was found signed (NULL: there is none). */
+/*
+ * The partner's response; the message's arena is taken, and has the receipt as it was found signed (NULL: there is none).
+ * late: by which of its connections it came, if no delivery waits for it; 0: one does.
+ */
 void outbox_response(struct server *s, struct str partner, struct arena *arena,
-		     const struct setup_response *response, const struct receipt_proof *receipt);
+		     const struct setup_response *response, const struct receipt_proof *receipt, uint64_t late);
 /* The partner's response was no response to it; or the connection broke down over something like that. */
 void outbox_nonsense(struct delivery *d, const char *what);
 void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail);
@@ -234,6 +246,8 @@ void outbox_tell_delayed(struct delivery *d);
 void outbox_tick(struct server *s);
 /* Links that came or went: each delivery finds its own. */
 void outbox_relink(struct server *s);
+/* The configuration is another: who may not see a request any more does not watch it, and what was barred is judged again. */
+void outbox_rejudge(struct server *s);
 /* The server ends: nobody is left without a word. */
 void outbox_stop(struct server *s);
 void outbox_free(struct server *s);
@@ -271,6 +285,10 @@ void partner_link_submit(struct partner_link *l, struct delivery *d);
 void partner_link_drop(struct partner_link *l, struct delivery *d);
 /* Asks the partner; the query is answered in any case. */
 void partner_link_ask(struct partner_link *l, struct query *q);
+/* A response that no delivery waits for is done with. recorded: it was wanted all the same. connection: it came by that one. */
+void partner_link_late_done(struct partner_link *l, uint64_t connection, bool recorded);
+/* The connection brought what was asked for: after its end the next one is made at once. */
+void partner_link_useful(struct partner_link *l);
 /* The partner's response to one request was nonsense: ends the connection. To be followed by outbox_nonsense. */
 void partner_link_nonsense(struct partner_link *l, const char *what);
 /* Makes the links that the live configuration asks for, and stops the others. False: out of memory. */

@@ -1,6 +1,7 @@
 #ifndef ACX_ARENA_H
 #define ACX_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "common/str.h"
 
@@ -28,6 +29,8 @@ void *arena_alloc(struct arena *a, size_t n);
 void *arena_raw(struct arena *a, size_t n);
 /* count * size, NULL too if that overflows. */
 void *arena_array(struct arena *a, size_t count, size_t size);
+/* Whether the machine had no more, and not only the budget: there may be some the next time. */
+bool arena_starved(const struct arena *a);
 /* A copy with a NUL behind it; ptr == NULL when there is no memory (or s.ptr was NULL). */
 struct str arena_str(struct arena *a, struct str s);
 /* NULL when there is no memory. */

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include "common/cbor.h"
 #include "common/sort.h"
 
 const char *operation_name(int operation)
@@ -53,10 +54,17 @@ static void note(struct check *c, struct str mc_id, struct str mc_service_id, en
 	c->noted[c->n_noted++] = (struct identity_cause){ mc_id, mc_service_id, cause };
 }
 
+struct verdict setup_no_memory(const struct arena *a)
+{
+	if (arena_starved(a))
+		return (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" };
+	return (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES };
+}
+
 static struct verdict verdict_of(const struct check *c)
 {
 	if (c->spent)
-		return (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES };
+		return setup_no_memory(c->arena);
 	for (size_t o = 0; o < ORDER; o++) {
 		for (size_t i = 0; i < c->n_noted; i++) {
 			if (c->noted[i].cause == order[o])
@@ -416,4 +424,34 @@ void setup_to_response(const struct setup *setup, struct str mc_system_id, enum 
 					.detail = str_of(v->detail),
 					.identities = v->identities,
 					.n_identities = v->n_identities };
+}
+
+/*
+ * The most that a user takes in what is told of a request: the request itself, a revision, and a cause for each of its
+ * identities, or its part of a receipt's content and claims; with best effort both.
+ */
+static size_t told_bytes(const struct setup_user *u, bool best_effort)
+{
+	size_t id = u->mc_id.len, request = id + 4 + sizeof(uint64_t), refused = id + 9;
+	size_t receipt = id + 3 + sizeof(uint64_t) + 1 + CBOR_HEAD_MAX;
+	for (size_t i = 0; i < u->n_service_ids; i++) {
+		size_t service_id = u->service_ids[i].mc_service_id.len;
+		request += service_id + 4;
+		refused += id + service_id + 12;
+		receipt += service_id + 4;
+	}
+	size_t most = best_effort ? refused + receipt : refused > receipt ? refused : receipt;
+	return request + sizeof(uint64_t) + most;
+}
+
+struct verdict setup_answerable(const struct setup *setup, uint32_t max_frame_bytes)
+{
+	size_t n = 8192; /* certificates, signature, details */
+	for (size_t i = 0; i < setup->n_targets; i++)
+		n += setup->targets[i].len + 4;
+	for (size_t i = 0; i < setup->n_users; i++)
+		n += told_bytes(&setup->users[i], setup->best_effort);
+	if (n <= max_frame_bytes)
+		return (struct verdict){ .cause = CAUSE_NO_CAUSE };
+	return (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES, .detail = "its response might not fit into a frame" };
 }

@@ -123,10 +123,21 @@ struct limits {
 /*
  * Checks a request (PROTOCOL.md 5.1, 5.2: the 2xx causes) against what the receiver accepts. With
  * CAUSE_NO_CAUSE *out is filled in; it and the verdict live in the arena and borrow from the request.
- * All identities in the way are named. A spent arena gives CAUSE_TOO_MANY_IDENTITIES.
+ * All identities in the way are named. A spent arena: setup_no_memory.
  */
 struct verdict setup_check(struct arena *a, const struct setup *received, const struct limits *limits,
 			   struct setup *out);
+
+/* What a request is told when there was no memory in its arena: that it asks for too much, or to come later. */
+struct verdict setup_no_memory(const struct arena *a);
+
+/*
+ * Whether what is told of a well-formed setup will fit into a frame of so many bytes, whatever it is, at home with the
+ * request and the whole receipt, too. That a request takes a quarter of a frame does not make sure of it: responses say
+ * more about a user than requests must. Found out afterwards, it could never be answered. CAUSE_TOO_MANY_IDENTITIES or
+ * CAUSE_NO_CAUSE.
+ */
+struct verdict setup_answerable(const struct setup *setup, uint32_t max_frame_bytes);
 
 /*
  * Judges the times of a well-formed setup by the receiver's clock: CAUSE_INVALID_VALIDITY, CAUSE_REQUEST_EXPIRED or

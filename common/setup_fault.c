@@ -1,6 +1,8 @@
 #include "common/setup.h"
 
 #include <stdlib.h>
+#include "common/receipt.h"
+#include "common/text.h"
 
 /* Whether what others answer can be an answer. */
 
@@ -16,20 +18,62 @@ static bool class_fits(enum cause cause, int last)
 /* What a response says about each user. */
 enum { NAMED = 1 /* with a cause */, REVISED = 2 /* with a revision */ };
 
+/* Targets (3xx) and what may be had later (5xx) concern the request as a whole, and so do two of the store. */
+static bool concerns_identity(enum cause cause)
+{
+	int class = (int)cause / 100;
+	return (class == 1 || class == 2 || class == 4) && cause != CAUSE_PARTLY_DONE && cause != CAUSE_UNKNOWN_REQUEST;
+}
+
+/* The MC ID by itself, or with one of the MC service IDs that the request has for it. */
+static bool names_identity(const struct setup_user *u, const struct identity_cause *c)
+{
+	bool found = !c->mc_service_id.ptr;
+	for (size_t i = 0; i < u->n_service_ids && !found; i++)
+		found = str_eq(u->service_ids[i].mc_service_id, c->mc_service_id);
+	return found;
+}
+
+static int compare_identities(const void *a, const void *b)
+{
+	const struct identity_cause *x = *(const struct identity_cause *const *)a;
+	const struct identity_cause *y = *(const struct identity_cause *const *)b;
+	int order = str_cmp(x->mc_id, y->mc_id);
+	if (order != 0)
+		return order;
+	if (!x->mc_service_id.ptr || !y->mc_service_id.ptr)
+		return (x->mc_service_id.ptr != NULL) - (y->mc_service_id.ptr != NULL);
+	return str_cmp(x->mc_service_id, y->mc_service_id);
+}
+
+/* None is named twice. False without memory, too. */
+static bool named_once(const struct setup_response *r)
+{
+	const struct identity_cause **sorted = malloc((r->n_identities + 1) * sizeof *sorted);
+	bool once = sorted != NULL;
+	for (size_t i = 0; once && i < r->n_identities; i++)
+		sorted[i] = &r->identities[i];
+	if (once)
+		qsort(sorted, r->n_identities, sizeof *sorted, compare_identities);
+	for (size_t i = 1; once && i < r->n_identities; i++)
+		once = compare_identities(&sorted[i - 1], &sorted[i]) != 0;
+	free(sorted);
+	return once;
+}
+
 static bool causes_fit(const struct setup *setup, const struct setup_response *r, uint8_t *marks)
 {
 	size_t hint = 0;
 	if (r->result)
 		return r->n_identities == 0;
 	for (size_t i = 0; i < r->n_identities; i++) {
-		if (!class_fits(r->identities[i].cause, LAST_CLASS_OF_PARTNER))
-			return false;
-		hint = setup_find_user(setup, r->identities[i].mc_id, hint);
-		if (hint == setup->n_users)
+		const struct identity_cause *c = &r->identities[i];
+		hint = setup_find_user(setup, c->mc_id, hint);
+		if (hint == setup->n_users || !concerns_identity(c->cause) || !names_identity(&setup->users[hint], c))
 			return false;
 		marks[hint] |= NAMED;
 	}
-	return true;
+	return named_once(r);
 }
 
 /* One for each of the request's users, or none; and then somebody has one. */
@@ -121,9 +165,17 @@ static bool needs_revisions(const struct setup *setup, const struct setup_respon
 	return was_done(setup, r) && setup->operation != OPERATION_REMOVE;
 }
 
+/* What cannot be kept, or shown: it goes into records, receipts and the audit log. */
+static bool decided_by_somebody(const struct decided_by *d)
+{
+	return d->acmc.len > 0 && d->acmc.len <= RECEIPT_DECIDED_BY_MAX && text_valid(d->acmc) && !text_has_control(d->acmc);
+}
+
 /* What a partner has to say of what it did. */
 static const char *done_fault(const struct setup *setup, const struct setup_response *r)
 {
+	if (r->decided_by.acmc.ptr && !decided_by_somebody(&r->decided_by))
+		return "a response decided by somebody whose name is none";
 	if (!was_done(setup, r) && (r->receipt.len || r->done_ms))
 		return "a response with a receipt where nothing was done";
 	if (r->result && needs_revisions(setup, r) && count_revisions(r) != setup->n_users)

@@ -136,10 +136,11 @@ struct tls_signed {
 };
 
 /*
- * At a client: whether the party at the other end signed it. With the certificate of the connection, or with another that
- * would be admitted in its place now: a server's certificate may be renewed while the connection lives.
+ * At a client: whether the party at the other end signed it. With a certificate that would be admitted now, be it the one of
+ * the connection or one that it was renewed with since, by the chain that came along alone; which must have been valid at
+ * signed_at (Unix seconds), too, or else nobody could verify it later (tls_trust_verify).
  */
-enum status tls_peer_verify(struct ssl_st *ssl, const struct tls_signed *what, struct error *e);
+enum status tls_peer_verify(struct ssl_st *ssl, const struct tls_signed *what, int64_t signed_at, struct error *e);
 
 /* Who signed. */
 struct tls_signer {

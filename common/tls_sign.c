@@ -256,38 +256,70 @@ static enum status check_signature(const struct signer *s, const struct tls_sign
 						  "signed was changed");
 }
 
-static bool among(const STACK_OF(X509) *chain, X509 *x)
+/* A stretch of time, Unix seconds, both ends within. */
+struct span {
+	int64_t from, until;
+};
+
+static bool is_within(const struct span *span, int64_t at)
 {
+	return at >= span->from && at <= span->until;
+}
+
+/* When all of a chain's certificates are valid. */
+static struct span span_of(const STACK_OF(X509) *chain)
+{
+	struct span span = { INT64_MIN, INT64_MAX };
 	for (int i = 0; i < sk_X509_num(chain); i++) {
-		if (X509_cmp(sk_X509_value(chain, i), x) == 0)
-			return true;
+		const X509 *x = sk_X509_value(chain, i);
+		int64_t from = unix_time(X509_get0_notBefore(x)), until = unix_time(X509_get0_notAfter(x));
+		span.from = from > span.from ? from : span.from;
+		span.until = until < span.until ? until : span.until;
 	}
-	return false;
+	return span;
 }
 
-/* All of it was shown in the handshake, the signer's as the peer's own. */
-static bool shown_by_peer(SSL *ssl, const struct signer *s)
+static X509_STORE_CTX *verification(X509_STORE *anchors, const struct signer *s, int64_t at)
 {
-	X509 *leaf = SSL_get0_peer_certificate(ssl);
-	if (!leaf || X509_cmp(leaf, s->leaf) != 0)
-		return false;
-	for (int i = 0; i < sk_X509_num(s->behind); i++) {
-		if (!among(SSL_get_peer_cert_chain(ssl), sk_X509_value(s->behind, i)))
-			return false;
+	X509_STORE_CTX *c = X509_STORE_CTX_new();
+	if (!c || !X509_STORE_CTX_init(c, anchors, s->leaf, s->behind)) {
+		X509_STORE_CTX_free(c);
+		return NULL;
 	}
-	return true;
+	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(c);
+	X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
+	X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
+	X509_VERIFY_PARAM_set_time(param, (time_t)at);
+	return c;
 }
 
-static enum status check_admitted(SSL *ssl, const struct signer *s, struct error *e)
+/* With what came along, and the anchors, and nothing else. *valid: when this chain is good. */
+static enum status check_then(X509_STORE *anchors, const struct signer *s, int64_t at, struct span *valid, struct error *e)
+{
+	X509_STORE_CTX *c = verification(anchors, s, at);
+	char why[400];
+	if (!c)
+		return error_set(e, ERR_MEMORY, "out of memory");
+	bool good = X509_verify_cert(c) == 1;
+	if (good)
+		*valid = span_of(X509_STORE_CTX_get0_chain(c));
+	else
+		explain_verification(c, "the signer", s->known_as, why, sizeof why);
+	X509_STORE_CTX_free(c);
+	return good ? OK : error_set(e, ERR_TLS, "at the time of the signature, as it says: %s", why);
+}
+
+/* By its own chain: what else came in the handshake will not be there for who looks at the receipt later. */
+static enum status check_admitted(SSL *ssl, const struct signer *s, int64_t signed_at, struct span *valid, struct error *e)
 {
 	const struct judge *j = judge_of(ssl);
 	struct judgement found;
-	if (shown_by_peer(ssl, s))
-		return OK;
 	if (j->n_parties != 1)
-		return error_set(e, ERR_TLS, "signed with another certificate than the connection's");
+		return error_set(e, ERR_TLS, "signed by none of the parties that are known here");
 	int code = judge_chain(j, s->leaf, s->behind, &found);
-	return code == X509_V_OK ? OK : error_set(e, ERR_TLS, "the signer's certificate: %s", found.why);
+	if (code != X509_V_OK)
+		return error_set(e, ERR_TLS, "the signer's certificate: %s", found.why);
+	return check_then(j->parties[0].store, s, signed_at, valid, e);
 }
 
 enum { VERIFIED_MAX = 4, VERIFIED_DATA_MAX = 128 };
@@ -298,9 +330,13 @@ struct verified {
 	char data[VERIFIED_DATA_MAX], signature[COSE_SIGNATURE_MAX];
 };
 
-/* One that the peer of a connection has shown: what it signs next needs no parsing, and what it repeats no arithmetic. */
+/*
+ * The one that signed last on a connection, and was admitted: what it signs next needs no parsing and no chain, and what it
+ * repeats no arithmetic. Until tls_recheck.
+ */
 struct known_signer {
 	struct signer signer;
+	struct span valid; /* its chain */
 	struct verified verified[VERIFIED_MAX]; /* the last few, in a ring */
 	size_t next;
 	size_t n;
@@ -355,12 +391,11 @@ static enum status verify_known(struct known_signer *k, const struct tls_signed 
 	enum status status = check_signature(&k->signer, what, e);
 	if (status == OK)
 		remember_verified(k, what);
-	ERR_clear_error();
 	return status;
 }
 
 /* Whose signature was good. The signer is taken; without memory it is freed, and parsed again the next time. */
-static void remember(struct peer_state *state, struct signer *s, const struct tls_signed *what)
+static void remember(struct peer_state *state, struct signer *s, struct span valid, const struct tls_signed *what)
 {
 	size_t size = 0;
 	for (size_t i = 0; i < what->n_chain; i++)
@@ -372,6 +407,7 @@ static void remember(struct peer_state *state, struct signer *s, const struct tl
 	}
 	char *at = k->bytes;
 	k->signer = *s;
+	k->valid = valid;
 	k->n = what->n_chain;
 	for (size_t i = 0; i < k->n; at += k->ders[i++].len) {
 		memcpy(at, what->chain[i].ptr, what->chain[i].len);
@@ -382,22 +418,30 @@ static void remember(struct peer_state *state, struct signer *s, const struct tl
 	state->signer = k;
 }
 
-enum status tls_peer_verify(SSL *ssl, const struct tls_signed *what, struct error *e)
+static enum status verify_unknown(SSL *ssl, const struct tls_signed *what, int64_t signed_at, struct error *e)
 {
-	struct peer_state *state = peer_state_of(ssl);
 	struct signer s;
-	enum status status;
-	if (is_known(state->signer, what))
-		return verify_known(state->signer, what, e);
-	status = signer_parse(&s, what, e);
+	struct span valid;
+	enum status status = signer_parse(&s, what, e);
 	if (status == OK)
 		status = check_signature(&s, what, e);
 	if (status == OK)
-		status = check_admitted(ssl, &s, e);
-	if (status == OK && shown_by_peer(ssl, &s))
-		remember(state, &s, what);
+		status = check_admitted(ssl, &s, signed_at, &valid, e);
+	if (status == OK)
+		remember(peer_state_of(ssl), &s, valid, what);
 	else
 		signer_free(&s);
+	return status;
+}
+
+enum status tls_peer_verify(SSL *ssl, const struct tls_signed *what, int64_t signed_at, struct error *e)
+{
+	struct known_signer *k = peer_state_of(ssl)->signer;
+	enum status status;
+	if (is_known(k, what) && is_within(&k->valid, signed_at))
+		status = verify_known(k, what, e);
+	else
+		status = verify_unknown(ssl, what, signed_at, e);
 	ERR_clear_error(); /* it is this thread's, and so other connections' */
 	return status;
 }
@@ -445,39 +489,11 @@ static int on_finding(int good, X509_STORE_CTX *c)
 	return 1;
 }
 
-static X509_STORE_CTX *verification(const struct tls_trust *t, const struct signer *s, int64_t at)
-{
-	X509_STORE_CTX *c = X509_STORE_CTX_new();
-	if (!c || !X509_STORE_CTX_init(c, t->store, s->leaf, s->behind)) {
-		X509_STORE_CTX_free(c);
-		return NULL;
-	}
-	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(c);
-	X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
-	X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
-	X509_VERIFY_PARAM_set_time(param, (time_t)at);
-	return c;
-}
-
-static enum status check_then(const struct tls_trust *t, const struct signer *s, int64_t at,
-			      struct error *e)
-{
-	X509_STORE_CTX *c = verification(t, s, at);
-	char why[400];
-	if (!c)
-		return error_set(e, ERR_MEMORY, "out of memory");
-	bool good = X509_verify_cert(c) == 1;
-	if (!good)
-		explain_verification(c, "the signer", s->known_as, why, sizeof why);
-	X509_STORE_CTX_free(c);
-	return good ? OK : error_set(e, ERR_TLS, "at the time of the signature, as it says: %s", why);
-}
-
 /* The CRLs are today's, so that they can be asked about today only. */
 static enum status check_now(const struct tls_trust *t, const struct signer *s, int64_t now, char *note,
 			     size_t note_size, struct error *e)
 {
-	X509_STORE_CTX *c = verification(t, s, now);
+	X509_STORE_CTX *c = verification(t->store, s, now);
 	struct finding f = { .name = s->known_as, .note = note, .note_size = note_size };
 	if (!c)
 		return error_set(e, ERR_MEMORY, "out of memory");
@@ -511,6 +527,7 @@ enum status tls_trust_verify(const struct tls_trust *t, const struct tls_signed 
 {
 	struct signer s;
 	char expected[512];
+	struct span valid;
 	*signer = (struct tls_signer){ .certificate = "" };
 	text_format(expected, sizeof expected, "%.*s", STR_ARG(name));
 	enum status status = signer_parse(&s, what, e);
@@ -521,7 +538,7 @@ enum status tls_trust_verify(const struct tls_trust *t, const struct tls_signed 
 	if (status == OK)
 		status = check_name(&s, name, expected, signer, e);
 	if (status == OK)
-		status = check_then(t, &s, signed_at, e);
+		status = check_then(t->store, &s, signed_at, &valid, e);
 	if (status == OK)
 		status = check_now(t, &s, now, signer->note, sizeof signer->note, e);
 	signer_free(&s);

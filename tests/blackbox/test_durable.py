@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from acx_peer import (agree, hang_up, hello, ids_of, in_turn, limits, new_id, now_ms, pack, pb, refusal, request, silent,
-                      true_response, users_of)
+from acx_peer import (agree, frame, hang_up, hello, ids_of, in_turn, limits, new_id, now_ms, pack, pb, refusal, request,
+                      silent, true_response, users_of)
 from idm_store_reader import IdmStore
 from systems import soon, wait_for
 from test_links import FAKE, USER, home_and_fake
@@ -313,6 +313,43 @@ def test_no_more_are_kept_than_configured(world):
     for request_id in ids:
         assert client.response(request_id).result
     assert client.setup([FAKE], one("m2")).result
+
+
+def test_no_more_are_kept_of_those_that_come_together(world):
+    """What is on its way to disk counts."""
+    home, fake = home_and_fake(world)
+    home.config["limits"]["max_unfinished_requests"] = 5
+    home.reload()
+    fake.go_away()
+    client, frames = home.client(home.admin), []
+    for i in range(60):
+        frames.append(frame(request([FAKE], one(f"t{i}")).SerializeToString()))
+    client.send_raw(b"".join(frames))
+    refused = [client.response() for _ in range(55)]
+    assert {r.cause for r in refused} == {pb.TOO_MANY_IN_FLIGHT}
+    for _ in range(5):
+        assert client.indication(pb.ACCEPTED)
+    fake.come_back()
+    assert all(client.response().result for _ in range(5))
+    client.ping()
+    assert not [m for m in client.kept if m.process_indication.state == pb.ACCEPTED]
+
+
+def test_queries_that_a_partner_does_not_answer_end_together(world):
+    home, fake = home_and_fake(world)
+    home.config["limits"]["partner_timeout"] = "1 s"
+    home.reload()
+    client = home.client(home.admin)
+    for token in range(1, 101):
+        message = pb.Message()
+        message.users_query.token = token
+        message.users_query.mc_system_id = FAKE
+        client.send(message)
+    pages = [client.page("users_page", 1)]
+    first = time.monotonic()
+    pages += [client.page("users_page", token) for token in range(2, 101)]
+    assert {p.cause for p in pages} == {pb.PARTNER_TIMEOUT}
+    assert time.monotonic() - first < 10  # not one in each tick of 200 ms
 
 
 def test_a_dry_run_is_not_kept(world):

@@ -209,3 +209,20 @@ def test_acmc_shows_what_came_and_what_did_not(world):
     assert waited.returncode == 6 and "UNKNOWN_TARGET" in waited.stdout, (waited.stdout, waited.stderr)
     given_up = acmc(config, "--deadline", "1s", "--to", "fake.example", "uma@police.example")
     assert given_up.returncode == 1 and "PARTNER_TIMEOUT" in given_up.stdout
+
+
+def test_an_identity_in_the_way_is_named_once(federation):
+    """6: 'each identity concerned, with its own cause': one MC service ID for two services is one identity"""
+    client = federation.home.client(federation.home.admin)
+    uri = "sip:twice@elsewhere.example"
+    answer = client.setup(["fire.example"], {"twice@police.example": [(1, uri), (2, uri)]})
+    assert [(c.mc_id, c.mc_service_id) for c in answer.identity_causes] == [("twice@police.example", uri)]
+    link = federation.fire.client(federation.home.leaf, system="police.example")
+    for best_effort in (False, True):
+        answer = link.setup(["fire.example"], {"twice@police.example": [(1, uri), (2, uri)], "x@elsewhere.example": []},
+                            best_effort=best_effort)
+        named = [(c.mc_id, c.mc_service_id) for c in answer.identity_causes]
+        assert sorted(named) == [("twice@police.example", uri), ("x@elsewhere.example", "")]
+    assert link.setup(["fire.example"], {"owner@police.example": [(1, "sip:own@police.example")]}).result
+    answer = link.setup(["fire.example"], {"thief@police.example": [(1, "sip:own@police.example"), (2, "sip:own@police.example")]})
+    assert [(c.mc_service_id, c.cause) for c in answer.identity_causes] == [("sip:own@police.example", pb.MC_SERVICE_ID_IN_USE)]

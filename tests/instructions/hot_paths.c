@@ -157,7 +157,7 @@ STAGE stage_receipt_verify(void)
 		struct error e;
 		const struct setup_response *r = &x->answer.response;
 		memcpy(x->proof.root.bytes, r->receipt_root.ptr, RECEIPT_ROOT_SIZE);
-		if (receipt_verify_peer(x->work, home_ssl, r->receipt, &x->proof.root, &x->proof.path, &e) != OK)
+		if (receipt_verify_peer(x->work, home_ssl, r->receipt, &x->proof.root, r->done_ms, &x->proof.path, &e) != OK)
 			die("verify", &e);
 	}
 }

@@ -1,4 +1,4 @@
-// needs: common/setup.c common/sort.c common/identity.c common/text.c common/arena.c
+// needs: common/cause.c common/setup.c common/sort.c common/identity.c common/text.c common/arena.c
 #include "common/setup.h"
 #include "unit.h"
 
@@ -196,6 +196,29 @@ static void bounds_and_missing_elements(void **state)
 	arena_free(a);
 }
 
+/* Want of memory is not the request's fault: it may be repeated. */
+static void want_of_memory_is_transient(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	assert_null(arena_raw(a, (size_t)1 << 48));
+	struct verdict v = setup_no_memory(a);
+	assert_int_equal(v.cause, CAUSE_STORE_UNAVAILABLE);
+	assert_int_equal(cause_kind(v.cause), CAUSE_KIND_TRANSIENT);
+	arena_free(a);
+	a = arena_new(16);
+	assert_null(arena_raw(a, 1000));
+	assert_int_equal(setup_no_memory(a).cause, CAUSE_TOO_MANY_IDENTITIES);
+	arena_free(a);
+}
+
+/* Address sanitizer ends a test that asks for as much as no machine has, unless it is told otherwise. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "allocator_may_return_null=1";
+}
+
 static void a_spent_arena_refuses(void **state)
 {
 	(void)state;
@@ -383,6 +406,7 @@ int main(void)
 		cmocka_unit_test(users_are_found_wherever_they_are),
 		cmocka_unit_test(bounds_and_missing_elements),
 		cmocka_unit_test(a_spent_arena_refuses),
+		cmocka_unit_test(want_of_memory_is_transient),
 		cmocka_unit_test(large_requests_take_no_quadratic_time),
 		cmocka_unit_test(elements_go_with_their_operation),
 		cmocka_unit_test(expected_revisions),

@@ -1,6 +1,7 @@
 // needs: common/setup.c common/sort.c common/setup_fault.c common/identity.c common/text.c common/arena.c
 /* What can be an answer to a request, and what cannot. */
 #include <limits.h>
+#include "common/receipt.h"
 #include "common/setup.h"
 #include "unit.h"
 
@@ -49,9 +50,12 @@ static void responses_that_cannot_be_answers(void **state)
 	assert_non_null(setup_response_fault(&s, target, &bad));
 	bad = respond(&s, CAUSE_MC_SERVICE_ID_IN_USE);
 	bad.identities = &known, bad.n_identities = 1;
-	for (int cause = -1; cause <= 800; cause++) { /* an identity's, too, is of the classes 1 to 5 */
+	for (int cause = -1; cause <= 800; cause++) { /* an identity's is of the classes 1, 2 and 4 */
+		int class = cause / 100;
 		known.cause = (enum cause)cause;
-		assert_int_equal(setup_response_fault(&s, target, &bad) == NULL, cause >= 100 && cause < 600);
+		assert_int_equal(setup_response_fault(&s, target, &bad) == NULL,
+				 (class == 1 || class == 2 || class == 4) && cause != CAUSE_PARTLY_DONE &&
+					 cause != CAUSE_UNKNOWN_REQUEST);
 	}
 	bad.n_identities = 0;
 	for (int cause = -1; cause <= 800; cause++) {
@@ -146,7 +150,7 @@ static void answers(void **state)
 		{ UPDATE, false, false, MISMATCH, "", "", true },
 		{ UPDATE, false, false, PARTLY, "ac", "b", false }, /* was not to be done in part */
 		{ UPDATE, true, false, PARTLY, "ac", "b", true },
-		{ UPDATE, true, false, PARTLY, "ac", "bb", true },
+		{ UPDATE, true, false, PARTLY, "ac", "bb", false } /* twice */,
 		{ UPDATE, true, false, PARTLY, "abc", "b", false },
 		{ UPDATE, true, false, PARTLY, "a", "b", false }, /* what of c? */
 		{ UPDATE, true, false, PARTLY, "", "b", false },
@@ -165,6 +169,66 @@ static void answers(void **state)
 		if (judged_good(&cases[i]) != cases[i].good)
 			fail_msg("case %zu", i);
 	}
+}
+
+/* One cause for an identity of the request. */
+static void whom_causes_name(void **state)
+{
+	(void)state;
+	static const struct user_service_id of_a[] = { { 1, { "sip:a@x.example", 15 } }, { 2, { "sip:a@x.example", 15 } } },
+					    of_b[] = { { 1, { "sip:b@x.example", 15 } } };
+	struct setup_user have[] = { { .mc_id = STR("a"), .service_ids = of_a, .n_service_ids = 2 },
+				     { .mc_id = STR("b"), .service_ids = of_b, .n_service_ids = 1 },
+				     { .mc_id = STR("c") } };
+	static const struct { const char *mc_ids[3], *service_ids[3]; bool good; } cases[] = {
+		{ { "a" }, { NULL }, true },
+		{ { "a" }, { "sip:a@x.example" }, true },
+		{ { "a", "a" }, { NULL, "sip:a@x.example" }, true },
+		{ { "b", "a", "a" }, { "sip:b@x.example", "sip:a@x.example", NULL }, true },
+		{ { "a", "a" }, { NULL, NULL }, false },
+		{ { "a", "b", "a" }, { "sip:a@x.example", NULL, "sip:a@x.example" }, false },
+		{ { "a" }, { "" }, false },
+		{ { "a" }, { "SIP:a@x.example" }, false }, /* not canonical */
+		{ { "a" }, { "sip:b@x.example" }, false }, /* another user's */
+		{ { "c" }, { "sip:a@x.example" }, false },
+		{ { "z" }, { NULL }, false },
+		{ { "" }, { NULL }, false },
+	};
+	struct setup s = make(OPERATION_SETUP);
+	s.users = have, s.n_service_ids = 3;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct identity_cause named[3];
+		struct setup_response answer = respond(&s, CAUSE_OUTSIDE_NAMESPACE);
+		answer.identities = named;
+		for (; answer.n_identities < 3 && cases[i].mc_ids[answer.n_identities]; answer.n_identities++) {
+			const char *id = cases[i].service_ids[answer.n_identities];
+			named[answer.n_identities] = (struct identity_cause){ str_of(cases[i].mc_ids[answer.n_identities]),
+									      id ? str_of(id) : STR_NONE,
+									      CAUSE_OUTSIDE_NAMESPACE };
+		}
+		if ((setup_response_fault(&s, target, &answer) == NULL) != cases[i].good)
+			fail_msg("case %zu", i);
+	}
+}
+
+static void who_decided_has_a_name(void **state)
+{
+	(void)state;
+	char longest[RECEIPT_DECIDED_BY_MAX + 2];
+	memset(longest, 'x', sizeof longest);
+	const struct { struct str acmc; bool good; } cases[] = {
+		{ STR_NONE, true }, { STR("chief"), true }, { { longest, RECEIPT_DECIDED_BY_MAX }, true },
+		{ STR(""), false }, { { longest, RECEIPT_DECIDED_BY_MAX + 1 }, false }, { STR("a\033[2J"), false },
+		{ STR("a\u202e"), false }, { STR("\xff"), false },
+	};
+	struct setup s = make(OPERATION_REMOVE);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		for (int refused = 0; refused < 2; refused++) {
+			struct setup_response answer = respond(&s, refused ? CAUSE_REJECTED : CAUSE_NO_CAUSE);
+			answer.decided_by.acmc = cases[i].acmc;
+			if ((setup_response_fault(&s, target, &answer) == NULL) != cases[i].good)
+				fail_msg("case %zu", i);
+		}
 }
 
 static void a_receipt_is_for_what_was_done(void **state)
@@ -193,6 +257,8 @@ int main(void)
 		cmocka_unit_test(homes_own_responses),
 		cmocka_unit_test(revisions_for_each),
 		cmocka_unit_test(answers),
+		cmocka_unit_test(whom_causes_name),
+		cmocka_unit_test(who_decided_has_a_name),
 		cmocka_unit_test(a_receipt_is_for_what_was_done),
 	};
 	return cmocka_run_group_tests_name("setup, responses", tests, NULL, NULL);
