@@ -144,7 +144,7 @@ static void what_is_put_is_found(void **state)
 					  .identities = &cause, .n_identities = 1 };
 	struct user_record user = { .revision = 0 };
 	struct owner_record owner;
-	struct system_record system = { 4, STR("https://idms.police.example") };
+	struct system_record system = { .users_held = 4, .token_issuer = STR("https://idms.police.example") };
 	struct store_txn *t = writing(s);
 	put_user(t, a, HOME, "b", 3);
 	store_put_request(t, a, HOME, id, &request);
@@ -301,7 +301,7 @@ static void a_spent_arena_is_an_error(void **state)
 	assert_false(store_get_user(t, spent, STORE_USERS, HOME, STR("b"), &user));
 	assert_int_equal(store_commit(t, NULL), ERR_MEMORY); /* not: there is no such user */
 	t = writing(s);
-	store_put_system(t, spent, HOME, &(struct system_record){ 1, STR_NONE });
+	store_put_system(t, spent, HOME, &(struct system_record){ .users_held = 1 });
 	assert_int_not_equal(store_commit(t, NULL), OK);
 	arena_free(spent);
 	arena_free(a);
@@ -349,7 +349,7 @@ static bool list_page(void *context, struct str home, struct str mc_id, const st
 static void listed(struct store *s, struct str home, size_t page, const char *expected)
 {
 	struct listing l = { "", 0 };
-	struct pages p = { .listing = &l, .last = { STR_NONE, STR_NONE } };
+	struct pages p = { .listing = &l, .last = { .home = STR_NONE } };
 	for (bool more = true; more;) {
 		struct store_txn *t = reading(s);
 		p.left = page;
@@ -408,8 +408,8 @@ static void systems_in_order(void **state)
 	struct arena *a = arena_new(0);
 	struct listing all = { "", 0 }, one = { "", 1 };
 	struct store_txn *t = writing(s);
-	store_put_system(t, a, STR("b.example"), &(struct system_record){ 2, STR_NONE });
-	store_put_system(t, a, STR("a.example"), &(struct system_record){ 1, STR_NONE });
+	store_put_system(t, a, STR("b.example"), &(struct system_record){ .users_held = 2 });
+	store_put_system(t, a, STR("a.example"), &(struct system_record){ .users_held = 1 });
 	assert_true(store_list_systems(t, list_system, &all));
 	assert_false(store_list_systems(t, list_system, &one));
 	assert_int_equal(store_commit(t, NULL), OK);
