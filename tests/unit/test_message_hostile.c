@@ -6,10 +6,15 @@
 
 /*
  * No message is encoded that a receiver would not decode, whatever texts and identities are in it. What the sender's own
- * code decides (states, the order of a list, how many ranges) is as it should be.
+ * code decides (states, the order of a list, how many ranges), and what is in its store, is as it should be.
  */
 
 enum { ROUNDS = 1500 };
+
+static struct str hostile_system(struct arena *a)
+{
+	return text_cut(hostile_id(a, 0), MC_SYSTEM_ID_MAX);
+}
 
 static struct setup request(struct arena *a)
 {
@@ -33,7 +38,7 @@ static struct setup request(struct arena *a)
 
 static struct setup_response response(struct arena *a)
 {
-	struct setup_response r = { .request_id = hostile_request_id(), .mc_system_id = hostile_id(a, 0), .result = hostile_chance(2),
+	struct setup_response r = { .request_id = hostile_request_id(), .mc_system_id = hostile_system(a), .result = hostile_chance(2),
 				    .origin = (enum origin)(1 + hostile_number(2)), .cause = hostile_cause(),
 				    .detail = hostile_prose(a), .receipt = hostile_prose(a), .done_ms = hostile_uint(),
 				    .decided_by = hostile_decided_by(a) };
@@ -46,11 +51,25 @@ static struct setup_response response(struct arena *a)
 	return r;
 }
 
-/* Ascending, as the sender's code makes some lists: any but those by which they would not be. */
-static struct str next_id(struct arena *a, struct str before, size_t number)
+/* As it is in a store, where it was checked: as long as it may be, at times, and larger with a larger number. */
+static struct str stored_id(struct arena *a, size_t number)
 {
-	struct str id = hostile_id(a, number);
-	return str_cmp(before, id) < 0 ? id : str_of(arena_printf(a, "%.*s!", STR_ARG(before)));
+	size_t n = hostile_chance(10) ? MC_ID_MAX - 8 : hostile_number(20);
+	struct str rest = { arena_alloc(a, MC_ID_MAX), n };
+	for (size_t i = 0; i < n; i++)
+		((char *)rest.ptr)[i] = "a\xC3\xA4\xC3\xA4\xC3\xA4"[i % 7];
+	rest = text_cut(rest, n);
+	return str_of(arena_printf(a, "%08zu%.*s", number, STR_ARG(rest)));
+}
+
+static struct user_service_id *stored_service_ids(struct arena *a, size_t *n)
+{
+	*n = hostile_chance(50) ? SETUP_SERVICE_IDS_MAX : hostile_number(4);
+	struct user_service_id *ids = arena_array(a, *n, sizeof *ids);
+	for (size_t i = 0; i < *n; i++)
+		ids[i] = (struct user_service_id){ (enum mc_service)(MC_SERVICE_MCPTT + 3 * i / *n),
+						   str_of(arena_printf(a, "sip:%08zu@police.example", i)) };
+	return ids;
 }
 
 static struct page page(struct arena *a)
@@ -70,7 +89,7 @@ static struct requests_page requests_page(struct arena *a)
 		e->deliveries = arena_array(a, e->n_deliveries, sizeof *e->deliveries);
 		for (size_t j = 0; j < e->n_deliveries; j++)
 			e->deliveries[j] = (struct delivery_entry){
-				.mc_system_id = hostile_id(a, 0), .state = (enum delivery_state)(1 + hostile_number(4)),
+				.mc_system_id = hostile_system(a), .state = (enum delivery_state)(1 + hostile_number(4)),
 				.attempts = (uint32_t)hostile_uint(), .until_ms = hostile_uint(), .detail = hostile_prose(a),
 				.has_response = hostile_chance(2), .response = response(a) };
 	}
@@ -82,22 +101,20 @@ static struct users_page users_page(struct arena *a)
 	struct users_page p = { .page = page(a), .n_users = hostile_count() };
 	p.users = arena_array(a, p.n_users, sizeof *p.users);
 	for (size_t i = 0; i < p.n_users; i++) {
-		struct str before = i ? p.users[i - 1].mc_id : STR("");
-		p.users[i] = (struct user_entry){ .mc_id = next_id(a, before, i), .revision = hostile_uint(),
-						  .validity = { hostile_uint(), hostile_uint() }, .by = hostile_request_id() };
-		p.users[i].service_ids = hostile_service_ids(a, &p.users[i].n_service_ids);
+		uint64_t from = hostile_uint(), to = hostile_uint();
+		p.users[i] = (struct user_entry){ .mc_id = stored_id(a, i), .revision = hostile_uint(),
+						  .validity = { from, to > from ? to : 0 }, .by = hostile_request_id() };
+		p.users[i].service_ids = stored_service_ids(a, &p.users[i].n_service_ids);
 	}
 	return p;
 }
 
 static struct digest_query digest_query(struct arena *a)
 {
-	struct digest_query q = { .token = hostile_uint(), .mc_system_id = hostile_id(a, 0), .n_ranges = hostile_number(4) };
+	struct digest_query q = { .token = hostile_uint(), .mc_system_id = hostile_system(a), .n_ranges = hostile_number(4) };
 	q.ranges = arena_array(a, q.n_ranges, sizeof *q.ranges);
-	for (size_t i = 0; i < q.n_ranges; i++) {
-		struct str from = next_id(a, i ? q.ranges[i - 1].to : STR(""), 2 * i);
-		q.ranges[i] = (struct mc_id_range){ from, next_id(a, from, 2 * i + 1) };
-	}
+	for (size_t i = 0; i < q.n_ranges; i++)
+		q.ranges[i] = (struct mc_id_range){ stored_id(a, 2 * i), stored_id(a, 2 * i + 1) };
 	return q;
 }
 
@@ -111,7 +128,7 @@ static struct digest_page digest_page(struct arena *a)
 		p.digests[i].n_splits = hostile_number(DIGEST_SPLITS_MAX + 1);
 		p.digests[i].splits = arena_array(a, p.digests[i].n_splits, sizeof *p.digests[i].splits);
 		for (size_t j = 0; j < p.digests[i].n_splits; j++)
-			p.digests[i].splits[j] = next_id(a, j ? p.digests[i].splits[j - 1] : STR(""), j);
+			p.digests[i].splits[j] = stored_id(a, j);
 	}
 	return p;
 }
@@ -121,7 +138,7 @@ static struct pending_page pending_page(struct arena *a)
 	struct pending_page p = { .page = page(a), .n_entries = hostile_number(4) };
 	p.entries = arena_array(a, p.n_entries, sizeof *p.entries);
 	for (size_t i = 0; i < p.n_entries; i++)
-		p.entries[i] = (struct pending_entry){ request(a), (uint32_t)hostile_uint(), hostile_id(a, 0), hostile_uint(),
+		p.entries[i] = (struct pending_entry){ request(a), (uint32_t)hostile_uint(), STR("police.example"), hostile_uint(),
 						       hostile_uint(), hostile_chance(2) };
 	return p;
 }
@@ -129,14 +146,14 @@ static struct pending_page pending_page(struct arena *a)
 static struct requests_query requests_query(struct arena *a)
 {
 	return (struct requests_query){ .token = hostile_uint(), .has_request_id = hostile_chance(2),
-					.request_id = hostile_request_id(), .mc_system_id = hostile_id(a, 0),
+					.request_id = hostile_request_id(), .mc_system_id = hostile_system(a),
 					.has_after = hostile_chance(2), .after = hostile_request_id() };
 }
 
 static struct users_query users_query(struct arena *a)
 {
-	struct users_query q = { .token = hostile_uint(), .mc_system_id = hostile_id(a, 0), .from = hostile_id(a, 0),
-				 .to = hostile_chance(2) ? STR_NONE : hostile_id(a, 1), .max = (uint32_t)hostile_uint() };
+	struct users_query q = { .token = hostile_uint(), .mc_system_id = hostile_system(a), .from = stored_id(a, 0),
+				 .to = hostile_chance(2) ? STR_NONE : stored_id(a, 1), .max = (uint32_t)hostile_uint() };
 	q.mc_ids = hostile_ids(a, &q.n_mc_ids);
 	return q;
 }
@@ -146,7 +163,9 @@ static void make(struct arena *a, enum message_kind kind, struct message *m)
 	*m = (struct message){ .kind = kind };
 	switch (kind) {
 	case MESSAGE_HELLO:
-		m->hello = (struct hello){ 1, 2, hostile_id(a, 0), LIMITS_DEFAULT, hostile_id(a, 0) };
+		m->hello = (struct hello){ (uint32_t)hostile_uint(), (uint32_t)hostile_uint(),
+					   hostile_chance(2) ? STR_NONE : STR("police.example"), LIMITS_DEFAULT,
+					   hostile_prose(a) };
 		break;
 	case MESSAGE_SETUP_REQUEST: m->request = request(a); break;
 	case MESSAGE_SETUP_RESPONSE: m->response = response(a); break;
@@ -154,7 +173,7 @@ static void make(struct arena *a, enum message_kind kind, struct message *m)
 	case MESSAGE_PONG: m->token = hostile_uint(); break;
 	case MESSAGE_CLOSE: m->close = (struct close_message){ hostile_cause(), hostile_prose(a) }; break;
 	case MESSAGE_PROCESS_INDICATION:
-		m->indication = (struct process_indication){ hostile_request_id(), hostile_id(a, 0),
+		m->indication = (struct process_indication){ hostile_request_id(), hostile_system(a),
 							     (enum process_state)(1 + hostile_number(3)), hostile_uint(),
 							     hostile_prose(a) };
 		break;
@@ -165,14 +184,16 @@ static void make(struct arena *a, enum message_kind kind, struct message *m)
 	case MESSAGE_DIGEST_QUERY: m->digest_query = digest_query(a); break;
 	case MESSAGE_DIGEST_PAGE: m->digest_page = digest_page(a); break;
 	case MESSAGE_PENDING_QUERY:
-		m->pending_query = (struct pending_query){ .token = hostile_uint(), .mc_system_id = hostile_id(a, 0),
-							   .after_mc_system_id = hostile_chance(2) ? STR_NONE : hostile_id(a, 0),
+		m->pending_query = (struct pending_query){ .token = hostile_uint(), .mc_system_id = hostile_system(a),
+							   .after_mc_system_id = hostile_chance(2) ? STR_NONE : hostile_system(a),
 							   .after_request_id = hostile_request_id() };
 		break;
 	case MESSAGE_PENDING_PAGE: m->pending_page = pending_page(a); break;
 	case MESSAGE_DECISION:
-		m->decision = (struct decision){ hostile_uint(), hostile_id(a, 0), hostile_request_id(), hostile_chance(2),
+		m->decision = (struct decision){ hostile_uint(), hostile_system(a), hostile_request_id(), hostile_chance(2),
 						 hostile_prose(a) };
+		if (m->decision.reason.ptr && text_has_control(m->decision.reason)) /* acmc takes no such reason */
+			m->decision.reason = STR("why");
 		break;
 	case MESSAGE_DECISION_RESULT:
 		m->decision_result = (struct decision_result){ page(a), hostile_chance(2), request(a), response(a) };
