@@ -67,8 +67,8 @@ def desk(tmp_path):
 
 def user(mc_id: str, *uris: str, revision: int = 1, **more) -> "pb.User":
     u = pb.User(mc_id=mc_id, revision=revision, vouched=True, by=bytes(16), **more)
-    for uri in uris:
-        u.mc_service_id_list.add(service=1, mc_service_id=uri)
+    u.mc_service_id_list.extend(uris)
+    u.mc_service_of_each = bytes([1] * len(uris))
     return u
 
 
@@ -220,7 +220,7 @@ def test_splits_without_end(desk):
 # --- requests, pending ---
 
 def entry(number: int, **more) -> "pb.RequestEntry":
-    e = pb.RequestEntry(request_id=number.to_bytes(16, "big"), acmc="desk", users=1, **more)
+    e = pb.RequestEntry(request=pb.McServiceUserSetupRequest(request_id=number.to_bytes(16, "big")), acmc="desk", users=1, **more)
     e.deliveries.add(mc_system_id=FIRE, state=pb.SENT)
     return e
 
@@ -237,7 +237,7 @@ def test_pages_of_requests_that_make_no_progress(desk, script):
 
 def test_requests_are_shown_harmlessly(desk):
     def evil(q, n):
-        e = pb.RequestEntry(request_id=bytes(16), acmc=EVIL, users=1)
+        e = pb.RequestEntry(request=pb.McServiceUserSetupRequest(request_id=bytes(16)), acmc=EVIL, users=1)
         e.deliveries.add(mc_system_id=EVIL, state=pb.QUEUED, detail=EVIL)
         answered = e.deliveries.add(mc_system_id=RAIL, state=pb.ANSWERED)
         answered.response.MergeFrom(pb.McServiceUserSetupResponse(

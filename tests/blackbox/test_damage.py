@@ -162,7 +162,7 @@ def test_damaged_records_at_home(world):
     home.start()
     client = home.client(home.admin)
     page = client.requests()
-    assert {e.request_id for e in page.entries} == {good, bad} and "cannot be read" in page.detail
+    assert {e.request.request_id for e in page.entries} == {good, bad} and "cannot be read" in page.detail
     assert client.delivery(good, FIRE).response.result
     answer = client.delivery(bad, FIRE).response
     assert not answer.result and "cannot be read" in answer.detail

@@ -2,7 +2,7 @@
 
 import pytest
 
-from acx_peer import Link, agree, frame, grouped, hello, limits, new_id, now_ms, pb, request, silent, true_response
+from acx_peer import Link, frame, hello, limits, new_id, now_ms, pb, refusal, request, silent, true_response
 from systems import soon, wait_for
 from test_links import FAKE, USER, home_and_fake
 
@@ -126,13 +126,14 @@ def test_a_follower_is_sent_no_longer_frame_than_it_takes(world):
     home, fake = home_and_fake(world)
     fake.script = silent
     client = home.client(home.admin)
-    users = {f"{'f' * 150}{n}@police.example": [] for n in range(500)}
+    users = {f"{'f' * 48}{n:04}@police.example": [] for n in range(900)}
     request_id = client.submit([FAKE], users).request_id
     follower = small(home, home.admin)
-    assert follower.requests(request_id=request_id, follow=True).entries
+    assert follower.requests(request_id=request_id, follow=True).entries  # the request fits, a cause for each user does not
     wait_for(lambda: fake.requests, "it arrives")
-    agree(fake.links[-1], fake.requests[0])
-    assert client.response(request_id).result
+    causes = [pb.IdentityCause(mc_id=mc_id, cause=pb.OUTSIDE_NAMESPACE) for mc_id in users]
+    refusal(pb.OUTSIDE_NAMESPACE, identity_causes=causes)(fake.links[-1], fake.requests[0])
+    assert len(client.response(request_id).identity_causes) == len(users)
     assert max(sizes_until_pong(follower)) <= SMALL
     assert follower.requests(request_id=request_id).cause == pb.TOO_MANY_IDENTITIES
 
@@ -159,7 +160,7 @@ def test_home_takes_no_request_whose_response_might_not_fit(world):
     home, fake = home_and_fake(world)
     client = small(home, home.admin)
     users = {f"{'s' * 200}{n}@police.example": [(1, f"sip:{n}.{k}@police.example") for k in range(12)] for n in range(25)}
-    message = grouped(request([FAKE], users))
+    message = request([FAKE], users)
     assert message.ByteSize() < SMALL // 4
     answer = client.ask(message)
     assert (answer.cause, answer.origin) == (pb.TOO_MANY_IDENTITIES, pb.HOME_ACMS) and not fake.requests
