@@ -321,10 +321,10 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 		g->verdict.detail = arena_printf(g->arena, "%s", late->detail);
 		g->what.late = &g->verdict;
 	}
+	r->server->n_accepting++;
 	g->job.run = run_accept;
 	g->job.done = accepted;
 	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
-	r->server->n_accepting++;
 	committer_submit(r->server->committer, &g->job);
 }
 
