@@ -33,7 +33,7 @@ bool store_get_user(struct store_txn *t, struct arena *a, enum store_users which
 {
 	char key[KEY_MAX];
 	struct error e;
-	if (!key_fits(t, home, mc_id))
+	if (!key_is_possible(home, mc_id))
 		return false;
 	struct str value = txn_get(t, a, users_of(which), key_join(key, home, mc_id));
 	return value.ptr && txn_decoded(t, record_decode_user(a, value, out, &e), &e);

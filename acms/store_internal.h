@@ -76,7 +76,9 @@ bool txn_decoded(struct store_txn *t, enum status status, const struct error *e)
 
 /* "first 00 rest". The buffer has KEY_MAX bytes. */
 MDB_val key_join(char *buffer, struct str first, struct str rest);
-/* Identities are checked before they come here; this keeps a mistake from becoming an overflow. */
+/* Whether there can be a key of these. A look-up of one that cannot be finds nothing. */
+bool key_is_possible(struct str first, struct str rest);
+/* For changes: identities are checked before they come here; this keeps a mistake from becoming an overflow. */
 bool key_fits(struct store_txn *t, struct str first, struct str rest);
 struct str key_of_request(const struct request_id *id);
 MDB_val key_of_str(struct str s);
@@ -86,7 +88,7 @@ uint64_t key_number(const MDB_val *key);
 
 /* --- values --- */
 
-/* A copy, ptr == NULL if there is none. */
+/* A copy, ptr == NULL if there is none; nor is one under a key that cannot be. */
 struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_val key);
 /* value.ptr == NULL: there was no memory to encode it, and the transaction fails. */
 void txn_put(struct store_txn *t, enum database db, MDB_val key, struct str value, unsigned flags);

@@ -165,11 +165,14 @@ MDB_val key_join(char *buffer, struct str first, struct str rest)
 	return (MDB_val){ first.len + 1 + rest.len, buffer };
 }
 
+bool key_is_possible(struct str first, struct str rest)
+{
+	return first.ptr && first.len <= MC_SYSTEM_ID_MAX && rest.len <= MC_ID_MAX;
+}
+
 bool key_fits(struct store_txn *t, struct str first, struct str rest)
 {
-	if (first.ptr && first.len <= MC_SYSTEM_ID_MAX && rest.len <= MC_ID_MAX)
-		return true;
-	return txn_fail(t, MDB_BAD_VALSIZE, "key");
+	return key_is_possible(first, rest) || txn_fail(t, MDB_BAD_VALSIZE, "key");
 }
 
 struct str key_of_request(const struct request_id *id)
@@ -246,6 +249,8 @@ static void note_gap(struct gap *g, enum database db, struct str from, const MDB
 struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_val key)
 {
 	MDB_val v, found = key;
+	if (key.mv_size == 0 || key.mv_size > KEY_MAX)
+		return STR_NONE;
 	if (!txn_good(t) || !t->store->has[db] || is_in_gap(&t->gap, db, str_of_key(key)))
 		return STR_NONE;
 	MDB_cursor *cursor = cursor_of(t, db);

@@ -1,6 +1,34 @@
+#include "common/identity.h"
 #include "common/message_internal.h"
 
 /* --- what asks for something --- */
+
+/* An end of a range of MC IDs: no longer than what comes right behind the longest of them. */
+static struct str read_bound(struct reader *r, const char *text, const char *what)
+{
+	struct str s = read_filled(r, text, what);
+	if (s.len > MC_ID_MAX + 1)
+		read_wrong(r, what, "is longer than an MC ID and a byte");
+	return s;
+}
+
+/* Which system is meant: one that nobody is called is found out later, but it is never longer than one can be. */
+static struct str checked_system(struct reader *r, struct str s, const char *what)
+{
+	if (s.len > MC_SYSTEM_ID_MAX)
+		read_wrong(r, what, "is longer than an MC system ID");
+	return s;
+}
+
+static struct str read_system(struct reader *r, const char *text)
+{
+	return checked_system(r, read_text(r, text, "mc_system_id"), "mc_system_id");
+}
+
+static struct str read_filled_system(struct reader *r, const char *text, const char *what)
+{
+	return checked_system(r, read_filled(r, text, what), what);
+}
 
 /* A condition that is not understood must not be dropped. */
 static void refuse_unknown(struct reader *r, const ProtobufCMessage *m)
@@ -17,7 +45,7 @@ static void read_requests_query(struct reader *r, const Acx__RequestsQuery *m,
 		.token = m->token,
 		.unfinished_only = m->unfinished_only,
 		.refused_only = m->refused_only,
-		.mc_system_id = read_filled(r, m->mc_system_id, "mc_system_id"),
+		.mc_system_id = read_filled_system(r, m->mc_system_id, "mc_system_id"),
 		.since_ms = m->since,
 		.until_ms = m->until,
 		.max = m->max,
@@ -32,12 +60,12 @@ static void read_users_query(struct reader *r, const Acx__UsersQuery *m, struct 
 	refuse_unknown(r, &m->base);
 	*out = (struct users_query){
 		.token = m->token,
-		.mc_system_id = read_text(r, m->mc_system_id, "mc_system_id"),
+		.mc_system_id = read_system(r, m->mc_system_id),
 		.believed = m->believed,
 		.mc_ids = read_texts(r, m->mc_id_list, m->n_mc_id_list, "mc_id_list"),
 		.n_mc_ids = m->n_mc_id_list,
-		.from = read_filled(r, m->from, "from"),
-		.to = read_filled(r, m->to, "to"),
+		.from = read_bound(r, m->from, "from"),
+		.to = read_bound(r, m->to, "to"),
 		.max = m->max,
 	};
 }
@@ -55,7 +83,7 @@ static void read_digest_query(struct reader *r, const Acx__DigestQuery *m,
 {
 	refuse_unknown(r, &m->base);
 	*out = (struct digest_query){ .token = m->token,
-				      .mc_system_id = read_text(r, m->mc_system_id, "mc_system_id"),
+				      .mc_system_id = read_system(r, m->mc_system_id),
 				      .believed = m->believed,
 				      .n_ranges = m->n_ranges };
 	if (m->n_ranges > DIGEST_RANGES_MAX)
@@ -63,8 +91,8 @@ static void read_digest_query(struct reader *r, const Acx__DigestQuery *m,
 	out->ranges = read_list(r, m->n_ranges, sizeof *out->ranges, "ranges");
 	for (size_t i = 0; out->ranges && i < m->n_ranges; i++) {
 		refuse_unknown(r, &m->ranges[i]->base);
-		out->ranges[i].from = read_filled(r, m->ranges[i]->from, "from");
-		out->ranges[i].to = read_filled(r, m->ranges[i]->to, "to");
+		out->ranges[i].from = read_bound(r, m->ranges[i]->from, "from");
+		out->ranges[i].to = read_bound(r, m->ranges[i]->to, "to");
 		if (!range_follows(i ? &out->ranges[i - 1] : NULL, &out->ranges[i]))
 			read_wrong(r, "ranges", "are not disjoint and ascending");
 	}
@@ -76,8 +104,8 @@ static void read_pending_query(struct reader *r, const Acx__PendingQuery *m,
 	refuse_unknown(r, &m->base);
 	*out = (struct pending_query){
 		.token = m->token,
-		.mc_system_id = read_filled(r, m->mc_system_id, "mc_system_id"),
-		.after_mc_system_id = read_filled(r, m->after_mc_system_id, "after_mc_system_id"),
+		.mc_system_id = read_filled_system(r, m->mc_system_id, "mc_system_id"),
+		.after_mc_system_id = read_filled_system(r, m->after_mc_system_id, "after_mc_system_id"),
 		.max = m->max,
 		.follow = m->follow,
 	};
@@ -92,7 +120,7 @@ static void read_decision(struct reader *r, const Acx__Decision *m, struct decis
 	refuse_unknown(r, &m->base);
 	*out = (struct decision){
 		.token = m->token,
-		.mc_system_id = read_filled(r, m->mc_system_id, "mc_system_id"),
+		.mc_system_id = read_filled_system(r, m->mc_system_id, "mc_system_id"),
 		.request_id = read_request_id(r, &m->request_id),
 		.approve = m->approve,
 		.reason = read_prose(r, m->reason, "reason"),
