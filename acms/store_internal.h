@@ -2,6 +2,8 @@
 #define ACMS_STORE_INTERNAL_H
 
 #include <lmdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include "acms/store.h"
 
 /*
@@ -37,9 +39,11 @@ struct store {
 	char *directory;
 	char mc_system_id[MC_SYSTEM_ID_MAX + 1];
 	int lock_fd;
-	bool map_full; /* was what filled the last transaction */
+	pthread_rwlock_t map; /* held for reading by each read transaction, for writing while the map changes its size */
+	bool map_full; /* was what filled the last transaction; the writing thread's only */
 	uint64_t version;
-	bool broken, upgraded;
+	bool upgraded;
+	atomic_bool broken;
 };
 
 /* Behind `from` there is no key of a database before `to`: known until the transaction writes. */
@@ -55,6 +59,7 @@ struct store_txn {
 	struct gap gap; /* where the last key was looked for in vain */
 	struct store *store;
 	MDB_txn *txn;
+	bool reads;         /* it holds store->map */
 	MDB_cursor *cursors[DATABASES]; /* each where the last get or put was; NULL: not needed yet */
 	struct error error; /* sticky */
 	struct audit_head audit; /* the head as this transaction moved it; on disk with its commit */
