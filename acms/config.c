@@ -357,6 +357,7 @@ static const struct conf_key limits_keys[] = {
 	RANGE("shutdown_timeout", conf_seconds, struct config, shutdown_timeout_s, 1, 300),
 	RANGE("request_deadline", conf_seconds, struct config, request_deadline_s, 1, 30 * DAY),
 	RANGE("keep_answers", conf_seconds, struct config, keep_answers_s, 1, 3650 * DAY),
+	RANGE("max_memory_of_requests", conf_bytes, struct config, max_request_bytes, 1 << 20, 1ull << 46),
 	RANGE("max_unfinished_requests", conf_number, struct config, max_unfinished, 1, 10000000),
 	END
 };
@@ -396,6 +397,7 @@ static const struct config defaults = {
 	.request_deadline_s = 7 * DAY,
 	.keep_answers_s = 30 * DAY,
 	.max_unfinished = 100000,
+	.max_request_bytes = 64 << 20,
 	.expiry_warning_days = 30,
 };
 

@@ -78,6 +78,7 @@ struct config {
 	uint32_t request_deadline_s;         /* limits.request_deadline, default 7 days, at most 30 days */
 	uint32_t keep_answers_s;             /* limits.keep_answers, default 30 days */
 	uint32_t max_unfinished;             /* limits.max_unfinished_requests, default 100000 */
+	uint64_t max_request_bytes;          /* limits.max_memory_of_requests, default 64 MiB */
 	uint32_t expiry_warning_days;
 	struct str log_level;                /* "error", "warning", "info", "debug" */
 };

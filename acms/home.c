@@ -309,6 +309,7 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 		return;
 	}
 	g->what.setup = copy;
+	request_holds(r, g->arena);
 	if (late->cause != CAUSE_NO_CAUSE) {
 		g->verdict = *late;
 		g->verdict.detail = arena_printf(g->arena, "%s", late->detail);

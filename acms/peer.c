@@ -1,7 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "acms/peer_internal.h"
+#include "acms/party.h"
 #include "common/clock.h"
 #include "common/exchange.h"
 #include "common/frame.h"
@@ -28,6 +28,7 @@ void *peer_accepted(struct conn *c, void *context)
 	snprintf(p->name, sizeof p->name, "%s", conn_address(c));
 	TAILQ_INIT(&p->requests);
 	TAILQ_INIT(&p->queries);
+	TAILQ_INIT(&p->waiting);
 	LIST_INIT(&p->watches);
 	TAILQ_INSERT_TAIL(&s->peers, p, in_server);
 	return p;
@@ -62,21 +63,32 @@ void peer_refuse(struct peer *p, enum cause cause, const char *detail)
 	set_session(p, session_step(SESSION_SERVER, p->session, SESSION_EV_CLOSE_SENT).next);
 	if (p->in_flight == 0 || p->session == SESSION_ENDED)
 		conn_close(p->conn);
+	else
+		peer_restart_idle(p);
 }
 
+/* Whoever takes no answers is idle, however much he has asked. */
 void peer_restart_idle(struct peer *p)
 {
-	if (p->session == SESSION_OPEN && p->in_flight == 0)
+	bool idle = p->in_flight == 0 || party_awaits_peer(p);
+	if (p->session == SESSION_OPEN && idle)
 		loop_timer_set(p->idle, p->limits.idle_timeout_seconds * 1000u);
-	else if (p->session == SESSION_OPEN)
+	else if (p->session == SESSION_DRAINING && party_awaits_peer(p))
+		loop_timer_set(p->idle, p->server->live->config->shutdown_timeout_s * 1000ull);
+	else if (p->session == SESSION_OPEN || p->session == SESSION_DRAINING)
 		loop_timer_cancel(p->idle);
 }
 
 static void on_idle(void *context)
 {
 	struct peer *p = context;
+	bool unread = party_awaits_peer(p);
 	peer_refuse(p, CAUSE_IDLE_TIMEOUT,
-	       p->session == SESSION_WAIT_HELLO ? "no Hello in time" : "idle");
+		    p->session == SESSION_WAIT_HELLO ? "no Hello in time" :
+		    unread			     ? "its answers are not taken" :
+						       "idle");
+	if (unread)
+		peer_drop_waiting(p);
 }
 
 /* What the principal may ask for, and what to call it. */
@@ -122,6 +134,10 @@ static void on_opened(struct conn *c, void *context)
 	const struct principal *who = tls_peer_is_self(conn_ssl(c)) ? NULL : tls_peer(conn_ssl(c));
 	int64_t left = tls_peer_expires_in(conn_ssl(c), (int64_t)(clock_wall_ms() / 1000));
 	adopt(p, who);
+	if (!party_join(p)) {
+		conn_kill(c, "out of memory");
+		return;
+	}
 	if (left < (int64_t)s->live->config->expiry_warning_days * 86400)
 		log_warning("%s: its certificate expires in %lld days", p->name,
 			    (long long)(left / 86400));
@@ -206,7 +222,7 @@ static void on_hello(struct peer *p, const struct hello *hello)
 }
 
 /* True: the message's arena now belongs to a request. */
-static bool act(struct peer *p, struct arena *a, const struct message *m, size_t frame_bytes)
+static bool act(struct peer *p, struct arena *a, const struct message *m)
 {
 	struct session_step step = session_step(SESSION_SERVER, p->session, session_event_of(m->kind));
 	if (step.action == SESSION_DO_DELIVER && m->kind != MESSAGE_SETUP_REQUEST &&
@@ -217,9 +233,9 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 	switch (step.action) {
 	case SESSION_DO_DELIVER:
 		if (m->kind == MESSAGE_SETUP_REQUEST)
-			peer_take_request(p, a, &m->request, frame_bytes);
+			peer_take_request(p, a, &m->request);
 		else
-			peer_take_query(p, a, m, frame_bytes);
+			peer_take_query(p, a, m);
 		return true;
 	case SESSION_DO_PONG:
 		exchange_send(p->conn, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
@@ -229,7 +245,6 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 		log_write(p->principal.kind == PRINCIPAL_ACMC && m->close.cause == CAUSE_GOING_AWAY ? LOG_LEVEL_DEBUG :
 													 LOG_LEVEL_INFO,
 			  "%s: closes: %s %s", p->name, cause_name(m->close.cause), LOG_STR(m->close.detail));
-		loop_timer_cancel(p->idle);
 		peer_close_if_drained(p);
 		break;
 	case SESSION_DO_REFUSE:
@@ -271,7 +286,7 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 	else if (m.kind == MESSAGE_HELLO)
 		on_hello(p, &m.hello);
 	else
-		taken = act(p, a, &m, length);
+		taken = act(p, a, &m);
 	if (!taken)
 		arena_free(a);
 }
@@ -317,8 +332,6 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 {
 	struct peer *p = context;
 	struct server *s = p->server;
-	struct request *r;
-	struct query *q;
 	bool got_in = p->max_frame_bytes != 0;
 	(void)c;
 	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL || (!got_in && !may_log_failure(s)))
@@ -326,23 +339,26 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 	else
 		log_warning("%s: ended: %s", p->name, LOG_STR(str_of(text)));
 	approval_peer_gone(s, p);
-	while ((r = TAILQ_FIRST(&p->requests))) {
-		TAILQ_REMOVE(&p->requests, r, in_peer);
-		r->peer = NULL;
-	}
-	while ((q = TAILQ_FIRST(&p->queries))) {
-		TAILQ_REMOVE(&p->queries, q, in_peer);
-		q->peer = NULL;
-	}
+	peer_drop_requests(p);
 	outbox_peer_gone(p);
 	loop_timer_free(p->idle);
+	party_leave(p);
 	TAILQ_REMOVE(&s->peers, p, in_server);
 	free(p);
 	server_check_stopped(s);
 }
 
+static void on_drained(struct conn *c, void *context)
+{
+	struct peer *p = context;
+	(void)c;
+	if (!TAILQ_EMPTY(&p->waiting))
+		party_turn(p->party);
+}
+
 const struct conn_handlers peer_handlers = {
 	.opened = on_opened,
+	.drained = on_drained,
 	.frame = on_frame,
 	.bad_frame = on_bad_frame,
 	.ended = on_ended,
@@ -366,6 +382,8 @@ static void reload_peer(struct peer *p, const struct live *live)
 	}
 	adopt(p, who);
 	p->limits = announced; /* what was promised in Hello holds for the connection */
+	if (!party_join(p))
+		log_error("%s: out of memory: it goes on being counted as what it was", p->name);
 }
 
 void peers_reload(struct server *s, const struct live *live)

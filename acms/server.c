@@ -237,6 +237,19 @@ static bool take_committed(struct server *s)
 	return any;
 }
 
+/* What shows what was committed comes after that is told. */
+static bool has_told(void *context, uint64_t snapshot)
+{
+	struct server *s = context;
+	return committer_has_told(s->committer, snapshot);
+}
+
+static void on_read(void *context)
+{
+	struct server *s = context;
+	reader_finish(s->reader);
+}
+
 static void wake_loop(void *context)
 {
 	loop_wake(context);
@@ -258,6 +271,7 @@ static void on_committed(void *context)
 	struct server *s = context;
 	struct error why;
 	take_committed(s);
+	reader_finish(s->reader);
 	if (!s->failed && committer_failed(s->committer, &why)) {
 		log_error("%s; stopping, so that a restart can open the store anew", why.text);
 		s->failed = true;
@@ -276,12 +290,16 @@ static enum status start_store(struct server *s, struct error *e)
 		status = outbox_load(s, e);
 	if (status == OK)
 		status = loop_wake_new(s->loop, on_committed, s, &s->committed, e);
+	if (status == OK)
+		status = loop_wake_new(s->loop, on_read, s, &s->was_read, e);
 	if (status == OK && !(s->gathered = loop_late_new(s->loop, on_gathered, s)))
 		status = error_set(e, ERR_MEMORY, "out of memory");
 	if (status != OK)
 		return status;
 	struct committer_host host = { clock_wall_ms, wake_loop, s->committed, gather, s->gathered };
-	return committer_start(s->store, &host, &s->committer, e);
+	struct reader_host reading = { clock_wall_ms, wake_loop, s->was_read, has_told, s };
+	status = committer_start(s->store, &host, &s->committer, e);
+	return status == OK ? reader_start(s->store, &reading, &s->reader, e) : status;
 }
 
 static enum status start(struct server *s, struct error *e)
@@ -328,15 +346,20 @@ static void log_started(const struct server *s)
 /* What was submitted is committed even now; only the answers have nowhere to go. */
 static void finish(struct server *s)
 {
+	if (s->reader)
+		reader_stop(s->reader);
 	if (s->committer) {
 		committer_stop(s->committer);
-		while (take_committed(s)) { /* what is done may submit more: it is refused */
+		while (take_committed(s) || (s->reader && reader_finish(s->reader))) {
+			/* what is done may submit more: it is refused */
 		}
 	}
 	outbox_free(s);
 	approval_free(s);
 	sweeper_free(s->sweeper);
+	reader_free(s->reader);
 	committer_free(s->committer);
+	loop_wake_free(s->was_read);
 	loop_wake_free(s->committed);
 	loop_late_free(s->gathered);
 	store_close(s->store);
@@ -355,6 +378,7 @@ int server_run(struct live *live)
 	struct server s = { .live = live };
 	struct error e;
 	TAILQ_INIT(&s.peers);
+	TAILQ_INIT(&s.parties);
 	TAILQ_INIT(&s.links);
 	LIST_INIT(&s.accepting);
 	set_log_level(live->config);

@@ -11,7 +11,9 @@
 #include "acms/home_commit.h"
 #include "acms/live.h"
 #include "acms/notary.h"
+#include "acms/reader.h"
 #include "acms/route.h"
+#include "acms/share.h"
 #include "acms/store.h"
 #include "common/message.h"
 #include "common/net.h"
@@ -30,21 +32,26 @@ TAILQ_HEAD(delivery_list, delivery);
 LIST_HEAD(watch_list, watch);
 LIST_HEAD(asking_list, asking);
 
+TAILQ_HEAD(party_list, party);
+
 struct sweeper;
 struct approvals;
+struct party;
 
 struct server {
 	struct loop *loop;
 	struct live *live;
 	struct store *store;
 	struct committer *committer;
+	struct reader *reader;
 	struct merkle_memo memo;     /* of receipts that came; the committer's thread only */
 	struct notary notary;        /* signs at the end of what the committer hands back at once */
-	struct loop_wake *committed;
+	struct loop_wake *committed, *was_read;
 	struct loop_late *gathered;  /* jobs for the committer, in this turn of the loop */
 	struct listener **listeners; /* one for each of live->config->listen */
 	size_t n_listeners;
 	struct peer_list peers;
+	struct party_list parties;   /* who have connections, or had, and have asked for what is not finished */
 	struct link_list links;
 	struct asked *asked;         /* unfinished requests of our ACMCs, by request ID (uthash) */
 	size_t users_at_hand;        /* of those of them that are in memory */
@@ -54,14 +61,19 @@ struct server {
 	struct loop_timer *expiry_timer, *stop_timer, *tick;
 	uint64_t ticks;
 	size_t requests;             /* and queries that are not finished */
-	size_t held_bytes;           /* by them, about */
-	size_t paused_peers;         /* at least: since some were paused for it */
+	struct share_pool memory;    /* that they take, of all parties */
 	struct {                     /* of connections that never got in, in the present period */
 		uint64_t period;
 		unsigned logged, more;
 	} failures;
 	bool stopping, parting;
 	bool failed;                 /* ends with an error */
+};
+
+/* Memory that something takes of its party's share. */
+struct holding {
+	struct party *party;
+	size_t bytes;
 };
 
 /* A setup, update or remove that was taken from a peer; answered once for each target, then freed. */
@@ -72,19 +84,21 @@ struct request {
 	struct arena *arena;
 	struct setup_request received;
 	struct setup setup;
-	size_t held_bytes;
+	struct holding holding;
 	size_t unanswered;      /* targets that still owe an answer */
+	bool being_taken;       /* it is not freed yet, answered or not */
 };
 
 /* Any other question of a peer; answered once, then freed. */
 struct query {
-	TAILQ_ENTRY(query) in_peer;
-	TAILQ_ENTRY(query) in_link;
+	TAILQ_ENTRY(query) in_peer, in_waiting, in_link;
 	struct server *server;
 	struct peer *peer;      /* NULL once the connection has gone */
 	struct arena *arena;
 	struct message message;
-	size_t held_bytes;
+	struct holding holding;
+	bool waits;             /* for its turn */
+	struct party *turn;     /* whose turn at the store it has; NULL: it has none */
 	uint64_t link_token;    /* while a partner is asked */
 	uint64_t asked_mono_ms;
 };
@@ -125,6 +139,8 @@ struct watch_list *peer_watches(struct peer *p);
 void request_respond(struct request *r, const struct setup_response *response);
 /* One more answer is given; frees the request with the last. */
 void request_answered(struct request *r);
+/* What else is kept in memory for it, about as long as it. */
+void request_holds(struct request *r, const struct arena *a);
 /* Answers a query, if whoever asked is still there, and frees it. What is too long for a frame is refused instead. */
 void query_reply(struct query *q, const struct message *m);
 /* The answer to a query that says only why there is none. */

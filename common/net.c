@@ -159,7 +159,7 @@ static void stop_frame_clock(struct conn *c)
 		clear_deadline(c);
 }
 
-static size_t queued(const struct conn *c)
+size_t conn_queued(const struct conn *c)
 {
 	return evbuffer_get_length(c->out);
 }
@@ -356,12 +356,12 @@ enum status conn_send(struct conn *c, const uint8_t *frame, size_t length)
 {
 	if (c->dead || c->closing || !c->opened)
 		return OK; /* whom it was for has gone */
-	if (queued(c) == 0 && length < TLS_RECORD_MAX && evbuffer_expand(c->out, TLS_RECORD_MAX) != 0)
+	if (conn_queued(c) == 0 && length < TLS_RECORD_MAX && evbuffer_expand(c->out, TLS_RECORD_MAX) != 0)
 		return ERR_MEMORY;
 	if (evbuffer_add(c->out, frame, length) != 0)
 		return ERR_MEMORY;
 	flush_this_turn(c);
-	if (queued(c) > c->settings.max_queued_bytes) {
+	if (conn_queued(c) > c->settings.max_queued_bytes) {
 		c->choked = true;
 		stop_frame_clock(c);
 	}
@@ -372,7 +372,7 @@ enum status conn_send(struct conn *c, const uint8_t *frame, size_t length)
 static bool write_record(struct conn *c)
 {
 	struct tls_fault fault;
-	size_t n = queued(c) < TLS_RECORD_MAX ? queued(c) : TLS_RECORD_MAX;
+	size_t n = conn_queued(c) < TLS_RECORD_MAX ? conn_queued(c) : TLS_RECORD_MAX;
 	const uint8_t *data = evbuffer_pullup(c->out, (ev_ssize_t)n);
 	if (!data) {
 		conn_bury(c, CONN_END_FAILED, "out of memory");
@@ -399,16 +399,20 @@ static bool write_record(struct conn *c)
 /* At once, since the socket is nearly always ready; what it does not take waits until it is. */
 static void send_queued(struct conn *c)
 {
-	while (queued(c) > 0) {
+	while (conn_queued(c) > 0) {
 		if (!write_record(c))
 			return;
 	}
-	if (c->closing)
+	if (c->closing) {
 		linger(c, CONN_END_LOCAL, "closed");
-	else if (c->choked) {
+		return;
+	}
+	if (c->choked) {
 		c->choked = false;
 		read_on(c);
 	}
+	if (c->handlers->drained)
+		c->handlers->drained(c, c->context);
 }
 
 /* Everything of one turn goes out together: in TLS records as few as possible. */

@@ -75,6 +75,8 @@ struct conn_handlers {
 	/* A header announced 0 or more than the maximum, or a frame took too long. The owner sends Close and
 	 * calls conn_close. Reading has stopped. */
 	void (*bad_frame)(struct conn *c, enum conn_frame_fault fault, uint32_t length, void *context);
+	/* All that was queued is written. NULL: nobody wants to know. */
+	void (*drained)(struct conn *c, void *context);
 	/* The last call for this connection, exactly once; it is freed afterwards. text: for people. */
 	void (*ended)(struct conn *c, enum conn_end end, const char *text, void *context);
 };
@@ -87,6 +89,8 @@ struct conn *conn_connect(struct loop *l, struct tls_context *tls, const char *h
 void conn_set_max_frame(struct conn *c, uint32_t bytes);
 /* Copies and queues. Written together with what else is queued in this loop turn. Nothing after conn_close. */
 enum status conn_send(struct conn *c, const uint8_t *frame, size_t length);
+/* Bytes that are not written yet. */
+size_t conn_queued(const struct conn *c);
 void conn_pause(struct conn *c);  /* takes no more frames for now */
 void conn_resume(struct conn *c);
 /* Reads no more, sends what is queued, then close_notify; ended() follows. Again: no effect. */
