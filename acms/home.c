@@ -331,11 +331,11 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 		g->what.late = &g->verdict;
 		g->what.claim = &g->claim;
 	}
+	r->server->n_accepting++;
 	g->job.run = run_accept;
 	g->job.done = accepted;
 	g->job.adds = true;
 	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
-	r->server->n_accepting++;
 	committer_submit(r->server->committer, &g->job);
 }
 

@@ -404,6 +404,10 @@ static const char *fault_of(struct store_txn *t, struct arena *work, const struc
 {
 	const struct setup_response *r = a->response;
 	const char *fault = r ? setup_response_fault(&asked->setup, a->partner, a->version, r) : NULL;
+	if (fault == setup_fault_memory) {
+		store_fail_memory(t);
+		return NULL;
+	}
 	if (fault || !r || a->version < 2)
 		return fault;
 	if (!setup_revisions(work, &asked->setup, r, &answer->revisions, &answer->n_revisions)) {

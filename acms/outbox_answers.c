@@ -179,6 +179,10 @@ void outbox_answer_ourselves(struct delivery *d, const struct verdict *why)
 static void take_unkept(struct delivery *d, struct arena *a, const struct setup_response *r, uint32_t version)
 {
 	const char *fault = setup_response_fault(&d->asked->setup, d->target, version, r);
+	if (fault == setup_fault_memory) {
+		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
+		return;
+	}
 	if (fault) {
 		if (d->link)
 			partner_link_nonsense(d->link, fault);

@@ -48,6 +48,7 @@ static uint64_t plus(uint64_t count, int64_t change)
 void count_settle(struct store_txn *t)
 {
 	struct counted c = t->counted;
+	bool wrote = t->job.wrote; /* what is put here may be of a job before this one */
 	struct str home = { c.home, c.home_len };
 	struct system_record r = { 0 };
 	t->counted.home_len = 0;
@@ -64,6 +65,7 @@ void count_settle(struct store_txn *t)
 	if (a)
 		store_put_system(t, a, home, &r);
 out:
+	t->job.wrote = wrote;
 	arena_free(a);
 }
 

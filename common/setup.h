@@ -227,6 +227,8 @@ void setup_refuse(const struct setup_request *request, struct str mc_system_id, 
  */
 const char *setup_response_fault(const struct setup *setup, struct str partner, uint32_t version,
 				 const struct setup_response *response);
+/* The fault of a response that there was no memory to check: it may be good. */
+extern const char setup_fault_memory[];
 /*
  * Likewise whether a home ACMS's response, its own or one passed on, can be an answer to its ACMC. whole: it is for
  * the whole request, not for one target.

@@ -11,25 +11,28 @@ static int compare_strs(const void *a, const void *b)
 	return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
+const char setup_fault_memory[] = "a response that there is not enough memory to check";
+
 /* The response's MC IDs are the setup's, in any order. */
-static bool same_users(const struct setup *setup, const struct setup_response *r)
+static const char *users_differ(const struct setup *setup, const struct setup_response *r)
 {
+	static const char differ[] = "a response with other MC IDs than the request";
 	bool in_order = true, same = true;
 	if (r->n_mc_ids != setup->n_users)
-		return false;
+		return differ;
 	for (size_t i = 0; i < r->n_mc_ids && in_order; i++)
 		in_order = str_eq(r->mc_ids[i], setup->users[i].mc_id);
 	if (in_order)
-		return true;
+		return NULL;
 	struct str *sorted = malloc(r->n_mc_ids * sizeof *sorted);
 	if (!sorted)
-		return false;
+		return setup_fault_memory;
 	memcpy(sorted, r->mc_ids, r->n_mc_ids * sizeof *sorted);
 	qsort(sorted, r->n_mc_ids, sizeof *sorted, compare_strs);
 	for (size_t i = 0; i < r->n_mc_ids && same; i++)
 		same = str_eq(sorted[i], setup->users[i].mc_id);
 	free(sorted);
-	return same;
+	return same ? NULL : differ;
 }
 
 /* The response's MC service IDs are the setup's, in its order: so an acms lists them. As many as there are. */
@@ -60,18 +63,19 @@ static bool same_pairs(const struct setup *s, const struct paired *pairs)
 	return true;
 }
 
-static bool same_service_ids(const struct setup *setup, const struct setup_response *r)
+static const char *service_ids_differ(const struct setup *setup, const struct setup_response *r)
 {
+	static const char differ[] = "a response with other MC service IDs than the request";
 	size_t hint = 0, n = r->n_service_ids;
 	if (n == 0)
-		return true; /* O: may be left out */
+		return NULL; /* O: may be left out */
 	if (n != setup->n_service_ids)
-		return false;
+		return differ;
 	if (listed_in_order(setup, r->service_ids))
-		return true;
+		return NULL;
 	struct paired *pairs = malloc(n * sizeof *pairs);
 	if (!pairs)
-		return false;
+		return setup_fault_memory;
 	for (size_t i = 0; i < n; i++) {
 		const struct service_id_entry *e = &r->service_ids[i];
 		hint = setup_find_user(setup, e->mc_id, hint);
@@ -82,7 +86,7 @@ static bool same_service_ids(const struct setup *setup, const struct setup_respo
 	qsort(pairs, n, sizeof *pairs, setup_compare_by_user);
 	bool same = same_pairs(setup, pairs);
 	free(pairs);
-	return same;
+	return same ? NULL : differ;
 }
 
 enum { LAST_CLASS_OF_PARTNER = 5, LAST_CLASS_OF_HOME = 6 };
@@ -125,19 +129,19 @@ static int compare_identities(const void *a, const void *b)
 	return str_cmp(x->mc_service_id, y->mc_service_id);
 }
 
-/* None is named twice. False without memory, too. */
-static bool named_once(const struct setup_response *r)
+static const char *named_twice(const struct setup_response *r)
 {
 	const struct identity_cause **sorted = malloc((r->n_identities + 1) * sizeof *sorted);
-	bool once = sorted != NULL;
-	for (size_t i = 0; once && i < r->n_identities; i++)
+	bool once = true;
+	if (!sorted)
+		return setup_fault_memory;
+	for (size_t i = 0; i < r->n_identities; i++)
 		sorted[i] = &r->identities[i];
-	if (once)
-		qsort(sorted, r->n_identities, sizeof *sorted, compare_identities);
+	qsort(sorted, r->n_identities, sizeof *sorted, compare_identities);
 	for (size_t i = 1; once && i < r->n_identities; i++)
 		once = compare_identities(&sorted[i - 1], &sorted[i]) != 0;
 	free(sorted);
-	return once;
+	return once ? NULL : "a response with several causes for one identity";
 }
 
 static bool causes_fit(const struct setup *setup, const struct setup_response *r, uint8_t *marks)
@@ -152,7 +156,7 @@ static bool causes_fit(const struct setup *setup, const struct setup_response *r
 			return false;
 		marks[hint] |= NAMED;
 	}
-	return named_once(r);
+	return true;
 }
 
 /* One for each of the request's users, or none; and then somebody has one. */
@@ -224,14 +228,14 @@ static const char *marks_fault(const struct setup *setup, const struct setup_res
 		return "a response whose revisions do not fit the request";
 	if (r->cause == CAUSE_PARTLY_DONE && !partly_done_fits(setup, marks))
 		return "a response PARTLY_DONE that does not fit the request";
-	return NULL;
+	return r->n_identities > 1 ? named_twice(r) : NULL;
 }
 
 /* What is said about single users. */
 static const char *users_fault(const struct setup *setup, const struct setup_response *r)
 {
 	uint8_t *marks = calloc(setup->n_users, 1);
-	const char *fault = "a response that there is not enough memory to check";
+	const char *fault = setup_fault_memory;
 	if (marks)
 		fault = marks_fault(setup, r, marks);
 	free(marks);
@@ -247,13 +251,12 @@ static const char *lists_fault(const struct setup *setup, const struct setup_res
 		return NULL;
 	if (r->n_of_each > 0)
 		return "a response with revisions and no telling whose they are";
-	if ((needs_mc_ids || r->n_mc_ids > 0) && !same_users(setup, r))
-		return "a response with other MC IDs than the request";
+	const char *fault = needs_mc_ids || r->n_mc_ids > 0 ? users_differ(setup, r) : NULL;
+	if (fault)
+		return fault;
 	if (!r->result && r->n_service_ids > 0)
 		return "a response with MC service IDs where nothing was set up";
-	if (!same_service_ids(setup, r))
-		return "a response with other MC service IDs than the request";
-	return NULL;
+	return service_ids_differ(setup, r);
 }
 
 /* What holds whoever made it. */

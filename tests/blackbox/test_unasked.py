@@ -85,7 +85,7 @@ def test_a_burst_of_late_answers_counts(world):
     """They take the place of home's own, one by one, however many come at once."""
     held = []
     home, fake = home_and_fake(world, lambda link, asked: held.append((link, asked)), timeout="60 s")
-    client, n, expires = home.client(home.admin), 100, soon(6)
+    client, n, expires = home.client(home.admin, timeout=60), 100, soon(6)
     ids = [client.submit([FAKE], {f"late{i}@police.example": []}, expires=expires).request_id for i in range(n)]
     wait_for(lambda: len(held) == n, "all at the partner")
     assert {client.response().cause for _ in ids} == {pb.PARTNER_TIMEOUT}

@@ -115,6 +115,25 @@ static void a_job_that_had_written_fails_the_transaction(void **state)
 	store_close(s);
 }
 
+/* What a job before is counted by is put while the next one looks. */
+static void counts_of_others_are_no_writing(void **state)
+{
+	(void)state;
+	put_raw("users", "police.example\0bad", 18, STR("\xa0"));
+	struct store *s = open_noting();
+	struct system_record system;
+	struct user_record user;
+	struct store_txn *t = writing(s);
+	store_put_request(t, arena, HOME, id_of('a'), &(struct request_record){ .answered_ms = 1 });
+	assert_int_equal(store_end_job(t, NULL), OK);
+	assert_true(store_get_system(t, arena, HOME, &system));
+	assert_true(system.answers_bytes > 0);
+	assert_false(store_get_user(t, arena, STORE_USERS, HOME, STR("bad"), &user));
+	assert_int_equal(store_end_job(t, NULL), ERR_STORE);
+	assert_int_equal(store_commit(t, NULL), OK);
+	store_close(s);
+}
+
 static void what_can_be_no_key_fails_who_writes_it(void **state)
 {
 	(void)state;
@@ -306,9 +325,12 @@ static void the_sweep_goes_on(void **state)
 	store_put_system(t, arena, HOME, &(struct system_record){ .users_held = 3 });
 	struct pending_record waits = { .decide_until_ms = 100, .setup = small_setup() };
 	store_put_pending(t, arena, HOME, id_of('m'), &waits);
+	store_put_pending(t, arena, STR("rail.example"), id_of('r'), &waits);
+	store_put_user(t, arena, STORE_USERS, STR("rail.example"), STR("r"), NULL, &ends);
 	store_put_request(t, arena, HOME, id_of('o'), &(struct request_record){ .answered_ms = 1 });
 	assert_int_equal(store_commit(t, NULL), OK);
 	store_close(s);
+	put_raw("systems", "rail.example", 12, STR("\xa0"));
 	put_raw("users", "police.example\0b", 16, STR("\xa0"));
 	put_raw("believed", "police.example\0b", 16, STR("\xa0"));
 	put_raw("pending", request_key('a'), 31, STR("\xa0"));
@@ -316,7 +338,7 @@ static void the_sweep_goes_on(void **state)
 	s = open_noting();
 	struct commit_swept swept;
 	sweep(s, 32ull * 24 * 3600 * 1000, &swept);
-	assert_int_equal(swept.n_answered, 1);
+	assert_int_equal(swept.n_answered, 2);
 	assert_true(none_ended(s, STORE_USERS));
 	assert_true(none_ended(s, STORE_BELIEVED));
 	assert_int_equal(revision_of(s, HOME, "b"), 0); /* can be looked up: it is gone */
@@ -443,6 +465,7 @@ int main(void)
 		DAMAGE_TEST(a_poisoned_job_leaves_the_others_alone),
 		DAMAGE_TEST(a_job_that_had_written_fails_the_transaction),
 		DAMAGE_TEST(what_can_be_no_key_fails_who_writes_it),
+		DAMAGE_TEST(counts_of_others_are_no_writing),
 		DAMAGE_TEST(a_record_that_cannot_be_made_fails_its_job),
 		DAMAGE_TEST(lists_pass_over_what_cannot_be_read),
 		DAMAGE_TEST(the_sweep_goes_on),
