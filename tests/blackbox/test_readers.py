@@ -260,13 +260,13 @@ def test_keys_that_cannot_be_are_malformed(crowded, query):
 def test_every_user_once_whatever_the_pages(crowded):
     """Pages end where the steps of the store's reader do not."""
     client = crowded.fire.client(crowded.home.leaf, system=HOME)
-    bounds = (f"u0{'9' * 250}", f"u020000@{HOME}")  # the longest that there may be
-    page = client.users(FIRE, **{"from": bounds[0][:255], "to": bounds[1]})
+    bounds = ("u002999".ljust(255, "~"), f"u019998@{HOME}".ljust(255, "~"))  # the longest that there may be
+    page = client.users(FIRE, **{"from": bounds[0], "to": bounds[1]})
     found = [u.mc_id for u in page.users]
     while page.more:
-        page = client.users(FIRE, **{"from": found[-1] + "\x01", "to": bounds[1]})
+        page = client.users(FIRE, **{"from": bounds[0], "to": bounds[1], "after": found[-1]})
         found += [u.mc_id for u in page.users]
-    assert found == [f"u{i:06}@{HOME}" for i in range(20000) if f"u{i:06}@{HOME}" >= bounds[0]]
+    assert found == [f"u{i:06}@{HOME}" for i in range(20000) if bounds[0] <= f"u{i:06}@{HOME}" < bounds[1]]
     client.close()
 
 
