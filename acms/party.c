@@ -173,12 +173,21 @@ void holding_end(struct holding *h)
 
 /* --- turns --- */
 
-static bool takes_no_answer(const struct peer *p)
+/* Until all is written: nobody would say when it is only less. */
+static bool takes_no_answer(struct peer *p)
 {
-	return conn_queued(p->conn) > ANSWERS_QUEUED_MAX;
+	p->unread |= conn_queued(p->conn) > ANSWERS_QUEUED_MAX;
+	return p->unread;
 }
 
-bool party_awaits_peer(const struct peer *p)
+void party_peer_drained(struct peer *p)
+{
+	p->unread = false;
+	if (p->n_waiting > 0)
+		party_turn(p->party);
+}
+
+bool party_awaits_peer(struct peer *p)
 {
 	return p->n_waiting > 0 && p->n_waiting == p->in_flight && takes_no_answer(p);
 }

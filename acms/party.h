@@ -68,7 +68,9 @@ void holding_grow(struct holding *h, size_t n);
 void holding_end(struct holding *h);
 
 /* Whether all that the connection is still to be answered waits for it to take the answers before. */
-bool party_awaits_peer(const struct peer *p);
+bool party_awaits_peer(struct peer *p);
+/* It has taken all that was queued. */
+void party_peer_drained(struct peer *p);
 
 /* The query waits for its turn; perhaps that is now. */
 void party_enqueue(struct party *y, struct query *q);

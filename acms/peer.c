@@ -353,8 +353,7 @@ static void on_drained(struct conn *c, void *context)
 	p->missed = false;
 	if (missed)
 		outbox_drained(p);
-	if (!TAILQ_EMPTY(&p->waiting))
-		party_turn(p->party);
+	party_peer_drained(p);
 }
 
 const struct conn_handlers peer_handlers = {

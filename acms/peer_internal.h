@@ -26,6 +26,7 @@ struct peer {
 	size_t n_waiting;              /* those that wait among them */
 	struct loop_timer *idle;       /* until Hello: the time for it */
 	bool missed;                   /* something that informs */
+	bool unread;                   /* so much was queued that no query is answered until it is written; party.c */
 };
 
 /* --- peer.c --- */
