@@ -363,6 +363,7 @@ static const struct conf_key limits_keys[] = {
 	RANGE("shutdown_timeout", conf_seconds, struct config, shutdown_timeout_s, 1, 300),
 	RANGE("request_deadline", conf_seconds, struct config, request_deadline_s, 1, 30 * DAY),
 	RANGE("keep_answers", conf_seconds, struct config, keep_answers_s, 1, 3650 * DAY),
+	RANGE("max_memory_of_requests", conf_bytes, struct config, max_request_bytes, 1 << 20, 1ull << 46),
 	RANGE("max_unfinished_requests", conf_number, struct config, max_unfinished, 1, 10000000),
 	RANGE("audited_refusals_per_minute", conf_number, struct config, audited_refusals, 1, 1000000),
 	END
@@ -405,6 +406,7 @@ static const struct config defaults = {
 	.keep_answers_s = 30 * DAY,
 	.max_unfinished = 100000,
 	.audited_refusals = 60,
+	.max_request_bytes = 64 << 20,
 	.expiry_warning_days = 30,
 };
 

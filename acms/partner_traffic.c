@@ -197,7 +197,7 @@ static void load(struct partner_link *l, size_t room)
 		outbox_event(d, DELIVERY_EV_LOADING, NULL);
 	}
 	l->server->requests++;
-	committer_submit(l->server->committer, &j->job);
+	reader_submit(l->server->reader, &j->job); /* its phase tells whether it is still to be sent then */
 }
 
 static size_t room_on(const struct partner_link *l)
