@@ -14,6 +14,8 @@ struct watcher {
 	LIST_ENTRY(watcher) next;
 	struct peer *peer;
 	uint64_t token;
+	bool waits;  /* for the first page: nothing else is told before it */
+	bool missed; /* so something was not told, which that page is to have */
 	char home[MC_SYSTEM_ID_MAX + 1]; /* of this one only; "": of all that it decides for */
 };
 
@@ -26,6 +28,8 @@ struct approvals {
 static struct watcher *find_watcher(const struct server *s, const struct peer *p, struct str home)
 {
 	struct watcher *w;
+	if (!s->approvals)
+		return NULL;
 	LIST_FOREACH(w, &s->approvals->watchers, next) {
 		if (w->peer == p && str_eq(str_of(w->home), home))
 			return w;
@@ -33,23 +37,53 @@ static struct watcher *find_watcher(const struct server *s, const struct peer *p
 	return NULL;
 }
 
-/* The latest query counts, so that a connection has no more of these than there are home systems. */
-static void watch(struct server *s, struct peer *p, uint64_t token, struct str home)
+/* NULL: out of memory. */
+static struct watcher *watcher_new(struct server *s, struct peer *p, struct str home)
 {
-	struct watcher *w;
+	struct watcher *w = NULL;
 	if (!s->approvals)
 		s->approvals = calloc(1, sizeof *s->approvals);
-	w = s->approvals ? find_watcher(s, p, home) : NULL;
-	if (!w && s->approvals && home.len < sizeof w->home && (w = calloc(1, sizeof *w)))
+	if (s->approvals && home.len < sizeof w->home && (w = calloc(1, sizeof *w))) {
+		w->peer = p;
+		if (home.ptr)
+			memcpy(w->home, home.ptr, home.len);
 		LIST_INSERT_HEAD(&s->approvals->watchers, w, next);
-	if (!w) {
+	} else {
 		log_error("out of memory: an ACMC is not told of what comes to wait");
-		return;
 	}
-	w->peer = p;
-	w->token = token;
-	if (home.ptr)
-		memcpy(w->home, home.ptr, home.len);
+	return w;
+}
+
+static void watcher_free(struct watcher *w)
+{
+	if (w)
+		LIST_REMOVE(w, next);
+	free(w);
+}
+
+/* The page of a list is going to be read. Whoever watches already goes on. */
+static void watch_soon(struct server *s, struct peer *p, struct str home)
+{
+	struct watcher *w = find_watcher(s, p, home);
+	if (!w && (w = watcher_new(s, p, home)))
+		w->waits = true;
+}
+
+/*
+ * The page is read: what comes from now on is told. The latest query counts, so that a connection has no more watchers than
+ * there are home systems. False: something came meanwhile that may not be in the page, so it is to be read again.
+ */
+static bool watch_now(struct server *s, struct peer *p, uint64_t token, struct str home)
+{
+	struct watcher *w = find_watcher(s, p, home);
+	bool complete = !w || !w->missed;
+	if (!w && !(w = watcher_new(s, p, home)))
+		return true;
+	w->missed = false;
+	w->waits = !complete;
+	if (complete)
+		w->token = token;
+	return complete;
 }
 
 void approval_peer_gone(struct server *s, struct peer *p)
@@ -57,20 +91,15 @@ void approval_peer_gone(struct server *s, struct peer *p)
 	struct watcher *w, *after;
 	for (w = s->approvals ? LIST_FIRST(&s->approvals->watchers) : NULL; w; w = after) {
 		after = LIST_NEXT(w, next);
-		if (w->peer != p)
-			continue;
-		LIST_REMOVE(w, next);
-		free(w);
+		if (w->peer == p)
+			watcher_free(w);
 	}
 }
 
 void approval_free(struct server *s)
 {
-	while (s->approvals && !LIST_EMPTY(&s->approvals->watchers)) {
-		struct watcher *w = LIST_FIRST(&s->approvals->watchers);
-		LIST_REMOVE(w, next);
-		free(w);
-	}
+	while (s->approvals && !LIST_EMPTY(&s->approvals->watchers))
+		watcher_free(LIST_FIRST(&s->approvals->watchers));
 	free(s->approvals);
 	s->approvals = NULL;
 }
@@ -102,6 +131,10 @@ void approval_tell(struct server *s, struct str home, const struct setup *setup,
 		bool wanted = !w->home[0] || str_eq(str_of(w->home), home);
 		if (!acmc || !wanted || !authorise_approver(acmc, home))
 			continue;
+		if (w->waits) {
+			w->missed = true;
+			continue;
+		}
 		m.pending_page.page.token = w->token;
 		peer_push(w->peer, &m);
 	}
@@ -155,62 +188,74 @@ static bool decides(struct query *q, const struct acmc_rule *acmc)
 struct pending_job {
 	struct job job;
 	struct query *query;
-	struct arena *arena; /* has the job */
+	struct arena *arena; /* has the job, and what was found */
 	struct str own;
 	struct homes homes, known; /* that it decides for, and all that there are */
 	size_t max;
-	/* What was found; in the work arena. */
-	struct arena *work;
 	struct pending_page page;
 	size_t bytes;
+	size_t left;         /* users that may still be looked at, about */
+	size_t home;         /* of the homes, that is being read */
+	struct request_id after; /* the last one of it */
+	bool has_after, end, failed;
 };
+
+/* From the start: nothing is found yet. */
+static void begin_pending(struct pending_job *j)
+{
+	const struct pending_query *asked = &j->query->message.pending_query;
+	struct str after = asked->after_mc_system_id;
+	j->page = (struct pending_page){ .page = { .token = asked->token }, .entries = j->page.entries };
+	j->bytes = j->home = 0;
+	while (after.ptr && j->home < j->homes.n && str_cmp(j->homes.items[j->home], after) < 0)
+		j->home++;
+	j->has_after = after.ptr && j->home < j->homes.n && str_eq(j->homes.items[j->home], after);
+	j->after = asked->after_request_id;
+}
 
 static bool take_pending(void *context, struct str home, struct request_id id,
 			 const struct pending_record *r)
 {
 	struct pending_job *j = context;
 	struct pending_entry e = entry_of(home, &r->setup, r->received_ms, r->decide_until_ms);
-	(void)id;
+	if (j->left == 0)
+		return false;
+	j->left -= r->setup.n_users < j->left ? r->setup.n_users : j->left;
 	j->bytes += 160 + home.len + e.request.home_acmc_id.len;
 	if (j->page.n_entries == j->max || (j->page.n_entries > 0 && j->bytes > PENDING_PAGE_BYTES)) {
 		j->page.page.more = true;
 		return false;
 	}
-	e.mc_system_id = arena_str(j->work, home);
+	e.mc_system_id = arena_str(j->arena, home);
 	if (e.request.home_acmc_id.ptr)
-		e.request.home_acmc_id = arena_str(j->work, e.request.home_acmc_id);
+		e.request.home_acmc_id = arena_str(j->arena, e.request.home_acmc_id);
 	if (!e.mc_system_id.ptr) {
-		j->page.page.cause = CAUSE_STORE_UNAVAILABLE;
+		j->failed = true;
 		return false;
 	}
 	j->page.entries[j->page.n_entries++] = e;
+	j->after = id;
+	j->has_after = true;
 	return true;
 }
 
 static void list_pending(struct pending_job *j, struct store_txn *t)
 {
-	const struct pending_query *asked = &j->query->message.pending_query;
-	struct str after = asked->after_mc_system_id;
-	j->page.entries = arena_array(j->work, j->max, sizeof *j->page.entries);
-	if (!j->page.entries) {
-		j->page.page.cause = CAUSE_STORE_UNAVAILABLE;
-		return;
-	}
-	for (size_t i = 0; i < j->homes.n; i++) {
-		struct str home = j->homes.items[i];
-		bool within = after.ptr && str_eq(home, after);
-		if (after.ptr && str_cmp(home, after) < 0)
-			continue;
-		if (!store_list_pending(t, home, within ? &after : NULL,
-					within ? &asked->after_request_id : NULL, take_pending, j))
+	j->left = READER_STEP;
+	for (; j->home < j->homes.n; j->home++, j->has_after = false) {
+		struct str home = j->homes.items[j->home];
+		if (!store_list_pending(t, home, j->has_after ? &home : NULL, j->has_after ? &j->after : NULL,
+					take_pending, j))
 			break;
 	}
+	j->end = j->home == j->homes.n || j->page.page.more || j->failed;
 }
 
 /* All that wait with this ID, of whichever home systems. With lists if there is one only: two might not fit into a frame. */
 static bool take_found(struct pending_job *j, const struct commit_found *found)
 {
-	j->page.entries = arena_array(j->work, found->n, sizeof *j->page.entries);
+	j->page.n_entries = 0;
+	j->page.entries = arena_array(j->arena, found->n, sizeof *j->page.entries);
 	for (size_t i = 0; j->page.entries && i < found->n; i++) {
 		const struct commit_waiting *w = &found->waiting[i];
 		struct pending_entry *e = &j->page.entries[j->page.n_entries++];
@@ -230,27 +275,22 @@ static void show_pending(struct pending_job *j, struct store_txn *t)
 	const struct pending_query *asked = &j->query->message.pending_query;
 	struct commit_find what = { j->homes.items, j->homes.n, j->known.items, j->known.n, asked->request_id };
 	struct commit_found found;
-	commit_find(t, j->work, &what, &found);
-	if (found.failed) {
-		j->page.page.cause = CAUSE_STORE_UNAVAILABLE;
-	} else if (found.n == 0) {
+	j->end = true;
+	commit_find(t, j->arena, &what, &found);
+	if (found.n == 0) {
+		j->failed = found.failed;
 		j->page.page.cause = CAUSE_UNKNOWN_REQUEST;
 		j->page.page.detail = str_of(found.detail);
-	} else if (!take_found(j, &found)) {
-		j->page.page.cause = CAUSE_STORE_UNAVAILABLE;
-		j->page.n_entries = 0;
+		return;
 	}
+	j->failed = found.failed || !take_found(j, &found);
 }
 
 static void run_pending(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
 {
 	struct pending_job *j = (struct pending_job *)job;
-	const struct pending_query *asked = &j->query->message.pending_query;
-	(void)now_ms;
-	j->work = work;
-	j->bytes = 0;
-	j->page = (struct pending_page){ .page = { .token = asked->token } };
-	if (asked->has_request_id)
+	(void)work, (void)now_ms;
+	if (j->query->message.pending_query.has_request_id)
 		show_pending(j, t);
 	else
 		list_pending(j, t);
@@ -258,51 +298,80 @@ static void run_pending(struct job *job, struct store_txn *t, struct arena *work
 		j->page.page.detail = damage_detail(t);
 }
 
-/*
- * Jobs come back in the order in which they were submitted: what came to wait before is in the page, and what comes from
- * now on is told.
- */
+/* True: it goes on, with another step or from the start. */
+static bool goes_on(struct pending_job *j)
+{
+	struct query *q = j->query;
+	const struct pending_query *asked = &q->message.pending_query;
+	if (!q->peer)
+		return false;
+	if (j->end && (!asked->follow || j->homes.n == 0 ||
+		       watch_now(q->server, q->peer, asked->token, asked->mc_system_id)))
+		return false;
+	if (j->end)
+		begin_pending(j);
+	reader_submit(q->server->reader, &j->job);
+	return true;
+}
+
 static void done_pending(struct job *job, enum status status)
 {
 	struct pending_job *j = (struct pending_job *)job;
 	struct query *q = j->query;
-	const struct pending_query *asked = &q->message.pending_query;
 	struct message m = { .kind = MESSAGE_PENDING_PAGE, .pending_page = j->page };
 	struct arena *a = j->arena;
-	if (status == OK && asked->follow && q->peer && j->homes.n > 0)
-		watch(q->server, q->peer, asked->token, asked->mc_system_id);
-	if (status == OK)
+	bool good = status == OK && !j->failed;
+	if (good && goes_on(j))
+		return;
+	if (good) {
 		query_reply(q, &m);
-	else
+	} else {
+		struct watcher *w = q->peer ? find_watcher(q->server, q->peer, q->message.pending_query.mc_system_id) : NULL;
+		if (w && w->waits) /* for the page that there is not */
+			watcher_free(w);
 		query_refuse(q, CAUSE_STORE_UNAVAILABLE, NULL);
+	}
 	arena_free(a);
+}
+
+static struct pending_job *pending_job_new(struct query *q, const struct acmc_rule *acmc)
+{
+	const struct pending_query *asked = &q->message.pending_query;
+	const struct config *config = q->server->live->config;
+	struct arena *a = arena_new(0);
+	struct pending_job *j = a ? arena_alloc(a, sizeof *j) : NULL;
+	if (!j || !list_homes(a, config, acmc, asked->mc_system_id, &j->homes) ||
+	    !list_homes(a, config, NULL, STR_NONE, &j->known) || !(j->own = arena_str(a, config->mc_system_id)).ptr ||
+	    !(j->page.entries = arena_array(a, PENDING_PAGE_ENTRIES, sizeof *j->page.entries))) {
+		arena_free(a);
+		return NULL;
+	}
+	j->job = (struct job){ .run = run_pending, .done = done_pending };
+	j->query = q;
+	j->arena = a;
+	j->max = asked->max && asked->max < PENDING_PAGE_ENTRIES ? asked->max : PENDING_PAGE_ENTRIES;
+	begin_pending(j);
+	return j;
 }
 
 void approval_query(struct query *q, const struct acmc_rule *acmc)
 {
 	const struct pending_query *asked = &q->message.pending_query;
-	const struct config *config = q->server->live->config;
-	struct arena *a;
+	struct pending_job *j;
 	if (!decides(q, acmc))
 		return;
-	a = arena_new(0);
-	struct pending_job *j = a ? arena_alloc(a, sizeof *j) : NULL;
-	if (!j || !list_homes(a, config, acmc, asked->mc_system_id, &j->homes) ||
-	    !list_homes(a, config, NULL, STR_NONE, &j->known) || !(j->own = arena_str(a, config->mc_system_id)).ptr) {
-		arena_free(a);
+	if (!(j = pending_job_new(q, acmc))) {
 		query_refuse(q, CAUSE_STORE_UNAVAILABLE, "out of memory");
 		return;
 	}
 	if (asked->mc_system_id.ptr && j->homes.n == 0) {
-		arena_free(a);
+		arena_free(j->arena);
 		query_refuse(q, CAUSE_ACMC_NOT_AUTHORISED, "this ACMC does not decide for that home system");
 		return;
 	}
-	j->job = (struct job){ .run = run_pending, .done = done_pending, .weight = 1000 };
-	j->query = q;
-	j->arena = a;
-	j->max = asked->max && asked->max < PENDING_PAGE_ENTRIES ? asked->max : PENDING_PAGE_ENTRIES;
-	committer_submit(q->server->committer, &j->job);
+	if (asked->follow && !asked->has_request_id && j->homes.n > 0)
+		watch_soon(q->server, q->peer, asked->mc_system_id);
+	reader_submit(q->server->reader, &j->job);
 }
 
 /* --- Decision --- */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "common/identity.h"
 #include "common/log.h"
+#include "common/receipt.h"
 
 /* The tables that a file is checked against, and readers of our own types. What they cannot say is in config_check.c. */
 
@@ -44,6 +45,17 @@ static void read_requests(struct conf *c, const struct conf_node *node, const st
 	(void)key;
 	*(bool *)field = read_word(c, node, words, 2,
 				   "must be own (the requests that it asked for itself) or all") == 1;
+}
+
+static void read_acmc_name(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			   void *field)
+{
+	struct str s = conf_scalar(c, node);
+	(void)key;
+	if (s.ptr && s.len > RECEIPT_DECIDED_BY_MAX)
+		conf_mistake(c, node, "must have at most %d bytes: receipts name who decided", RECEIPT_DECIDED_BY_MAX);
+	else if (s.ptr)
+		*(struct str *)field = s;
 }
 
 static void read_operation(struct conf *c, const struct conf_node *item, size_t i, void *context)
@@ -292,7 +304,7 @@ static const struct conf_key store_keys[] = {
 };
 
 static const struct conf_key client_keys[] = {
-	MUST("name", conf_text, struct acmc_rule, name),
+	MUST("name", read_acmc_name, struct acmc_rule, name),
 	MUST("certificate", conf_certificate, struct acmc_rule, certificate),
 	KEY("home_acmc_ids", read_home_acmc_ids, struct acmc_rule, home_acmc_ids),
 	KEY("partners", read_targets, struct acmc_rule, partners),
@@ -363,6 +375,7 @@ static const struct conf_key limits_keys[] = {
 	RANGE("shutdown_timeout", conf_seconds, struct config, shutdown_timeout_s, 1, 300),
 	RANGE("request_deadline", conf_seconds, struct config, request_deadline_s, 1, 30 * DAY),
 	RANGE("keep_answers", conf_seconds, struct config, keep_answers_s, 1, 3650 * DAY),
+	RANGE("max_memory_of_requests", conf_bytes, struct config, max_request_bytes, 1 << 20, 1ull << 46),
 	RANGE("max_unfinished_requests", conf_number, struct config, max_unfinished, 1, 10000000),
 	RANGE("audited_refusals_per_minute", conf_number, struct config, audited_refusals, 1, 1000000),
 	END
@@ -405,6 +418,7 @@ static const struct config defaults = {
 	.keep_answers_s = 30 * DAY,
 	.max_unfinished = 100000,
 	.audited_refusals = 60,
+	.max_request_bytes = 64 << 20,
 	.expiry_warning_days = 30,
 };
 

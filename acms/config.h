@@ -81,6 +81,7 @@ struct config {
 	uint32_t keep_answers_s;             /* limits.keep_answers, default 30 days */
 	uint32_t max_unfinished;             /* limits.max_unfinished_requests, default 100000 */
 	uint32_t audited_refusals;           /* limits.audited_refusals_per_minute, of each party, default 60 */
+	uint64_t max_request_bytes;          /* limits.max_memory_of_requests, default 64 MiB */
 	uint32_t expiry_warning_days;
 	struct str log_level;                /* "error", "warning", "info", "debug" */
 };

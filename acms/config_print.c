@@ -134,10 +134,11 @@ static void print_limits(const struct config *c, FILE *f)
 		   "  request_deadline: %u s\n"
 		   "  keep_answers: %u s\n"
 		   "  max_unfinished_requests: %u\n"
-		   "  audited_refusals_per_minute: %u\n",
+		   "  audited_refusals_per_minute: %u\n"
+		   "  max_memory_of_requests: %llu\n",
 		c->handshake_timeout_s, c->frame_timeout_s, c->limits.idle_timeout_seconds,
 		c->partner_timeout_s, c->shutdown_timeout_s, c->request_deadline_s, c->keep_answers_s,
-		c->max_unfinished, c->audited_refusals);
+		c->max_unfinished, c->audited_refusals, (unsigned long long)c->max_request_bytes);
 }
 
 enum status config_print(const struct config *c, FILE *f)

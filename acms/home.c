@@ -69,7 +69,7 @@ static void tell_accepted(struct peer *p, const struct asking *g)
 					     g->out.deadline_ms, STR_NONE } };
 	char id[REQUEST_ID_TEXT_SIZE];
 	request_id_format(g->what.setup.request_id, id);
-	caller_log(g->request->caller, CALLER_REQUESTS, LOG_LEVEL_INFO, "request %s of ACMC %s: %s, %zu user%s, %zu target%s", id,
+	party_log(g->request->holding.party, PARTY_REQUESTS, LOG_LEVEL_INFO, "request %s of ACMC %s: %s, %zu user%s, %zu target%s", id,
 		  LOG_STR(g->what.acmc), g->out.repeated ? "repeated" : "accepted", g->what.setup.n_users,
 		  text_s(g->what.setup.n_users), g->what.n_routes, text_s(g->what.n_routes));
 	if (p)
@@ -314,17 +314,18 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 		return;
 	}
 	g->what.setup = copy;
+	request_holds(r, g->arena);
 	if (late->cause != CAUSE_NO_CAUSE) {
 		g->verdict = *late;
 		g->verdict.detail = arena_printf(g->arena, "%s", late->detail);
 		g->what.late = &g->verdict;
 		g->what.claim = &g->claim;
 	}
+	r->server->n_accepting++;
 	g->job.run = run_accept;
 	g->job.done = accepted;
 	g->job.adds = true;
 	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
-	r->server->n_accepting++;
 	committer_submit(r->server->committer, &g->job);
 }
 

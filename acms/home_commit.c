@@ -403,6 +403,10 @@ static const char *fault_of(struct store_txn *t, struct arena *work, const struc
 {
 	const struct setup_response *r = a->response;
 	const char *fault = r ? setup_response_fault(&asked->setup, a->partner, r) : NULL;
+	if (fault == setup_fault_memory) {
+		store_fail_memory(t);
+		return NULL;
+	}
 	if (fault || !r)
 		return fault;
 	bool done = r->cause == CAUSE_NO_CAUSE || r->cause == CAUSE_PARTLY_DONE;

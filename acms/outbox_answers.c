@@ -179,6 +179,10 @@ void outbox_answer_ourselves(struct delivery *d, const struct verdict *why)
 static void take_unkept(struct delivery *d, const struct setup_response *r)
 {
 	const char *fault = setup_response_fault(&d->asked->setup, d->target, r);
+	if (fault == setup_fault_memory) {
+		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
+		return;
+	}
 	if (fault) {
 		if (d->link)
 			partner_link_nonsense(d->link, fault);

@@ -149,7 +149,7 @@ static void indicate(struct partner_job *j)
 					     .state = PROCESS_PENDING,
 					     .until_ms = j->answer.decide_until_ms } };
 	request_id_format(r->setup.request_id, id);
-	caller_log(r->caller, CALLER_REQUESTS, LOG_LEVEL_INFO, "request %s of system %s waits for a decision: %s, %zu users", id,
+	party_log(r->holding.party, PARTY_REQUESTS, LOG_LEVEL_INFO, "request %s of system %s waits for a decision: %s, %zu users", id,
 		  LOG_STR(j->setup.home), operation_name(r->setup.operation), r->setup.n_users);
 	if (r->peer)
 		peer_send(r->peer, &m);

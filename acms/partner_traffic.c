@@ -188,7 +188,7 @@ static void load(struct partner_link *l, size_t room)
 		outbox_event(d, DELIVERY_EV_LOADING, NULL);
 	}
 	l->server->requests++;
-	committer_submit(l->server->committer, &j->job);
+	reader_submit(l->server->reader, &j->job); /* its phase tells whether it is still to be sent then */
 }
 
 static size_t room_on(const struct partner_link *l)
@@ -201,7 +201,7 @@ static size_t room_on(const struct partner_link *l)
 /* A partner that does not read what it is sent is sent no more until it does: partner_link.c goes on then. */
 static bool is_ready(const struct partner_link *l)
 {
-	return l->state == LINK_UP && l->users_sent < USERS_SENT_MAX && !conn_is_choked(l->conn);
+	return link_is_up(l->state) && l->users_sent < USERS_SENT_MAX && !conn_is_choked(l->conn);
 }
 
 /* Each that it looks at leaves the queue, if only for a while. */

@@ -23,13 +23,14 @@ void *peer_accepted(struct conn *c, void *context)
 	}
 	p->server = s;
 	p->conn = c;
-	p->caller = s->strangers;
 	p->ends = INT64_MAX;
 	text_format(p->name, sizeof p->name, "%s", conn_address(c));
 	TAILQ_INIT(&p->requests);
 	TAILQ_INIT(&p->queries);
+	TAILQ_INIT(&p->waiting);
 	LIST_INIT(&p->watches);
 	TAILQ_INSERT_TAIL(&s->peers, p, in_server);
+	party_join(s->strangers, p);
 	return p;
 }
 
@@ -53,30 +54,41 @@ void peer_refuse(struct peer *p, enum cause cause, const char *detail)
 	if (p->session == SESSION_DRAINING || p->session == SESSION_ENDED)
 		return;
 	if (cause == CAUSE_GOING_AWAY || cause == CAUSE_IDLE_TIMEOUT)
-		caller_log(p->caller, CALLER_CONNECTIONS, LOG_LEVEL_INFO, "%s: closing: %s", p->name, detail);
+		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_INFO, "%s: closing: %s", p->name, detail);
 	else
-		caller_log(p->caller, CALLER_CONNECTIONS, LOG_LEVEL_WARNING, "%s: closing: %s: %s", p->name,
+		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_WARNING, "%s: closing: %s: %s", p->name,
 			  cause_name(cause), LOG_STR(str_of(detail)));
 	exchange_send_close(p->conn, cause, detail);
 	loop_timer_cancel(p->idle);
 	set_session(p, session_step(SESSION_SERVER, p->session, SESSION_EV_CLOSE_SENT).next);
 	if (p->in_flight == 0 || p->session == SESSION_ENDED)
 		conn_close(p->conn);
+	else
+		peer_restart_idle(p);
 }
 
+/* Whoever takes no answers is idle, however much he has asked. */
 void peer_restart_idle(struct peer *p)
 {
-	if (p->session == SESSION_OPEN && p->in_flight == 0)
+	bool idle = p->in_flight == 0 || party_awaits_peer(p);
+	if (p->session == SESSION_OPEN && idle)
 		loop_timer_set(p->idle, p->limits.idle_timeout_seconds * 1000u);
-	else if (p->session == SESSION_OPEN)
+	else if (p->session == SESSION_DRAINING && party_awaits_peer(p))
+		loop_timer_set(p->idle, p->server->live->config->shutdown_timeout_s * 1000ull);
+	else if (p->session == SESSION_OPEN || p->session == SESSION_DRAINING)
 		loop_timer_cancel(p->idle);
 }
 
 static void on_idle(void *context)
 {
 	struct peer *p = context;
+	bool unread = party_awaits_peer(p);
 	peer_refuse(p, CAUSE_IDLE_TIMEOUT,
-	       p->session == SESSION_WAIT_HELLO ? "no Hello in time" : "idle");
+		    p->session == SESSION_WAIT_HELLO ? "no Hello in time" :
+		    unread			     ? "its answers are not taken" :
+						       "idle");
+	if (unread)
+		peer_drop_waiting(p);
 }
 
 /* What the principal may ask for, and what to call it. False: out of memory. */
@@ -90,16 +102,15 @@ static bool adopt(struct peer *p, const struct principal *who)
 		p->limits.max_requests_in_flight = p->principal.partner->max_requests_in_flight;
 	tls_peer_describe(conn_ssl(p->conn), p->certificate, sizeof p->certificate);
 	p->ends = tls_peer_ends(conn_ssl(p->conn));
-	caller_name(&p->principal, c->mc_system_id, name, sizeof name);
+	party_name(&p->principal, c->mc_system_id, name, sizeof name);
 	text_format(p->name, sizeof p->name, "%s (%s)", name, conn_address(p->conn));
 	log_debug("%s: certificate %s", p->name, p->certificate);
-	struct caller *caller = caller_named(&p->server->callers, name, LOG_LIMIT_LINES);
-	if (!caller) {
+	struct party *party = party_named(p->server, name, LOG_LIMIT_LINES);
+	if (!party) {
 		conn_kill(p->conn, "out of memory");
 		return false;
 	}
-	p->caller = caller;
-	conn_set_account(p->conn, caller->account);
+	party_join(party, p);
 	return true;
 }
 
@@ -126,7 +137,7 @@ static void on_opened(struct conn *c, void *context)
 	if (!adopt(p, who))
 		return;
 	if (left < (int64_t)s->live->config->expiry_warning_days * 86400)
-		caller_log(p->caller, CALLER_CONNECTIONS, LOG_LEVEL_WARNING, "%s: its certificate expires in %lld days",
+		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_WARNING, "%s: its certificate expires in %lld days",
 			  p->name, (long long)(left / 86400));
 	p->max_frame_bytes = FRAME_BYTES_MIN; /* until it says */
 	exchange_send_hello(c, s->live->config->mc_system_id, &p->limits, "acms " ACX_VERSION);
@@ -208,7 +219,7 @@ static void on_hello(struct peer *p, const struct hello *hello)
 }
 
 /* True: the message's arena now belongs to a request. */
-static bool act(struct peer *p, struct arena *a, const struct message *m, size_t frame_bytes)
+static bool act(struct peer *p, struct arena *a, const struct message *m)
 {
 	struct session_step step = session_step(SESSION_SERVER, p->session, session_event_of(m->kind));
 	if (step.action != SESSION_DO_REFUSE)
@@ -216,20 +227,19 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 	switch (step.action) {
 	case SESSION_DO_DELIVER:
 		if (m->kind == MESSAGE_SETUP_REQUEST)
-			peer_take_request(p, a, &m->request, frame_bytes);
+			peer_take_request(p, a, &m->request);
 		else
-			peer_take_query(p, a, m, frame_bytes);
+			peer_take_query(p, a, m);
 		return true;
 	case SESSION_DO_PONG:
 		exchange_send(p->conn, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
 		break;
 	case SESSION_DO_DRAIN:
 		/* Each acmc says goodbye so; a partner that leaves is news. */
-		caller_log(p->caller, CALLER_CONNECTIONS,
+		party_log(p->party, PARTY_CONNECTIONS,
 			  p->principal.kind == PRINCIPAL_ACMC && m->close.cause == CAUSE_GOING_AWAY ? LOG_LEVEL_DEBUG :
 												      LOG_LEVEL_INFO,
 			  "%s: closes: %s %s", p->name, cause_name(m->close.cause), LOG_STR(m->close.detail));
-		loop_timer_cancel(p->idle);
 		peer_close_if_drained(p);
 		break;
 	case SESSION_DO_REFUSE:
@@ -271,7 +281,7 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 	else if (m.kind == MESSAGE_HELLO)
 		on_hello(p, &m.hello);
 	else
-		taken = act(p, a, &m, length);
+		taken = act(p, a, &m);
 	if (!taken)
 		arena_free(a);
 }
@@ -301,25 +311,17 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 {
 	struct peer *p = context;
 	struct server *s = p->server;
-	struct request *r;
-	struct query *q;
 	(void)c;
 	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL)
 		log_debug("%s: ended: %s", p->name, LOG_STR(str_of(text)));
 	else
-		caller_log(p->caller, CALLER_CONNECTIONS, LOG_LEVEL_WARNING, "%s: ended: %s", p->name,
+		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_WARNING, "%s: ended: %s", p->name,
 			  LOG_STR(str_of(text)));
 	approval_peer_gone(s, p);
-	while ((r = TAILQ_FIRST(&p->requests))) {
-		TAILQ_REMOVE(&p->requests, r, in_peer);
-		r->peer = NULL;
-	}
-	while ((q = TAILQ_FIRST(&p->queries))) {
-		TAILQ_REMOVE(&p->queries, q, in_peer);
-		q->peer = NULL;
-	}
+	peer_drop_requests(p);
 	outbox_peer_gone(p);
 	loop_timer_free(p->idle);
+	party_leave(p);
 	TAILQ_REMOVE(&s->peers, p, in_server);
 	free(p);
 	server_check_stopped(s);
@@ -333,6 +335,7 @@ static void on_drained(struct conn *c, void *context)
 	p->missed = false;
 	if (missed)
 		outbox_drained(p);
+	party_peer_drained(p);
 }
 
 const struct conn_handlers peer_handlers = {

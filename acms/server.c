@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/text.h"
 
-enum { EXPIRY_CHECK_MS = 12 * 3600 * 1000, TICK_MS = 200, TICKS_A_SECOND = 5, PARTING_MS = 1000, STRANGERS_LINES = 100 };
+enum { EXPIRY_CHECK_MS = 12 * 3600 * 1000, TICK_MS = 200, TICKS_A_SECOND = 5, PARTING_MS = 1000 };
 
 /* --- stopping --- */
 
@@ -227,7 +227,7 @@ static void on_tick(void *context)
 	peers_tick(s);
 	if (s->ticks++ % TICKS_A_SECOND == 0) {
 		outbox_tick(s);
-		callers_tick(&s->callers);
+		parties_tick(s);
 	}
 	loop_timer_set(s->tick, TICK_MS);
 }
@@ -263,6 +263,19 @@ static bool take_committed(struct server *s)
 	return any;
 }
 
+/* What shows what was committed comes after that is told. */
+static bool has_told(void *context, uint64_t snapshot)
+{
+	struct server *s = context;
+	return committer_has_told(s->committer, snapshot);
+}
+
+static void on_read(void *context)
+{
+	struct server *s = context;
+	reader_finish(s->reader);
+}
+
 static void wake_loop(void *context)
 {
 	loop_wake(context);
@@ -284,6 +297,7 @@ static void on_committed(void *context)
 	struct server *s = context;
 	struct error why;
 	take_committed(s);
+	reader_finish(s->reader);
 	if (!s->failed && committer_failed(s->committer, &why)) {
 		log_error("%s; stopping, so that a restart can open the store anew", why.text);
 		s->failed = true;
@@ -304,12 +318,16 @@ static enum status start_store(struct server *s, struct error *e)
 		status = outbox_load(s, e);
 	if (status == OK)
 		status = loop_wake_new(s->loop, on_committed, s, &s->committed, e);
+	if (status == OK)
+		status = loop_wake_new(s->loop, on_read, s, &s->was_read, e);
 	if (status == OK && !(s->gathered = loop_late_new(s->loop, on_gathered, s)))
 		status = error_set(e, ERR_MEMORY, "out of memory");
 	if (status != OK)
 		return status;
 	struct committer_host host = { clock_wall_ms, wake_loop, s->committed, gather, s->gathered };
-	return committer_start(s->store, &host, &s->committer, e);
+	struct reader_host reading = { clock_wall_ms, wake_loop, s->was_read, has_told, s };
+	status = committer_start(s->store, &host, &s->committer, e);
+	return status == OK ? reader_start(s->store, &reading, &s->reader, e) : status;
 }
 
 static enum status start(struct server *s, struct error *e)
@@ -317,7 +335,7 @@ static enum status start(struct server *s, struct error *e)
 	enum status status = loop_new(&s->loop, e);
 	if (status != OK)
 		return status;
-	s->strangers = caller_named(&s->callers, "those who did not get in", STRANGERS_LINES);
+	s->strangers = party_of_strangers(s);
 	s->expiry_timer = loop_timer_new(s->loop, on_expiry_timer, s);
 	s->stop_timer = loop_timer_new(s->loop, on_stop_timeout, s);
 	s->tick = loop_timer_new(s->loop, on_tick, s);
@@ -358,17 +376,22 @@ static void log_started(const struct server *s)
 /* What was submitted is committed even now; only the answers have nowhere to go. */
 static void finish(struct server *s)
 {
+	if (s->reader)
+		reader_stop(s->reader);
 	if (s->committer) {
 		refusals_write(s, true);
 		committer_stop(s->committer);
-		while (take_committed(s)) { /* what is done may submit more: it is refused */
+		while (take_committed(s) || (s->reader && reader_finish(s->reader))) {
+			/* what is done may submit more: it is refused */
 		}
 	}
 	outbox_free(s);
 	approval_free(s);
 	sweeper_free(s->sweeper);
+	reader_free(s->reader);
 	committer_free(s->committer);
 	refusals_free(&s->refusals);
+	loop_wake_free(s->was_read);
 	loop_wake_free(s->committed);
 	loop_late_free(s->gathered);
 	store_close(s->store);
@@ -380,7 +403,7 @@ static void finish(struct server *s)
 	loop_timer_free(s->tick);
 	loop_timer_free(s->watchdog);
 	loop_free(s->loop);
-	callers_free(&s->callers);
+	parties_free(s);
 	live_free(s->live);
 }
 
@@ -389,7 +412,7 @@ int server_run(struct live *live)
 	struct server s = { .live = live };
 	struct error e;
 	TAILQ_INIT(&s.peers);
-	TAILQ_INIT(&s.callers);
+	TAILQ_INIT(&s.parties);
 	TAILQ_INIT(&s.links);
 	LIST_INIT(&s.accepting);
 	TAILQ_INIT(&s.asked);

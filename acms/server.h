@@ -4,13 +4,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/queue.h>
-#include "acms/caller.h"
 #include "acms/commit.h"
 #include "acms/committer.h"
 #include "acms/delivery.h"
 #include "acms/home_commit.h"
 #include "acms/live.h"
 #include "acms/notary.h"
+#include "acms/party.h"
+#include "acms/reader.h"
 #include "acms/refusals.h"
 #include "acms/route.h"
 #include "acms/store.h"
@@ -23,7 +24,6 @@
  * which are in commit.h and home_commit.h.
  */
 
-TAILQ_HEAD(peer_list, peer);
 TAILQ_HEAD(request_list, request);
 TAILQ_HEAD(query_list, query);
 TAILQ_HEAD(link_list, partner_link);
@@ -40,13 +40,16 @@ struct server {
 	struct live *live;
 	struct store *store;
 	struct committer *committer;
+	struct reader *reader;
 	struct merkle_memo memo;     /* of receipts that came; the committer's thread only */
 	struct notary notary;        /* signs at the end of what the committer hands back at once */
-	struct loop_wake *committed;
+	struct loop_wake *committed, *was_read;
 	struct loop_late *gathered;  /* jobs for the committer, in this turn of the loop */
 	struct listener **listeners; /* one for each of live->config->listen */
 	size_t n_listeners;
 	struct peer_list peers;
+	struct party_list parties;   /* who have, or had, connections */
+	struct party *strangers;     /* all whose connections never got in */
 	struct link_list links;
 	struct asked_list asked;     /* unfinished requests of our ACMCs, the oldest first */
 	void *asked_by_id;           /* the same, as a tree (tsearch) */
@@ -62,10 +65,7 @@ struct server {
 	uint64_t watchdog_ms;
 	uint64_t ticks;
 	size_t requests;             /* and queries that are not finished */
-	size_t held_bytes;           /* by them, about */
-	size_t paused_peers;         /* at least: since some were paused for it */
-	struct caller_list callers;
-	struct caller *strangers;     /* all whose connections never got in */
+	struct share_pool memory;    /* that those take, of all parties */
 	bool stopping, parting;
 	bool failed;                 /* ends with an error */
 };
@@ -75,23 +75,23 @@ struct request {
 	TAILQ_ENTRY(request) in_peer;
 	struct server *server;
 	struct peer *peer;      /* NULL once the connection has gone: nobody to answer */
-	struct caller *caller;    /* whose it is */
 	struct arena *arena;
 	struct setup received;
 	struct setup setup;
-	size_t held_bytes;
+	struct holding holding;
 	size_t unanswered;      /* targets that still owe an answer */
+	bool being_taken;       /* it is not freed yet, answered or not */
 };
 
 /* Any other question of a peer; answered once, then freed. */
 struct query {
-	TAILQ_ENTRY(query) in_peer;
-	TAILQ_ENTRY(query) in_link;
+	TAILQ_ENTRY(query) in_peer, in_waiting, in_link;
 	struct server *server;
 	struct peer *peer;      /* NULL once the connection has gone */
 	struct arena *arena;
 	struct message message;
-	size_t held_bytes;
+	struct holding holding;
+	struct party *turn;     /* whose turn at the store it has; NULL: it has none */
 	uint64_t link_token;    /* while a partner is asked */
 	uint64_t asked_mono_ms;
 };
@@ -144,6 +144,8 @@ struct watch_list *peer_watches(struct peer *p);
 void request_respond(struct request *r, const struct setup_response *response);
 /* One more answer is given; frees the request with the last. */
 void request_answered(struct request *r);
+/* What else is kept in memory for it, about as long as it. */
+void request_holds(struct request *r, const struct arena *a);
 /* Answers a query, if whoever asked is still there, and frees it. What is too long for a frame is refused instead. */
 void query_reply(struct query *q, const struct message *m);
 /* The answer to a query that says only why there is none. */

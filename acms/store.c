@@ -33,7 +33,7 @@ bool store_get_user(struct store_txn *t, struct arena *a, enum store_users which
 {
 	char buffer[KEY_MAX];
 	struct error e;
-	if (!key_fits(t, home, mc_id))
+	if (!key_is_possible(home, mc_id))
 		return false;
 	MDB_val key = key_join(buffer, home, mc_id);
 	struct str value = txn_get(t, a, users_of(which), key);

@@ -10,8 +10,9 @@
 
 /*
  * The IdM store: an LMDB environment (layout: proto/idm-store.cddl), which only store*.c know.
- * One process writes (it holds a lock on DIRECTORY/acms.lock); any number read. A struct store is used by one
- * thread at a time.
+ * One process writes (it holds a lock on DIRECTORY/acms.lock); any number read. Of the threads of a process one may write
+ * while others read, each with transactions of its own, which it begins and ends itself: readers wait for no commit, and no
+ * commit for them. Only store_grow waits until the read transactions that are open have ended.
  */
 struct store;
 
@@ -69,8 +70,10 @@ size_t store_passed_over(const struct store_txn *t);
  */
 typedef void store_damage(void *context, const char *text);
 void store_on_damage(struct store *s, store_damage *damage, void *context);
+/* Of the store as a read transaction sees it, or a write transaction makes it: later ones have greater numbers. */
+uint64_t store_snapshot(const struct store_txn *t);
 /*
- * After ERR_STORE_FULL, with no transaction open in this process: doubles the map. ERR_STORE_FULL: it was
+ * After ERR_STORE_FULL, by the thread that writes, with no transaction of its own open: doubles the map. ERR_STORE_FULL: it was
  * the disk that was full, not the map, or store_bound forbids it, and nothing was changed.
  */
 enum status store_grow(struct store *s, struct error *e);

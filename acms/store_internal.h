@@ -2,6 +2,8 @@
 #define ACMS_STORE_INTERNAL_H
 
 #include <lmdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 #include "acms/store.h"
 
@@ -38,9 +40,10 @@ struct store {
 	char *directory;
 	char mc_system_id[MC_SYSTEM_ID_MAX + 1];
 	int lock_fd;
-	bool map_full; /* was what filled the last transaction */
+	pthread_rwlock_t map; /* held for reading by each read transaction, for writing while the map changes its size */
+	bool map_full; /* was what filled the last transaction; the writing thread's only */
 	uint64_t max_bytes;
-	bool broken;
+	atomic_bool broken;
 	store_damage *damage; /* NULL: nobody is to know */
 	void *damage_context;
 };
@@ -66,6 +69,7 @@ struct store_txn {
 	struct gap gap; /* where the last key was looked for in vain */
 	struct store *store;
 	MDB_txn *txn;
+	bool reads;         /* it holds store->map */
 	MDB_cursor *cursors[DATABASES]; /* each where the last get or put was; NULL: not needed yet */
 	struct error error; /* sticky */
 	struct job_state {
@@ -115,7 +119,9 @@ bool txn_listed(struct store_txn *t, enum database db, MDB_val key, enum status 
 
 /* "first 00 rest". The buffer has KEY_MAX bytes. */
 MDB_val key_join(char *buffer, struct str first, struct str rest);
-/* Identities are checked before they come here; this keeps a mistake from becoming an overflow. */
+/* Whether there can be a key of these. A look-up of one that cannot be finds nothing. */
+bool key_is_possible(struct str first, struct str rest);
+/* For changes: identities are checked before they come here; this keeps a mistake from becoming an overflow. */
 bool key_fits(struct store_txn *t, struct str first, struct str rest);
 struct str key_of_request(const struct request_id *id);
 MDB_val key_of_str(struct str s);
@@ -125,7 +131,7 @@ uint64_t key_number(const MDB_val *key);
 
 /* --- values --- */
 
-/* A copy, ptr == NULL if there is none. */
+/* A copy, ptr == NULL if there is none; nor is one under a key that cannot be. */
 struct str txn_get(struct store_txn *t, struct arena *a, enum database db, MDB_val key);
 /* value.ptr == NULL: it could not be encoded, and the job fails. */
 void txn_put(struct store_txn *t, enum database db, MDB_val key, struct str value, unsigned flags);

@@ -97,13 +97,21 @@ static bool split_request(struct walk *w, struct str *system, struct request_id 
 	return true;
 }
 
-/* The first key behind first 00 rest, or of the system `only`, or of all. */
-static MDB_val start_of(struct store_txn *t, char *buffer, struct str only, struct str first, struct str rest)
+/*
+ * The first key behind first 00 rest, or of the system `only`, or of all. Keys are never longer than they can be, so what
+ * comes behind one that is too long also comes behind what a byte more than they have says of it.
+ */
+static MDB_val start_of(char *buffer, struct str only, struct str first, struct str rest)
 {
-	MDB_val none = { 0, NULL };
-	if (first.ptr)
-		return key_fits(t, first, rest) ? key_join(buffer, first, rest) : none;
-	return only.ptr && key_fits(t, only, STR("")) ? key_join(buffer, only, STR("")) : none;
+	if (!first.ptr && !only.ptr)
+		return (MDB_val){ 0, NULL };
+	if (!first.ptr)
+		first = only;
+	if (rest.len > MC_ID_MAX)
+		rest.len = MC_ID_MAX + 1;
+	if (first.len > MC_SYSTEM_ID_MAX)
+		return key_join(buffer, (struct str){ first.ptr, MC_SYSTEM_ID_MAX + 1 }, STR(""));
+	return key_join(buffer, first, rest);
 }
 
 /* --- users --- */
@@ -136,7 +144,7 @@ bool store_list_users(struct store_txn *t, enum store_users which, struct str ho
 {
 	char buffer[KEY_MAX];
 	struct user_key behind = after ? *after : (struct user_key){ .home = STR_NONE };
-	MDB_val start = start_of(t, buffer, home, behind.home, behind.mc_id);
+	MDB_val start = start_of(buffer, home, behind.home, behind.mc_id);
 	struct walk w = walk_from(t, users_of(which), start, behind.home.ptr != NULL);
 	return list_users(&w, home, STR_NONE, each, context);
 }
@@ -145,7 +153,7 @@ bool store_range_users(struct store_txn *t, enum store_users which, struct str h
 		       struct str to, store_each_user *each, void *context)
 {
 	char buffer[KEY_MAX];
-	struct walk w = walk_from(t, users_of(which), start_of(t, buffer, home, home, from), false);
+	struct walk w = walk_from(t, users_of(which), start_of(buffer, home, home, from), false);
 	return list_users(&w, home, to, each, context);
 }
 
@@ -196,7 +204,7 @@ static struct walk walk_requests(struct store_txn *t, enum database db, char *bu
 				 const struct str *after_system, const struct request_id *after)
 {
 	bool behind = after_system && after_system->ptr && after;
-	MDB_val start = start_of(t, buffer, only, behind ? *after_system : STR_NONE,
+	MDB_val start = start_of(buffer, only, behind ? *after_system : STR_NONE,
 				 behind ? key_of_request(after) : STR_NONE);
 	return walk_from(t, db, start, behind);
 }

@@ -224,6 +224,16 @@ static enum status open_schema(struct store *s, struct str mc_system_id, enum st
 	return status;
 }
 
+/* Readers that come one after the other must not keep the writer from growing the map. */
+static void init_map_lock(struct store *s)
+{
+	pthread_rwlockattr_t writer_first;
+	pthread_rwlockattr_init(&writer_first);
+	pthread_rwlockattr_setkind_np(&writer_first, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&s->map, &writer_first);
+	pthread_rwlockattr_destroy(&writer_first);
+}
+
 enum status store_open(const char *directory, struct str mc_system_id, uint64_t map_bytes,
 		       enum store_mode mode, struct store **out, struct error *e)
 {
@@ -234,6 +244,7 @@ enum status store_open(const char *directory, struct str mc_system_id, uint64_t 
 	}
 	s->lock_fd = -1;
 	struct file_user was = { .changed = false };
+	init_map_lock(s);
 	enum status status = check_directory(s, e);
 	if (status == OK)
 		status = file_become_owner(s, &was, e);
@@ -256,6 +267,7 @@ void store_close(struct store *s)
 	if (!s)
 		return;
 	close_lmdb(s);
+	pthread_rwlock_destroy(&s->map);
 	drop_lock(s);
 	free(s->directory);
 	free(s);

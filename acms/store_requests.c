@@ -12,6 +12,14 @@ static MDB_val request_key(struct store_txn *t, char *buffer, struct str system,
 	return key_join(buffer, system, key_of_request(id));
 }
 
+/* For a look-up: mv_data NULL, too, if there can be no such key. */
+static MDB_val find_key(char *buffer, struct str system, const struct request_id *id)
+{
+	if (!key_is_possible(system, key_of_request(id)))
+		return (MDB_val){ 0, NULL };
+	return key_join(buffer, system, key_of_request(id));
+}
+
 /* --- counts --- */
 
 /* What LMDB takes for a record beside its key and value. */
@@ -68,7 +76,7 @@ bool store_get_request(struct store_txn *t, struct arena *a, struct str home, st
 {
 	char buffer[KEY_MAX];
 	struct error e;
-	MDB_val key = request_key(t, buffer, home, &id);
+	MDB_val key = find_key(buffer, home, &id);
 	struct str value = key.mv_data ? txn_get(t, a, DB_REQUESTS, key) : STR_NONE;
 	return value.ptr && txn_decoded(t, DB_REQUESTS, key, record_decode_request(a, value, out, &e), &e);
 }
@@ -104,7 +112,7 @@ bool store_get_pending(struct store_txn *t, struct arena *a, struct str home, st
 {
 	char buffer[KEY_MAX];
 	struct error e;
-	MDB_val key = request_key(t, buffer, home, &id);
+	MDB_val key = find_key(buffer, home, &id);
 	struct str value = key.mv_data ? txn_get(t, a, DB_PENDING, key) : STR_NONE;
 	if (!value.ptr || !txn_decoded(t, DB_PENDING, key, record_decode_pending(a, value, out, &e), &e))
 		return false;
@@ -161,7 +169,7 @@ bool store_get_outbox(struct store_txn *t, struct arena *a, struct str target, s
 {
 	char buffer[KEY_MAX];
 	struct error e;
-	MDB_val key = request_key(t, buffer, target, &id);
+	MDB_val key = find_key(buffer, target, &id);
 	struct str value = key.mv_data ? txn_get(t, a, DB_OUTBOX, key) : STR_NONE;
 	return value.ptr && txn_decoded(t, DB_OUTBOX, key, record_decode_outbox(value, out, &e), &e);
 }

@@ -23,8 +23,10 @@ enum status store_error(struct store *s, int rc, const char *doing, struct error
 	} else if (rc == EIO) {
 		advice = ": look at the disk (it may be full)";
 	}
-	s->map_full = rc == MDB_MAP_FULL;
-	s->broken |= rc == MDB_PANIC;
+	if (status == ERR_STORE_FULL) /* which no reader gets */
+		s->map_full = rc == MDB_MAP_FULL;
+	if (rc == MDB_PANIC)
+		s->broken = true;
 	return error_set(e, status, "store %s: %s: %s%s", s->directory, doing, mdb_strerror(rc), advice);
 }
 
@@ -139,27 +141,71 @@ bool store_broken(const struct store *s)
 
 /* --- transactions --- */
 
+/* No transaction of this process is open. When this fails the old map is gone. */
+static int resize_map(struct store *s, size_t bytes)
+{
+	int rc = mdb_env_set_mapsize(s->env, bytes);
+	if (rc != 0)
+		s->broken = true;
+	return rc;
+}
+
+/*
+ * Another process let the map grow. Read transactions are kept out meanwhile. A write transaction of ours cannot be open if
+ * what that process wrote still does not fit: it would have begun after it, and come here.
+ */
+static int follow_growth(struct store *s)
+{
+	MDB_txn *probe;
+	pthread_rwlock_wrlock(&s->map);
+	int rc = s->broken ? MDB_PANIC : mdb_txn_begin(s->env, NULL, MDB_RDONLY, &probe);
+	if (rc == MDB_MAP_RESIZED)
+		rc = resize_map(s, 0);
+	else if (rc == 0)
+		mdb_txn_abort(probe); /* somebody else was here first */
+	pthread_rwlock_unlock(&s->map);
+	return rc;
+}
+
+/* 0: store->map is held for reading. */
+static int begin_in_map(struct store *s, unsigned flags, MDB_txn **out)
+{
+	int dead;
+	pthread_rwlock_rdlock(&s->map);
+	int rc = s->broken ? MDB_PANIC : mdb_txn_begin(s->env, NULL, flags, out);
+	if (rc == MDB_READERS_FULL && mdb_reader_check(s->env, &dead) == 0)
+		rc = mdb_txn_begin(s->env, NULL, flags, out);
+	if (rc != 0)
+		pthread_rwlock_unlock(&s->map);
+	return rc;
+}
+
 static enum status begin(struct store *s, unsigned flags, struct store_txn **out, struct error *e)
 {
 	struct store_txn *t = calloc(1, sizeof *t);
-	int dead;
+	int rc;
 	if (!t)
 		return error_set(e, ERR_MEMORY, "out of memory");
 	t->store = s;
-	int rc = mdb_txn_begin(s->env, NULL, flags, &t->txn);
-	if (rc == MDB_MAP_RESIZED) { /* another process let it grow */
-		rc = mdb_env_set_mapsize(s->env, 0);
-		if (rc == 0)
-			rc = mdb_txn_begin(s->env, NULL, flags, &t->txn);
+	t->reads = flags & MDB_RDONLY;
+	while ((rc = begin_in_map(s, flags, &t->txn)) == MDB_MAP_RESIZED && (rc = follow_growth(s)) == 0) {
 	}
-	if (rc == MDB_READERS_FULL && mdb_reader_check(s->env, &dead) == 0)
-		rc = mdb_txn_begin(s->env, NULL, flags, &t->txn);
 	if (rc != 0) {
 		free(t);
 		return store_error(s, rc, "a transaction cannot begin", e);
 	}
+	if (!t->reads) /* of a writing thread nobody else changes the map */
+		pthread_rwlock_unlock(&s->map);
 	*out = t;
 	return OK;
+}
+
+/* What there is of it but for LMDB's part. */
+static void release(struct store_txn *t)
+{
+	if (t->reads)
+		pthread_rwlock_unlock(&t->store->map);
+	free(t);
 }
 
 enum status store_begin_write(struct store *s, struct store_txn **out, struct error *e)
@@ -200,7 +246,7 @@ enum status store_commit(struct store_txn *t, struct error *e)
 	int rc = mdb_txn_commit(t->txn);
 	if (rc != 0)
 		status = store_error(t->store, rc, "commit", e);
-	free(t);
+	release(t);
 	return status;
 }
 
@@ -210,7 +256,12 @@ void store_abort(struct store_txn *t)
 		return;
 	close_cursors(t);
 	mdb_txn_abort(t->txn);
-	free(t);
+	release(t);
+}
+
+uint64_t store_snapshot(const struct store_txn *t)
+{
+	return mdb_txn_id(t->txn);
 }
 
 /* --- size --- */
@@ -285,8 +336,10 @@ enum status store_grow(struct store *s, struct error *e)
 	uint64_t larger = rc == 0 ? larger_map(s, info.me_mapsize) : 0;
 	if (rc == 0 && larger <= info.me_mapsize)
 		return at_bound(s, e);
+	pthread_rwlock_wrlock(&s->map);
 	if (rc == 0)
-		rc = mdb_env_set_mapsize(s->env, larger);
+		rc = resize_map(s, larger);
+	pthread_rwlock_unlock(&s->map);
 	return rc == 0 ? OK : store_error(s, rc, "cannot grow", e);
 }
 
@@ -301,11 +354,14 @@ MDB_val key_join(char *buffer, struct str first, struct str rest)
 	return (MDB_val){ first.len + 1 + rest.len, buffer };
 }
 
+bool key_is_possible(struct str first, struct str rest)
+{
+	return first.ptr && first.len <= MC_SYSTEM_ID_MAX && rest.len <= MC_ID_MAX;
+}
+
 bool key_fits(struct store_txn *t, struct str first, struct str rest)
 {
-	if (first.ptr && first.len <= MC_SYSTEM_ID_MAX && rest.len <= MC_ID_MAX)
-		return true;
-	return job_fail(t, ERR_INPUT, "a key is too long");
+	return key_is_possible(first, rest) || job_fail(t, ERR_INPUT, "a key is too long");
 }
 
 struct str key_of_request(const struct request_id *id)
@@ -389,7 +445,9 @@ static bool is_key(struct store_txn *t, MDB_val key)
 static bool find(struct store_txn *t, enum database db, MDB_val key, MDB_val *value)
 {
 	MDB_val found = key;
-	if (!is_key(t, key) || !txn_good(t) || is_in_gap(&t->gap, db, str_of_key(key)))
+	if (key.mv_size == 0 || key.mv_size > KEY_MAX)
+		return false;
+	if (!txn_good(t) || is_in_gap(&t->gap, db, str_of_key(key)))
 		return false;
 	MDB_cursor *cursor = cursor_of(t, db);
 	if (!cursor)

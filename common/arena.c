@@ -110,6 +110,14 @@ void arena_free(struct arena *a)
 	spares.n++;
 }
 
+size_t arena_size(const struct arena *a)
+{
+	size_t n = sizeof *a + FIRST_BLOCK;
+	for (const struct block *b = a->newest; b != &a->first; b = b->older)
+		n += sizeof *b + b->size;
+	return n;
+}
+
 /* The newest block is kept, unless it was made for something large. */
 void arena_reset(struct arena *a)
 {

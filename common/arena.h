@@ -23,6 +23,9 @@ void arena_keep_spares(bool on);
 /* Drops all that is in it; its memory is used again. For loops over many records. */
 void arena_reset(struct arena *a);
 
+/* Bytes that it has of the machine's memory, used or not. */
+size_t arena_size(const struct arena *a);
+
 /* Zeroed, aligned for any type; NULL when the budget or the machine has no more. n may be 0. */
 void *arena_alloc(struct arena *a, size_t n);
 /* The same, but not zeroed: for what is written over at once. */

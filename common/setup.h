@@ -170,6 +170,8 @@ void setup_to_response(const struct setup *setup, struct str mc_system_id, enum 
  * (static). The receipt is judged elsewhere. Of a response that names nobody, the setup's users are only counted.
  */
 const char *setup_response_fault(const struct setup *setup, struct str partner, const struct setup_response *response);
+/* The fault of a response that there was no memory to check: it may be good. */
+extern const char setup_fault_memory[];
 /*
  * Likewise whether a home ACMS's response, its own or one passed on, can be an answer to its ACMC. whole: it is for
  * the whole request, not for one target.

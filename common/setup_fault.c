@@ -6,6 +6,8 @@
 
 /* Whether what others answer can be an answer. */
 
+const char setup_fault_memory[] = "a response that there is not enough memory to check";
+
 enum { LAST_CLASS_OF_PARTNER = 5, LAST_CLASS_OF_HOME = 6 };
 
 /* A number that this version does not know is good if its class is. */
@@ -46,19 +48,19 @@ static int compare_identities(const void *a, const void *b)
 	return str_cmp(x->mc_service_id, y->mc_service_id);
 }
 
-/* None is named twice. False without memory, too. */
-static bool named_once(const struct setup_response *r)
+static const char *named_twice(const struct setup_response *r)
 {
 	const struct identity_cause **sorted = malloc((r->n_identities + 1) * sizeof *sorted);
-	bool once = sorted != NULL;
-	for (size_t i = 0; once && i < r->n_identities; i++)
+	bool once = true;
+	if (!sorted)
+		return setup_fault_memory;
+	for (size_t i = 0; i < r->n_identities; i++)
 		sorted[i] = &r->identities[i];
-	if (once)
-		qsort(sorted, r->n_identities, sizeof *sorted, compare_identities);
+	qsort(sorted, r->n_identities, sizeof *sorted, compare_identities);
 	for (size_t i = 1; once && i < r->n_identities; i++)
 		once = compare_identities(&sorted[i - 1], &sorted[i]) != 0;
 	free(sorted);
-	return once;
+	return once ? NULL : "a response with several causes for one identity";
 }
 
 static bool causes_fit(const struct setup *setup, const struct setup_response *r, uint8_t *marks)
@@ -73,7 +75,7 @@ static bool causes_fit(const struct setup *setup, const struct setup_response *r
 			return false;
 		marks[hint] |= NAMED;
 	}
-	return named_once(r);
+	return true;
 }
 
 /* One for each of the request's users, or none; and then somebody has one. */
@@ -130,14 +132,14 @@ static const char *marks_fault(const struct setup *setup, const struct setup_res
 		return "a response whose revisions do not fit the request";
 	if (r->cause == CAUSE_PARTLY_DONE && !partly_done_fits(setup, marks))
 		return "a response PARTLY_DONE that does not fit the request";
-	return NULL;
+	return r->n_identities > 1 ? named_twice(r) : NULL;
 }
 
 /* What is said about single users. */
 static const char *users_fault(const struct setup *setup, const struct setup_response *r)
 {
 	uint8_t *marks = calloc(setup->n_users, 1);
-	const char *fault = "a response that there is not enough memory to check";
+	const char *fault = setup_fault_memory;
 	if (marks)
 		fault = marks_fault(setup, r, marks);
 	free(marks);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "common/cose.h"
 #include "common/text.h"
 
@@ -293,33 +294,51 @@ static X509_STORE_CTX *verification(X509_STORE *anchors, const struct signer *s,
 	return c;
 }
 
-/* With what came along, and the anchors, and nothing else. *valid: when this chain is good. */
+/* Frees c. name: the certificate's, for why. *valid: when this chain is good. */
+static bool chain_is_good(X509_STORE_CTX *c, const char *name, struct span *valid, char *why, size_t size)
+{
+	bool good = X509_verify_cert(c) == 1;
+	if (good)
+		*valid = span_of(X509_STORE_CTX_get0_chain(c));
+	else
+		explain_verification(c, "the signer", name, why, size);
+	X509_STORE_CTX_free(c);
+	return good;
+}
+
+/* With what came along, and the anchors, and nothing else. */
 static enum status check_then(X509_STORE *anchors, const struct signer *s, int64_t at, struct span *valid, struct error *e)
 {
 	X509_STORE_CTX *c = verification(anchors, s, at);
 	char why[400];
 	if (!c)
 		return error_set(e, ERR_MEMORY, "out of memory");
-	bool good = X509_verify_cert(c) == 1;
-	if (good)
-		*valid = span_of(X509_STORE_CTX_get0_chain(c));
-	else
-		explain_verification(c, "the signer", s->known_as, why, sizeof why);
-	X509_STORE_CTX_free(c);
-	return good ? OK : error_set(e, ERR_TLS, "at the time of the signature, as it says: %s", why);
+	if (chain_is_good(c, s->known_as, valid, why, sizeof why))
+		return OK;
+	return error_set(e, ERR_TLS, "at the time of the signature, as it says: %s", why);
 }
 
-/* By its own chain: what else came in the handshake will not be there for who looks at the receipt later. */
-static enum status check_admitted(SSL *ssl, const struct signer *s, int64_t signed_at, struct span *valid, struct error *e)
+/*
+ * As a connection with this certificate would be now, but by its own chain: what else came in the handshake will not be there
+ * for who looks at the receipt later.
+ */
+static enum status check_admitted(const struct judge *j, const struct signer *s, struct span *valid, struct error *e)
 {
-	const struct judge *j = judge_of(ssl);
-	struct judgement found;
-	if (j->n_parties != 1)
-		return error_set(e, ERR_TLS, "signed by none of the parties that are known here");
-	int code = judge_chain(j, s->leaf, s->behind, &found);
-	if (code != X509_V_OK)
-		return error_set(e, ERR_TLS, "the signer's certificate: %s", found.why);
-	return check_then(j->parties[0].store, s, signed_at, valid, e);
+	const struct judged_party *p = j->parties;
+	char why[400], name[300];
+	if (j->n_parties != 1 || !certificate_has_name(s->leaf, p->certificate)) {
+		certificate_name(s->leaf, name, sizeof name);
+		return error_set(e, ERR_TLS, "the signer's certificate: no configured party has a certificate named %s", name);
+	}
+	X509_STORE_CTX *c = verification(p->store, s, time(NULL));
+	if (!c)
+		return error_set(e, ERR_MEMORY, "out of memory");
+	if (p->has_crls)
+		X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(c),
+					    X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+	if (chain_is_good(c, p->certificate, valid, why, sizeof why))
+		return OK;
+	return error_set(e, ERR_TLS, "the signer's certificate: %s", why);
 }
 
 enum { VERIFIED_MAX = 4, VERIFIED_DATA_MAX = 128 };
@@ -420,13 +439,16 @@ static void remember(struct peer_state *state, struct signer *s, struct span val
 
 static enum status verify_unknown(SSL *ssl, const struct tls_signed *what, int64_t signed_at, struct error *e)
 {
+	const struct judge *j = judge_of(ssl);
 	struct signer s;
 	struct span valid;
 	enum status status = signer_parse(&s, what, e);
 	if (status == OK)
 		status = check_signature(&s, what, e);
 	if (status == OK)
-		status = check_admitted(ssl, &s, signed_at, &valid, e);
+		status = check_admitted(j, &s, &valid, e);
+	if (status == OK && !is_within(&valid, signed_at))
+		status = check_then(j->parties[0].store, &s, signed_at, &valid, e);
 	if (status == OK)
 		remember(peer_state_of(ssl), &s, valid, what);
 	else

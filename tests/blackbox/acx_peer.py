@@ -228,8 +228,8 @@ class Client(Link):
 
     asked_by_any = {}  # a home system gets a response on its other connections, too
 
-    def __init__(self, port: int, leaf, ca_file, context=None, say_hello=True, system=None, timeout=20):
-        raw = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(self, port: int, leaf, ca_file, context=None, say_hello=True, system=None, timeout=20, raw=None):
+        raw = raw or socket.create_connection(("127.0.0.1", port), timeout=timeout)
         try:
             super().__init__((context or tls_context(False, leaf, ca_file)).wrap_socket(raw, server_hostname="localhost"))
         except BaseException:

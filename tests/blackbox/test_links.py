@@ -196,7 +196,7 @@ def believed_revisions(home: System) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("script", [dated(lambda: now_ms(-4 * MINUTE)), dated(lambda: now_ms(4 * MINUTE)),
-                                    dated(now_ms, "x" * 512), dated(now_ms, "Gr\u00fc\u00dfe")])
+                                    dated(now_ms, "x" * 255), dated(now_ms, "Gr\u00fc\u00dfe")])
 def test_what_is_taken_can_be_verified_later(world, script):
     """11: by home's clock, give or take some minutes; and then by anybody"""
     home, fake = home_and_fake(world, script)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from acx_peer import Link, frame, hello, limits, new_id, now_ms, pb, refusal, request, silent, true_response
+from acx_peer import Link, frame, hello, limits, new_id, now_ms, pb, request, silent, true_response
 from systems import soon, wait_for
 from test_links import FAKE, USER, home_and_fake
 
@@ -85,7 +85,7 @@ def test_a_burst_of_late_answers_counts(world):
     """They take the place of home's own, one by one, however many come at once."""
     held = []
     home, fake = home_and_fake(world, lambda link, asked: held.append((link, asked)), timeout="60 s")
-    client, n, expires = home.client(home.admin), 100, soon(6)
+    client, n, expires = home.client(home.admin, timeout=60), 100, soon(6)
     ids = [client.submit([FAKE], {f"late{i}@police.example": []}, expires=expires).request_id for i in range(n)]
     wait_for(lambda: len(held) == n, "all at the partner")
     assert {client.response().cause for _ in ids} == {pb.PARTNER_TIMEOUT}
@@ -131,8 +131,12 @@ def test_a_follower_is_sent_no_longer_frame_than_it_takes(world):
     follower = small(home, home.admin)
     assert follower.requests(request_id=request_id, follow=True).entries  # the request fits, a cause for each user does not
     wait_for(lambda: fake.requests, "it arrives")
-    causes = [pb.IdentityCause(mc_id=mc_id, cause=pb.OUTSIDE_NAMESPACE) for mc_id in users]
-    refusal(pb.OUTSIDE_NAMESPACE, identity_causes=causes)(fake.links[-1], fake.requests[0])
+    message = true_response(fake.requests[0], FAKE)
+    refused = message.mc_service_user_setup_response
+    refused.result, refused.cause = False, pb.OUTSIDE_NAMESPACE
+    for mc_id in users:
+        refused.identity_causes.add(mc_id=mc_id, cause=pb.OUTSIDE_NAMESPACE)
+    fake.links[-1].send(message)
     assert len(client.response(request_id).identity_causes) == len(users)
     assert max(sizes_until_pong(follower)) <= SMALL
     assert follower.requests(request_id=request_id).cause == pb.TOO_MANY_IDENTITIES
@@ -150,7 +154,7 @@ def test_a_home_system_is_pushed_no_longer_frame_than_it_takes(world):
     large.send(message)
     assert large.indication(pb.PENDING, request_id)
     admin = partner.client(partner.admin)
-    assert admin.decide(request_id, True, mc_system_id=home.name).cause == pb.NO_CAUSE
+    assert admin.decide(home.name, request_id, True).cause == pb.NO_CAUSE
     assert large.response(request_id).cause == pb.PARTLY_DONE
     assert max(sizes_until_pong(other)) <= SMALL
 

@@ -1,4 +1,4 @@
-// needs: acms/committer.c acms/damage.c acms/store.c acms/store_open.c acms/store_file.c acms/store_txn.c acms/store_requests.c acms/store_audit.c acms/store_lists.c
+// needs: acms/committer.c acms/worker.c acms/damage.c acms/store.c acms/store_open.c acms/store_file.c acms/store_txn.c acms/store_requests.c acms/store_audit.c acms/store_lists.c
 // needs: acms/record.c acms/record_request.c acms/record_audit.c common/cbor.c common/setup.c common/sort.c common/identity.c common/text.c common/arena.c
 // needs: common/error.c common/crypto.c common/log.c common/failpoint.c common/clock.c common/cause.c
 #include <stdatomic.h>

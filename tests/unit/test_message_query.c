@@ -508,6 +508,49 @@ static void every_text_has_a_bound(void **state)
 	}
 }
 
+/* What a query looks for is never longer than what there can be. */
+static void keys_of_queries_are_bounded(void **state)
+{
+	(void)state;
+	static char long_text[600];
+	memset(long_text, 'x', sizeof long_text);
+	struct mc_id_range range = { STR_NONE, STR_NONE };
+	struct message users = { .kind = MESSAGE_USERS_QUERY, .users_query = { .mc_system_id = STR("a.b") } };
+	struct message digests = { .kind = MESSAGE_DIGEST_QUERY,
+				   .digest_query = { .mc_system_id = STR("a.b"), .ranges = &range, .n_ranges = 1 } };
+	struct message requests = { .kind = MESSAGE_REQUESTS_QUERY };
+	struct message pending = { .kind = MESSAGE_PENDING_QUERY };
+	struct message decision = { .kind = MESSAGE_DECISION };
+	struct {
+		struct message *m;
+		struct str *key;
+		size_t most;
+	} keys[] = {
+		{ &users, &users.users_query.from, 255 },
+		{ &users, &users.users_query.to, 255 },
+		{ &users, &users.users_query.mc_system_id, 253 },
+		{ &digests, &range.from, 255 },
+		{ &digests, &range.to, 255 },
+		{ &digests, &digests.digest_query.mc_system_id, 253 },
+		{ &requests, &requests.requests_query.mc_system_id, 253 },
+		{ &pending, &pending.pending_query.mc_system_id, 253 },
+		{ &pending, &pending.pending_query.after_mc_system_id, 253 },
+		{ &decision, &decision.decision.mc_system_id, 253 },
+	};
+	pending.pending_query.after_mc_system_id = STR("a.b"); /* together with the request's ID, which is encoded with it */
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+		struct str before = *keys[i].key;
+		for (size_t n = keys[i].most - 1; n <= keys[i].most + 1; n++) {
+			*keys[i].key = (struct str){ long_text, n };
+			assert_int_equal(back(keys[i].m), n > keys[i].most ? ERR_INPUT : OK);
+		}
+		*keys[i].key = (struct str){ long_text, 512 };
+		assert_int_equal(back(keys[i].m), ERR_INPUT);
+		*keys[i].key = before;
+		assert_int_equal(back(keys[i].m), OK);
+	}
+}
+
 /* The budget is for what is sent in good faith, however short its texts. */
 static void large_messages_fit_the_budget(void **state)
 {
@@ -606,6 +649,7 @@ int main(void)
 		cmocka_unit_test(what_a_user_has_is_in_order),
 		cmocka_unit_test(ranges_are_not_empty_and_after_is_in_them),
 		cmocka_unit_test(every_text_has_a_bound),
+		cmocka_unit_test(keys_of_queries_are_bounded),
 		cmocka_unit_test(large_messages_fit_the_budget),
 		cmocka_unit_test(long_reasons_are_cut_and_refused),
 		cmocka_unit_test(no_text_for_people_is_too_long_for_the_reader),

@@ -269,21 +269,73 @@ static void no_key_overflows(void **state)
 	(void)state;
 	struct store *s = open_as(STORE_SERVE, 1 << 20);
 	struct arena *a = arena_new(0);
-	struct user_record user;
 	static char longest[MC_ID_MAX + 2];
 	memset(longest, 'x', MC_ID_MAX);
 	struct store_txn *t = writing(s);
 	store_put_user(t, a, STORE_USERS, (struct str){ longest, MC_SYSTEM_ID_MAX }, str_of(longest), NULL, &(struct user_record){ .revision = 7 });
 	assert_int_equal(store_commit(t, NULL), OK); /* LMDB takes keys of 511 bytes */
 	assert_int_equal(revision_of(s, (struct str){ longest, MC_SYSTEM_ID_MAX }, longest), 7);
-	t = writing(s);
 	longest[MC_ID_MAX] = 'x';
-	assert_false(store_get_user(t, a, STORE_USERS, HOME, str_of(longest), &user));
+	t = writing(s);
+	store_put_user(t, a, STORE_USERS, HOME, str_of(longest), NULL, &(struct user_record){ .revision = 7 });
 	assert_int_equal(store_status(t), ERR_INPUT);
 	store_abort(t);
-	t = reading(s);
-	assert_false(store_get_user(t, a, STORE_USERS, str_of(longest), STR("b"), &user));
-	assert_int_equal(store_commit(t, NULL), ERR_INPUT);
+	arena_free(a);
+	store_close(s);
+}
+
+static bool none_there(void *context, struct str home, struct str mc_id, const struct user_record *r)
+{
+	(void)home, (void)r;
+	assert_true(str_eq(mc_id, STR("z")));
+	++*(int *)context;
+	return true;
+}
+
+static bool no_request(void *context, struct str home, struct request_id id, const struct pending_record *r)
+{
+	(void)context, (void)home, (void)id, (void)r;
+	fail_msg("nothing waits");
+	return true;
+}
+
+/* Whoever asks for what cannot be there finds nothing; the transaction, which may be others' too, goes on. */
+static void what_cannot_be_there_is_not_found(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 1 << 20);
+	struct arena *a = arena_new(0);
+	struct store_txn *t = writing(s);
+	put_user(t, a, HOME, "b", 1);
+	put_user(t, a, HOME, "z", 1);
+	static const size_t lengths[] = { 0, MC_SYSTEM_ID_MAX + 1, MC_ID_MAX + 1, 300, 511, 512, 5000, 100000 };
+	static char bytes[100000];
+	memset(bytes, 'x', sizeof bytes);
+	for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+		struct str key = { bytes, lengths[i] };
+		struct request_id id = { { 0 } };
+		int found = 0;
+		assert_false(store_get_user(t, a, STORE_USERS, HOME, key, &(struct user_record){ 0 }));
+		assert_false(store_get_user(t, a, STORE_BELIEVED, key, STR("b"), &(struct user_record){ 0 }));
+		assert_false(store_get_owner(t, a, key, &(struct owner_record){ .home = STR_NONE }));
+		assert_false(store_get_system(t, a, key, &(struct system_record){ 0 }));
+		assert_false(store_get_request(t, a, key, id, &(struct request_record){ .answered_ms = 0 }));
+		assert_false(store_get_pending(t, a, key, id, &(struct pending_record){ 0 }));
+		assert_false(store_get_outbox(t, a, key, id, &(struct outbox_record){ 0 }));
+		assert_false(store_get_answer(t, a, id, key, &(struct answer_record){ 0 }));
+		assert_true(store_range_users(t, STORE_USERS, HOME, key.len ? key : STR("c"), STR_NONE, none_there, &found));
+		assert_int_equal(found, 1); /* as bytes are compared, however long */
+		assert_true(store_range_users(t, STORE_USERS, HOME, STR("c"), key, none_there, &found));
+		assert_int_equal(found, 1);
+		assert_true(store_range_users(t, STORE_USERS, key, STR("a"), STR_NONE, none_there, &found));
+		assert_true(store_list_users(t, STORE_USERS, STR_NONE, &(struct user_key){ .home = HOME, .mc_id = key.len ? key : STR("c") },
+					     none_there, &found));
+		assert_int_equal(found, 2);
+		assert_true(store_list_pending(t, HOME, &key, &id, no_request, NULL));
+		assert_true(store_list_pending(t, key, NULL, NULL, no_request, NULL));
+	}
+	assert_int_equal(store_commit(t, NULL), OK);
+	assert_int_equal(revision_of(s, HOME, "b"), 1);
 	arena_free(a);
 	store_close(s);
 }
@@ -602,6 +654,7 @@ int main(void)
 		STORE_TEST(an_abort_leaves_nothing),
 		STORE_TEST(errors_stick),
 		STORE_TEST(no_key_overflows),
+		STORE_TEST(what_cannot_be_there_is_not_found),
 		STORE_TEST(a_spent_arena_is_an_error),
 		STORE_TEST(users_by_home_and_page),
 		STORE_TEST(systems_in_order),
