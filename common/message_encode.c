@@ -17,7 +17,7 @@ struct writer {
 static char *write_text(struct writer *w, struct str s)
 {
 	struct str copy = s.ptr ? arena_str(w->arena, s) : STR("");
-	w->failed |= !copy.ptr || !text_valid(copy);
+	w->failed |= !copy.ptr || copy.len > RECEIVED_MAX || !text_valid(copy);
 	return copy.ptr ? (char *)copy.ptr : "";
 }
 
@@ -588,6 +588,9 @@ enum status message_encode(const struct message *m, uint8_t **frame, size_t *len
 	if (!w.arena)
 		return ERR_MEMORY;
 	write_body(&w, m);
+	/* Of a request a receiver refuses texts only, which are checked where they are written: there may be thousands. */
+	if (!w.failed && m->kind != MESSAGE_SETUP_REQUEST)
+		w.failed = !message_is_readable(w.arena, &w.message);
 	size_t payload = w.failed ? 0 : acx__message__get_packed_size(&w.message);
 	if (!w.failed)
 		*frame = malloc(FRAME_HEADER_SIZE + payload);

@@ -48,6 +48,9 @@ static inline bool has_unknown(const ProtobufCMessage *m)
 	return m->n_unknown_fields > 0;
 }
 
+/* Whether a receiver would take it: an encoder asks this before it sends. */
+bool message_is_readable(struct arena *a, const Acx__Message *m);
+
 /* Of version 2: what asks for something, and what answers. False: another message. */
 bool read_query(struct reader *r, const Acx__Message *m, struct message *out);
 bool read_answer(struct reader *r, const Acx__Message *m, struct message *out);
