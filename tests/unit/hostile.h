@@ -54,11 +54,11 @@ static inline struct str hostile_prose(struct arena *a)
 	return hostile_chance(8) ? STR_NONE : hostile_text(a, hostile_length());
 }
 
-/* A good one, mostly; never longer than one may be. Each is larger than that with a smaller number. */
+/* A good one, mostly; each is larger than that with a smaller number. */
 static inline struct str hostile_id(struct arena *a, size_t number)
 {
 	if (hostile_chance(3000))
-		return hostile_text(a, hostile_number(256));
+		return hostile_text(a, hostile_length());
 	struct str rest = hostile_text(a, hostile_chance(10) ? 247 : hostile_number(20));
 	text_mend((char *)rest.ptr, rest.len);
 	return str_of(arena_printf(a, "%08zu%.*s", number, STR_ARG(rest)));
