@@ -303,7 +303,7 @@ def test_filters_over_many_requests(world):
         while True:
             page = client.requests(**fields, **more)
             assert page.cause == pb.NO_CAUSE
-            found += [e.request_id for e in page.entries]
+            found += [e.request.request_id for e in page.entries]
             if not page.more:
                 return found
             more = {"after": found[-1]}
