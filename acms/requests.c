@@ -29,7 +29,7 @@ struct looking {
 	struct listing *listing;
 	struct store_txn *txn;
 	struct arena *scratch; /* for one record at a time: answers with receipts are large */
-	size_t looks;          /* users that were read, about */
+	size_t looks;          /* weight of what was read, about */
 };
 
 /* Without what a list does not show. */
@@ -64,7 +64,7 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 	}
 	if (!out->has_response)
 		return out->mc_system_id.ptr;
-	k->looks += r->setup.n_users; /* the answer may say something of each */
+	k->looks += setup_weight(&r->setup); /* the answer may say something of each */
 	out->state = DELIVERY_ANSWERED;
 	out->answered_ms = answer.answered_ms;
 	if (!q->has_request_id)
@@ -147,7 +147,7 @@ static bool look(void *context, struct request_id id, const struct asked_record 
 	struct request_entry draft;
 	bool wanted = may_pass(l, r), good = true;
 	arena_reset(k->scratch);
-	k->looks += 1 + r->setup.n_users;
+	k->looks += setup_weight(&r->setup);
 	if (wanted) {
 		good = fill_entry(k, k->scratch, id, r, &draft);
 		wanted = good && passes(&l->query->message.requests_query, &draft);
