@@ -228,7 +228,7 @@ static void on_hello(struct peer *p, const struct hello *hello)
 	}
 	set_session(p, step.next);
 	p->max_frame_bytes = hello->limits.max_frame_bytes;
-	conn_set_max_frame(p->conn, p->limits.max_frame_bytes);
+	conn_set_max_frame(p->conn, peer_max_frame(p) / 4);
 	log_debug("%s: Hello of %s, version %u", p->name, LOG_STR(hello->software), p->version);
 	peer_restart_idle(p);
 }
@@ -274,14 +274,6 @@ static bool act(struct peer *p, struct arena *a, const struct message *m)
 	return false;
 }
 
-static bool request_too_long(const struct peer *p, const struct message *m, size_t length)
-{
-	uint32_t both = p->limits.max_frame_bytes;
-	if (p->max_frame_bytes < both)
-		both = p->max_frame_bytes;
-	return m->kind == MESSAGE_SETUP_REQUEST && length > both / 4;
-}
-
 static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void *context)
 {
 	struct peer *p = context;
@@ -293,9 +285,6 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 	(void)c;
 	if (!a || message_decode(a, payload, length, &m, &why, &e) != OK)
 		peer_refuse(p, why, e.text);
-	else if (request_too_long(p, &m, length))
-		peer_refuse(p, CAUSE_FRAME_TOO_LARGE,
-		       "a request frame is at most a quarter of the smaller max_frame_bytes");
 	else if (m.kind == MESSAGE_HELLO)
 		on_hello(p, &m.hello);
 	else
@@ -315,8 +304,7 @@ static void on_bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t l
 		break;
 	case CONN_FRAME_OVER:
 		text_format(detail, sizeof detail, "a frame of %u bytes, where %u are allowed", length,
-			    p->session == SESSION_WAIT_HELLO ? FRAME_HELLO_MAX :
-							       p->limits.max_frame_bytes);
+			    p->session == SESSION_WAIT_HELLO ? FRAME_HELLO_MAX : peer_max_frame(p) / 4);
 		peer_refuse(p, CAUSE_FRAME_TOO_LARGE, detail);
 		break;
 	case CONN_FRAME_SLOW:
