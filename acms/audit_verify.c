@@ -198,7 +198,7 @@ int audit_verify(const struct inspect *i)
 		status = verify_one(i, NULL, files == 0, &before, &faults, &e);
 	audit_chain_free(&before);
 	if (status == OK && fflush(stdout) != 0)
-		status = error_set(&e, ERR_SYSTEM, "standard output cannot be written");
+		status = inspect_not_written(&e);
 	int code = inspect_result(status, &e);
 	return faults > 0 ? EXIT_BAD : code;
 }

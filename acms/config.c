@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "common/identity.h"
 #include "common/log.h"
+#include "common/receipt.h"
 
 /* The tables that a file is checked against, and readers of our own types. What they cannot say is in config_check.c. */
 
@@ -44,6 +45,17 @@ static void read_requests(struct conf *c, const struct conf_node *node, const st
 	(void)key;
 	*(bool *)field = read_word(c, node, words, 2,
 				   "must be own (the requests that it asked for itself) or all") == 1;
+}
+
+static void read_acmc_name(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			   void *field)
+{
+	struct str s = conf_scalar(c, node);
+	(void)key;
+	if (s.ptr && s.len > RECEIPT_DECIDED_BY_MAX)
+		conf_mistake(c, node, "must have at most %d bytes: receipts name who decided", RECEIPT_DECIDED_BY_MAX);
+	else if (s.ptr)
+		*(struct str *)field = s;
 }
 
 static void read_operation(struct conf *c, const struct conf_node *item, size_t i, void *context)
@@ -292,7 +304,7 @@ static const struct conf_key store_keys[] = {
 };
 
 static const struct conf_key client_keys[] = {
-	MUST("name", conf_text, struct acmc_rule, name),
+	MUST("name", read_acmc_name, struct acmc_rule, name),
 	MUST("certificate", conf_certificate, struct acmc_rule, certificate),
 	KEY("home_acmc_ids", read_home_acmc_ids, struct acmc_rule, home_acmc_ids),
 	KEY("partners", read_targets, struct acmc_rule, partners),

@@ -17,7 +17,7 @@
  */
 
 /* Bytes of an ACMC's name in claims. */
-enum { RECEIPT_DECIDED_BY_MAX = 512 };
+enum { RECEIPT_DECIDED_BY_MAX = 255 };
 
 /* In place of a revision: the user was not done. */
 #define RECEIPT_NOT_DONE UINT64_MAX

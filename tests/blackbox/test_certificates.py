@@ -188,7 +188,7 @@ def test_the_name_that_matched_is_recorded(world):
     assert client.setup(["fire.example"], USER).result
     client.send(request(["fire.example"], {"a@police.example": []}, operation=pb.REMOVE))
     held = client.indication(pb.PENDING)
-    decided = fire.client(admin).decide(held.request_id, False, reason="no")
+    decided = fire.client(admin).decide("police.example", held.request_id, False, reason="no")
     assert decided.cause == pb.NO_CAUSE and client.response().cause == pb.REJECTED
     client.send_raw(b"\0\0\0\0")
     assert client.receive_close().cause == pb.MALFORMED_MESSAGE

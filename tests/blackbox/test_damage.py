@@ -135,7 +135,7 @@ def test_damaged_records_at_a_partner(world):
     admin = fire.client(fire.admin)
     pending = admin.pending()
     assert [e.request.request_id for e in pending.entries] == [waits] and "cannot be read" in pending.detail
-    assert admin.decide(waits, True, mc_system_id=HOME).response.result
+    assert admin.decide(HOME, waits, True).response.result
     listed = fire.run("users", "list")
     assert listed.returncode == 1 and "n1@police.example" in listed.stdout
     assert 'users: the record "police.example\\x00b@police.example" cannot be read' in listed.stderr

@@ -91,8 +91,10 @@ class Authority:
         self.certificate = builder.sign((issuer or self).key, hashes.SHA256()).public_bytes(PEM)
         self.crl = self.make_crl(**(crl or {}))
 
-    def make_crl(self, start: float = -1, end: float = 30) -> bytes:
+    def make_crl(self, start: float = -1, end: float = 30, padding: int = 0) -> bytes:
         builder = x509.CertificateRevocationListBuilder().issuer_name(self.name).last_update(when(start)).next_update(when(end))
+        if padding:
+            builder = builder.add_extension(x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), bytes(padding)), critical=False)
         return builder.sign(self.key, hashes.SHA256()).public_bytes(PEM)
 
 
@@ -111,7 +113,8 @@ def bundle_of(ca: Authority, **more) -> bytes:
 def test_a_bundle_may_be_made_by_others(own, tmp_path):
     """The form is what matters: this one was not made by acx-pki."""
     copy = Organisation(tmp_path, "police.example").make()
-    content = bundle_of(Authority())
+    content = bundle_of(Authority(crl={"padding": 750000}))
+    assert 1000000 < len(content) < 1 << 20
     (tmp_path / "b").write_bytes(content)
     lines = copy.good("accept", tmp_path / "b", "--fingerprint", fingerprint(content))
     assert "mc_system_id: fire.example\n" in lines
@@ -281,7 +284,7 @@ CHANGED = {
     "expired": bundle_of(Authority(start=-10, end=-1)),
     "not valid yet": bundle_of(Authority(start=2)),
     "an intermediate": bundle_of(Authority("below", issuer=OTHER)),
-    "a namesake signed it": H + Authority(issuer=NAMESAKE).certificate + R,
+    "a namesake signed it": bundle_of(Authority(issuer=NAMESAKE)),
     "a short key": bundle_of(Authority(key=rsa.generate_private_key(65537, 1024))),
     "another's CRL": H + C + OTHER.crl,
     "a namesake's CRL": H + C + NAMESAKE.crl,
@@ -348,6 +351,14 @@ def test_a_bundle_that_is_not_good(own, tmp_path, what):
     file = tmp_path / "b"
     file.write_bytes(CHANGED[what])
     fails(own, file, CHANGED[what])
+
+
+def test_a_bundle_of_more_than_1_mib(own, tmp_path):
+    """All of it sound; what was not read of it could be anything."""
+    content = bundle_of(Authority(crl={"padding": 790000}))
+    assert 1 << 20 < len(content) < 1100000
+    (tmp_path / "b").write_bytes(content)
+    own.bad("accept", tmp_path / "b", "--fingerprint", fingerprint(content), says="too large for a bundle")
 
 
 def test_every_byte_matters(own, partner, tmp_path):

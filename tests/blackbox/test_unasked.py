@@ -149,7 +149,7 @@ def test_a_home_system_is_pushed_no_longer_frame_than_it_takes(world):
     large.send(message)
     assert large.indication(pb.PENDING, request_id)
     admin = partner.client(partner.admin)
-    assert admin.decide(request_id, True, mc_system_id=home.name).cause == pb.NO_CAUSE
+    assert admin.decide(home.name, request_id, True).cause == pb.NO_CAUSE
     assert large.response(request_id).cause == pb.PARTLY_DONE
     assert max(sizes_until_pong(other)) <= SMALL
 
