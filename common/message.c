@@ -317,6 +317,14 @@ static bool read_body(struct reader *r, const Acx__Message *m, struct message *o
 	return read_first(r, m, out) || read_query(r, m, out) || read_answer(r, m, out);
 }
 
+bool message_is_readable(struct arena *a, const Acx__Message *m)
+{
+	struct message out;
+	struct error e;
+	struct reader r = { .arena = a, .error = &e };
+	return read_body(&r, m, &out) && !r.bad;
+}
+
 /*
  * --- as it is on the wire: protobuf-c has found it valid, but takes several forms of the same number ---
  *

@@ -17,7 +17,7 @@ struct writer {
 static char *write_text(struct writer *w, struct str s)
 {
 	struct str copy = s.ptr ? arena_str(w->arena, s) : STR("");
-	w->failed |= !copy.ptr || !text_valid(copy);
+	w->failed |= !copy.ptr || copy.len > RECEIVED_MAX || !text_valid(copy);
 	return copy.ptr ? (char *)copy.ptr : "";
 }
 
@@ -581,13 +581,16 @@ static void write_body(struct writer *w, const struct message *m)
 	}
 }
 
-enum status message_encode(const struct message *m, uint8_t **frame, size_t *length)
+static enum status encode(const struct message *m, bool unchecked, uint8_t **frame, size_t *length)
 {
 	struct writer w = { .message = ACX__MESSAGE__INIT, .arena = arena_new(0) };
 	*frame = NULL;
 	if (!w.arena)
 		return ERR_MEMORY;
 	write_body(&w, m);
+	/* Of a request a receiver refuses texts only, which are checked where they are written: there may be thousands. */
+	if (!w.failed && !unchecked && m->kind != MESSAGE_SETUP_REQUEST)
+		w.failed = !message_is_readable(w.arena, &w.message);
 	size_t payload = w.failed ? 0 : acx__message__get_packed_size(&w.message);
 	if (!w.failed)
 		*frame = malloc(FRAME_HEADER_SIZE + payload);
@@ -598,6 +601,16 @@ enum status message_encode(const struct message *m, uint8_t **frame, size_t *len
 	}
 	arena_free(w.arena);
 	return *frame ? OK : ERR_MEMORY;
+}
+
+enum status message_encode(const struct message *m, uint8_t **frame, size_t *length)
+{
+	return encode(m, false, frame, length);
+}
+
+enum status message_encode_unchecked(const struct message *m, uint8_t **frame, size_t *length)
+{
+	return encode(m, true, frame, length);
 }
 
 size_t message_size(const struct message *m)

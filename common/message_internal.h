@@ -48,6 +48,12 @@ static inline bool has_unknown(const ProtobufCMessage *m)
 	return m->n_unknown_fields > 0;
 }
 
+/* Whether a receiver would take it: an encoder asks this before it sends. */
+bool message_is_readable(struct arena *a, const Acx__Message *m);
+
+/* What a receiver may refuse is encoded, too: for tests of receivers. */
+enum status message_encode_unchecked(const struct message *m, uint8_t **frame, size_t *length);
+
 /* Of version 2: what asks for something, and what answers. False: another message. */
 bool read_query(struct reader *r, const Acx__Message *m, struct message *out);
 bool read_answer(struct reader *r, const Acx__Message *m, struct message *out);

@@ -163,7 +163,7 @@ static void make(struct arena *a, enum message_kind kind, struct message *m)
 	*m = (struct message){ .kind = kind };
 	switch (kind) {
 	case MESSAGE_HELLO:
-		m->hello = (struct hello){ 1, 2, hostile_id(a, 0), LIMITS_DEFAULT, hostile_id(a, 0) };
+		m->hello = (struct hello){ 1, 2, hostile_chance(2) ? hostile_id(a, 0) : STR("police.example"), LIMITS_DEFAULT, hostile_id(a, 0) };
 		break;
 	case MESSAGE_SETUP_REQUEST: m->request = request(a); break;
 	case MESSAGE_SETUP_RESPONSE: m->response = response(a, false); break;
