@@ -210,7 +210,7 @@ static size_t room_on(const struct partner_link *l)
 /* A partner that does not read what it is sent is sent no more until it does: partner_link.c goes on then. */
 static bool is_ready(const struct partner_link *l)
 {
-	return l->state == LINK_UP && l->users_sent < USERS_SENT_MAX && !conn_is_choked(l->conn);
+	return link_is_up(l->state) && l->users_sent < USERS_SENT_MAX && !conn_is_choked(l->conn);
 }
 
 /* Each that it looks at leaves the queue, if only for a while. */
