@@ -74,7 +74,7 @@ static void accept_target(struct store_txn *t, struct arena *work, const struct 
 {
 	out->target = route->target;
 	if (route->cause == CAUSE_NO_CAUSE) {
-		struct outbox_record waits = { now_ms, r->setup.expires_ms };
+		struct outbox_record waits = { now_ms, r->setup.expires_ms, r->acmc, r->bytes };
 		store_put_outbox(t, work, route->target, r->setup.request_id, &waits);
 		return;
 	}

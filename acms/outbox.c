@@ -44,8 +44,14 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 	TAILQ_INIT(&a->deliveries);
 	LIST_INIT(&a->watchers);
 	TAILQ_INSERT_TAIL(&s->asked, a, in_server);
-	s->n_asked++;
 	return a;
+}
+
+void outbox_charge(struct asked *a, struct unfinished_of *acmc, uint64_t bytes)
+{
+	a->charged = acmc;
+	a->charge = bytes;
+	unfinished_add(&a->server->unfinished, acmc, bytes);
 }
 
 bool outbox_add_target(struct asked *a, struct str target, uint64_t permitted)
@@ -96,7 +102,7 @@ void outbox_forget(struct asked *a)
 	}
 	tdelete(&a->id, &a->server->asked_by_id, compare_ids);
 	TAILQ_REMOVE(&a->server->asked, a, in_server);
-	a->server->n_asked--;
+	unfinished_remove(&a->server->unfinished, a->charged, a->charge);
 	a->server->users_at_hand -= a->setup.n_users;
 	arena_free(a->arena);
 	free(a);
@@ -463,6 +469,7 @@ void outbox_free(struct server *s)
 	struct asked *a;
 	while ((a = TAILQ_FIRST(&s->asked)))
 		outbox_forget(a);
+	unfinished_free(&s->unfinished);
 }
 
 /* --- at the start --- */
@@ -477,9 +484,13 @@ static bool load_one(void *context, struct str target, struct request_id id,
 		     const struct outbox_record *r)
 {
 	struct loading *l = context;
+	struct unfinished_of *acmc = unfinished_of(&l->server->unfinished, r->acmc);
 	struct asked *a = outbox_find(l->server, &id);
-	if (!a)
+	if (!a && acmc) {
 		a = outbox_add(l->server, &id, r->deadline_ms, true, NULL, NULL);
+		if (a)
+			outbox_charge(a, acmc, r->bytes);
+	}
 	l->failed = !a || !outbox_add_target(a, target, 0);
 	l->n++;
 	return !l->failed;

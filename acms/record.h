@@ -66,6 +66,8 @@ struct asked_record {
 /* That a target of a request has not answered yet. */
 struct outbox_record {
 	uint64_t accepted_ms, deadline_ms;
+	struct str acmc; /* whose request it is */
+	uint64_t bytes;  /* that the whole request takes, of unfinished.h */
 };
 
 /* The final answer of or for one target. Lists that equal the request's are not in it. */

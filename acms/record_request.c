@@ -13,7 +13,7 @@ enum {
 };
 enum { PENDING_CONTENT = 1, PENDING_RECEIVED, PENDING_DECIDE_UNTIL, PENDING_CERTIFICATE, PENDING_SETUP };
 enum { ASKED_CONTENT = 1, ASKED_ACCEPTED, ASKED_ACMC, ASKED_CERTIFICATE, ASKED_SETUP };
-enum { OUTBOX_ACCEPTED = 1, OUTBOX_DEADLINE };
+enum { OUTBOX_ACCEPTED = 1, OUTBOX_DEADLINE, OUTBOX_ACMC, OUTBOX_BYTES };
 enum {
 	ANSWER_ANSWERED = 1,
 	ANSWER_ORIGIN,
@@ -340,12 +340,16 @@ enum status record_decode_asked(struct arena *a, struct str value, struct asked_
 
 struct str record_encode_outbox(struct arena *a, const struct outbox_record *r)
 {
-	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX);
-	cbor_put_map(&w, 2);
+	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + r->acmc.len);
+	cbor_put_map(&w, 4);
 	cbor_put_uint(&w, OUTBOX_ACCEPTED);
 	cbor_put_uint(&w, r->accepted_ms);
 	cbor_put_uint(&w, OUTBOX_DEADLINE);
 	cbor_put_uint(&w, r->deadline_ms);
+	cbor_put_uint(&w, OUTBOX_ACMC);
+	cbor_put_prose(&w, r->acmc);
+	cbor_put_uint(&w, OUTBOX_BYTES);
+	cbor_put_uint(&w, r->bytes);
 	return cbor_written(&w);
 }
 
@@ -357,6 +361,10 @@ enum status record_decode_outbox(struct str value, struct outbox_record *out, st
 	out->accepted_ms = cbor_get_uint(&r);
 	map_key(&m, OUTBOX_DEADLINE);
 	out->deadline_ms = cbor_get_uint(&r);
+	map_key(&m, OUTBOX_ACMC);
+	out->acmc = cbor_get_text(&r);
+	map_key(&m, OUTBOX_BYTES);
+	out->bytes = cbor_get_uint(&r);
 	map_end(&m);
 	return cbor_finish(&r, "outbox", e);
 }

@@ -14,6 +14,7 @@
 #include "acms/refusals.h"
 #include "acms/route.h"
 #include "acms/store.h"
+#include "acms/unfinished.h"
 #include "common/message.h"
 #include "common/net.h"
 #include "common/session.h"
@@ -50,11 +51,10 @@ struct server {
 	struct link_list links;
 	struct asked_list asked;     /* unfinished requests of our ACMCs, the oldest first */
 	void *asked_by_id;           /* the same, as a tree (tsearch) */
-	size_t n_asked;
+	struct unfinished unfinished; /* the room that they take, and those that are being put on disk */
 	size_t users_at_hand;        /* of those of them that are in memory */
 	uint64_t rules;              /* counts the configurations, from 1 */
-	struct asking_list accepting; /* and those that are being put on disk */
-	size_t n_accepting;
+	struct asking_list accepting; /* those that are being put on disk */
 	struct sweeper *sweeper;
 	struct refusals refusals;    /* of requests, and how many have entries in the audit log */
 	struct approvals *approvals;
@@ -166,6 +166,8 @@ struct asked {
 	struct delivery_list deliveries; /* unfinished */
 	struct watch_list watchers;
 	bool told_late;              /* some delivery's told.late */
+	struct unfinished_of *charged; /* the ACMC that it counts for; NULL: nobody yet */
+	uint64_t charge;             /* the room that it takes */
 	struct arena *arena;         /* of what follows; NULL when it is to be loaded from the store */
 	struct setup setup;
 	struct str acmc, certificate; /* who asked; certificate: not of a dry run */
@@ -219,6 +221,8 @@ struct asked *outbox_find(struct server *s, const struct request_id *id);
 /* NULL: out of memory. The arena, with what setup points to, is taken; it may be NULL. */
 struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t deadline_ms, bool kept,
 			 struct arena *arena, const struct setup *setup);
+/* It counts for this ACMC until it is forgotten. */
+void outbox_charge(struct asked *a, struct unfinished_of *acmc, uint64_t bytes);
 /* permitted: by which rules, 0: not known. False: out of memory (what is on disk is delivered after a restart). */
 bool outbox_add_target(struct asked *a, struct str target, uint64_t permitted);
 /* Hands all of it to the links, then lets go of what no partner has now: it can be loaded again. */

@@ -140,7 +140,7 @@ class IdmStore:
         found = {}
         for key, value in self.items("outbox"):
             record = decode(value)
-            assert set(record) == {1, 2} and record[1] <= record[2] and key[-17] == 0
+            assert set(record) == {1, 2, 3, 4} and record[1] <= record[2] and record[3] and record[4] and key[-17] == 0
             found[key[-16:], key[:-17].decode()] = record
         return found
 

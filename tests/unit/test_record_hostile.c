@@ -71,7 +71,7 @@ static struct str fill_asked(struct arena *a)
 
 static struct str fill_outbox(struct arena *a)
 {
-	return record_encode_outbox(a, &(struct outbox_record){ hostile_uint(), hostile_uint() });
+	return record_encode_outbox(a, &(struct outbox_record){ hostile_uint(), hostile_uint(), hostile_prose(a), hostile_uint() });
 }
 
 static struct str fill_answer(struct arena *a)

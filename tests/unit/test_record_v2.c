@@ -25,7 +25,7 @@ static const char asked_least_hex[] =
 	"a50158204444444444444444444444444444444444444444444444444444444444444444020503646465736b04655552493a"
 	"7805a201818361618000038169702e6578616d706c65";
 static const char outbox_hex[] =
-	"a201050206";
+	"a40105020603646465736b0407";
 static const char answer_hex[] =
 	"a901050201031901950464736f6d650581836161f6190193068200080742d2840883656e6f727468f6184d09184d";
 static const char answer_least_hex[] =
@@ -147,7 +147,7 @@ static void requests_on_their_way(void **state)
 					  .setup = full_setup() };
 	struct asked_record asked = { .accepted_ms = 5, .acmc = STR("desk"), .certificate = STR("URI:x"),
 				      .setup = full_setup() };
-	struct outbox_record outbox = { 5, 6 };
+	struct outbox_record outbox = { 5, 6, STR("desk"), 7 };
 	memset(pending.content, 'D', DIGEST_SIZE);
 	memset(asked.content, 'D', DIGEST_SIZE);
 	asked.setup.targets = targets;
@@ -171,6 +171,8 @@ static void requests_on_their_way(void **state)
 	encodes_as(a, record_encode_asked(a, &asked), asked_least_hex);
 	assert_int_equal(record_decode_outbox(hex(a, outbox_hex), &outbox, NULL), OK);
 	assert_int_equal(outbox.deadline_ms, 6);
+	assert_str(outbox.acmc, "desk");
+	assert_int_equal(outbox.bytes, 7);
 	arena_free(a);
 }
 
@@ -380,7 +382,7 @@ static void a_spent_arena_encodes_nothing(void **state)
 	assert_null(record_encode_pending(spent, &(struct pending_record){ .setup = full_setup() }).ptr);
 	assert_null(record_encode_asked(spent, &(struct asked_record){ .setup = full_setup() }).ptr);
 	assert_null(record_encode_answer(spent, &(struct answer_record){ .cause = 0 }).ptr);
-	assert_null(record_encode_outbox(spent, &(struct outbox_record){ 1, 2 }).ptr);
+	assert_null(record_encode_outbox(spent, &(struct outbox_record){ 1, 2, STR("desk"), 3 }).ptr);
 	assert_null(record_encode_audit(spent, &audit).ptr);
 	arena_free(spent);
 }

@@ -1,0 +1,75 @@
+"""What the ACMCs of a home system share is bounded for each of them: who takes its share leaves the others theirs."""
+
+from acx_peer import pb, request
+from systems import wait_for
+from test_durable import FAKE, home_and_fake, one
+
+WIDE = {f"{'w' * 200}{i}@police.example": [] for i in range(1000)}  # about a quarter of a MiB
+
+
+def refusal(client, users):
+    """What home says at once; None: it was accepted."""
+    message = request([FAKE], users)
+    client.send(message)
+    request_id = message.mc_service_user_setup_request.request_id
+    while True:
+        m = client.receive()
+        if m.WhichOneof("body") == "process_indication" and m.process_indication.state == pb.ACCEPTED:
+            assert m.process_indication.request_id == request_id
+            return None
+        if m.WhichOneof("body") == "mc_service_user_setup_response":
+            return m.mc_service_user_setup_response
+
+
+def fill(client, users) -> tuple:
+    """How many requests are accepted, and why no more are."""
+    n = 0
+    while n < 50:
+        refused = refusal(client, {f"{n}.{k}": v for k, v in users.items()})
+        if refused:
+            assert refused.cause == pb.TOO_MANY_IN_FLIGHT and refused.origin == pb.HOME_ACMS
+            return n, refused.detail
+        n += 1
+    raise AssertionError("no bound")
+
+
+def test_who_fills_its_share_leaves_the_others_theirs(world):
+    """After a restart, too; and whatever an ACMC has asked twice counts once."""
+    home, fake = home_and_fake(world)
+    other = home.acmc("other")
+    home.config["limits"]["max_unfinished_requests"] = 12
+    home.reload()
+    fake.go_away()
+    client = home.client(home.admin)
+    assert fill(client, one("a")) == (3, "too many requests of this ACMC are unfinished")
+    first = next(iter(client.asked.values()))
+    client.send(pb.Message(mc_service_user_setup_request=first))
+    assert client.indication(pb.ACCEPTED, first.request_id)
+    assert refusal(home.client(other), one("b")) is None
+    home.stop()
+    home.start()
+    assert refusal(home.client(home.admin), one("c"))
+    assert fill(home.client(other), one("d"))[0] == 2
+    fake.come_back()
+    client = home.client(home.admin)
+    wait_for(lambda: not client.requests(unfinished_only=True).entries, "all are answered")
+    fake.go_away()
+    assert fill(client, one("e"))[0] == 3
+
+
+def test_large_requests_count_by_their_bytes(world):
+    """A quarter of a MiB each; of one ACMC 1 MiB, of all 2."""
+    home, fake = home_and_fake(world)
+    other, third = home.acmc("other"), home.acmc("third")
+    home.config["limits"].update(max_unfinished_bytes="2 MiB", max_unfinished_bytes_per_acmc="1 MiB")
+    home.reload()
+    fake.go_away()
+    n, why = fill(home.client(home.admin), WIDE)
+    assert 3 <= n <= 5 and why == "the unfinished requests of this ACMC take too much room"
+    assert fill(home.client(other), WIDE) == (n, why)
+    home.stop()
+    home.start()
+    assert fill(home.client(home.admin), WIDE) == (0, why)
+    assert fill(home.client(other), WIDE) == (0, why)
+    m, why = fill(home.client(third), WIDE)
+    assert m <= 2 and why == "unfinished requests take too much room"
