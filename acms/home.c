@@ -304,6 +304,9 @@ static struct verdict check_room(const struct request *r, const struct room *roo
 	if (r->setup.dry_run ? a || is_being_accepted(s, id) : a && !a->kept)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
 					 .detail = "another request with this ID is under way" };
+	if (!outbox_can_watch(r->server, r->peer, id))
+		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
+					 .detail = "too many requests are unfinished that this connection waits for" };
 	const char *excess = a ? NULL : room_excess(s, room);
 	if (excess)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT, .detail = excess };

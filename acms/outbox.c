@@ -86,6 +86,7 @@ static void watch_free(struct watch *w)
 {
 	LIST_REMOVE(w, in_asked);
 	LIST_REMOVE(w, in_peer);
+	peer_watches(w->peer)->n--;
 	free(w);
 }
 
@@ -158,16 +159,33 @@ static bool may_see(const struct peer *p, struct str acmc)
 	return rule && (rule->sees_all_requests || str_eq(rule->name, acmc));
 }
 
+/* NULL: there is none; one that a request of version 1 or a dry run counts by is its own. */
+static struct watch *watch_of(struct asked *a, const struct peer *p)
+{
+	struct watch *w;
+	LIST_FOREACH(w, &a->watchers, in_asked) {
+		if (w->peer == p && !w->request)
+			break;
+	}
+	return w;
+}
+
+enum { WATCHES_MAX = 10000 };
+
+bool outbox_can_watch(struct server *s, struct peer *p, const struct request_id *id)
+{
+	struct asked *a;
+	return peer_watches(p)->n < WATCHES_MAX || ((a = outbox_find(s, id)) && watch_of(a, p));
+}
+
 /* NULL: out of memory, or it is not to be seen. */
 static struct watch *watch(struct asked *a, struct peer *p, struct str acmc, struct request *request)
 {
 	struct watch *w;
 	if (!may_see(p, acmc))
 		return NULL;
-	LIST_FOREACH(w, &a->watchers, in_asked) {
-		if (w->peer == p && !request && !w->request)
-			return w;
-	}
+	if (!request && (w = watch_of(a, p)))
+		return w;
 	w = calloc(1, sizeof *w + acmc.len);
 	if (!w)
 		return NULL;
@@ -178,7 +196,8 @@ static struct watch *watch(struct asked *a, struct peer *p, struct str acmc, str
 	w->request = request;
 	w->spells_out = true;
 	LIST_INSERT_HEAD(&a->watchers, w, in_asked);
-	LIST_INSERT_HEAD(peer_watches(p), w, in_peer);
+	LIST_INSERT_HEAD(&peer_watches(p)->list, w, in_peer);
+	peer_watches(p)->n++;
 	return w;
 }
 
@@ -213,7 +232,7 @@ static void watch_end(struct watch *w)
 void outbox_peer_gone(struct peer *p)
 {
 	struct watch *w;
-	while ((w = LIST_FIRST(peer_watches(p))))
+	while ((w = LIST_FIRST(&peer_watches(p)->list)))
 		watch_end(w);
 }
 

@@ -28,7 +28,7 @@ void *peer_accepted(struct conn *c, void *context)
 	text_format(p->name, sizeof p->name, "%s", conn_address(c));
 	TAILQ_INIT(&p->requests);
 	TAILQ_INIT(&p->queries);
-	LIST_INIT(&p->watches);
+	LIST_INIT(&p->watches.list);
 	TAILQ_INSERT_TAIL(&s->peers, p, in_server);
 	return p;
 }
@@ -188,7 +188,7 @@ const struct acmc_rule *peer_acmc(const struct peer *p)
 	return p->principal.kind == PRINCIPAL_ACMC ? p->principal.acmc : NULL;
 }
 
-struct watch_list *peer_watches(struct peer *p)
+struct watches *peer_watches(struct peer *p)
 {
 	return &p->watches;
 }

@@ -21,7 +21,7 @@ struct peer {
 	uint32_t version;              /* negotiated */
 	struct request_list requests;
 	struct query_list queries;
-	struct watch_list watches;
+	struct watches watches;
 	size_t in_flight;              /* requests and queries */
 	struct loop_timer *idle;       /* until Hello: the time for it */
 	bool paused;

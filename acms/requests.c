@@ -270,6 +270,10 @@ static void listed(struct job *job, enum status status)
 void requests_query(struct query *q, const struct acmc_rule *acmc)
 {
 	const struct requests_query *asked = &q->message.requests_query;
+	if (asked->has_request_id && asked->follow && !outbox_can_watch(q->server, q->peer, &asked->request_id)) {
+		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, "this connection follows too many requests");
+		return;
+	}
 	struct arena *a = arena_new(0);
 	struct listing *l = a ? arena_alloc(a, sizeof *l) : NULL;
 	if (l)

@@ -31,6 +31,11 @@ TAILQ_HEAD(link_list, partner_link);
 TAILQ_HEAD(asked_list, asked);
 TAILQ_HEAD(delivery_list, delivery);
 LIST_HEAD(watch_list, watch);
+/* What one connection watches. */
+struct watches {
+	struct watch_list list;
+	size_t n;
+};
 LIST_HEAD(asking_list, asking);
 
 struct sweeper;
@@ -139,7 +144,7 @@ bool peer_takes(const struct peer *p, const struct message *m);
 const struct acmc_rule *peer_acmc(const struct peer *p);
 /* Name and fingerprint of its certificate, for the audit log; in the arena. ptr == NULL: it is spent. */
 struct str peer_certificate(const struct peer *p, struct arena *a);
-struct watch_list *peer_watches(struct peer *p);
+struct watches *peer_watches(struct peer *p);
 
 /* Sends a response to whoever asked, if still there; one that is as requested is the response to request->setup. */
 void request_respond(struct request *r, const struct setup_response *response);
@@ -228,6 +233,8 @@ bool outbox_add_target(struct asked *a, struct str target, uint64_t permitted);
 /* Hands all of it to the links, then lets go of what no partner has now: it can be loaded again. */
 void outbox_send(struct asked *a);
 void outbox_forget(struct asked *a);
+/* Whether this connection can hear of one more request, or watches this one already. */
+bool outbox_can_watch(struct server *s, struct peer *p, const struct request_id *id);
 /* For the ACMC that asked for it. False: out of memory, or it is none any more. */
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request);
 /* For somebody who asks about a request of this ACMC, and did not ask for it here. As above, or it may not see it. */

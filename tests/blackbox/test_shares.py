@@ -1,6 +1,6 @@
 """What the ACMCs of a home system share is bounded for each of them: who takes its share leaves the others theirs."""
 
-from acx_peer import pb, request
+from acx_peer import frame, pb, request
 from systems import wait_for
 from test_durable import FAKE, home_and_fake, one
 
@@ -73,3 +73,36 @@ def test_large_requests_count_by_their_bytes(world):
     assert fill(home.client(other), WIDE) == (0, why)
     m, why = fill(home.client(third), WIDE)
     assert m <= 2 and why == "unfinished requests take too much room"
+
+
+WATCHES = 10000
+
+
+def accept_many(client, n: int) -> list:
+    """So many requests, whose IDs are returned."""
+    ids = []
+    while len(ids) < n:
+        batch = [request([FAKE], one("m")) for _ in range(min(200, n - len(ids)))]
+        client.send_raw(b"".join(frame(m.SerializeToString()) for m in batch))
+        for m in batch:
+            ids.append(m.mc_service_user_setup_request.request_id)
+            client.indication(pb.ACCEPTED, ids[-1])
+    return ids
+
+
+def test_a_connection_watches_so_many_requests_and_each_once(world):
+    home, fake = home_and_fake(world)
+    home.config["limits"]["max_unfinished_requests_per_acmc"] = 2 * WATCHES
+    home.reload()
+    fake.go_away()
+    client, other = home.client(home.admin), home.client(home.admin)
+    ids = accept_many(client, WATCHES)
+    refused = refusal(client, one("n"))
+    assert refused.cause == pb.TOO_MANY_IN_FLIGHT and "this connection waits for" in refused.detail
+    assert refusal(other, one("n")) is None  # another has its own
+    more = accept_many(other, 1)[0]
+    for _ in range(3):  # what it watches already counts no more
+        assert client.delivery(ids[0], FAKE, follow=True).state == pb.QUEUED
+    page = client.requests(request_id=more, follow=True)
+    assert page.cause == pb.TOO_MANY_IN_FLIGHT and not page.entries
+    assert client.delivery(more, FAKE).state == pb.QUEUED
