@@ -10,6 +10,7 @@
 #include "acms/delivery.h"
 #include "acms/home_commit.h"
 #include "acms/live.h"
+#include "acms/memory.h"
 #include "acms/notary.h"
 #include "acms/refusals.h"
 #include "acms/route.h"
@@ -66,6 +67,7 @@ struct server {
 	struct loop_timer *expiry_timer, *stop_timer, *tick, *watchdog;
 	uint64_t watchdog_ms;
 	uint64_t ticks;
+	struct memory memory_of_libc;
 	size_t requests;             /* and queries that are not finished */
 	size_t held_bytes;           /* by them, about */
 	size_t paused_peers;         /* at least: since some were paused for it */
