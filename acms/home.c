@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/failpoint.h"
 #include "common/log.h"
+#include "common/text.h"
 
 /* Of unfinished.h. */
 struct room {
@@ -40,12 +41,20 @@ static void respond(struct request *r, struct str target, const struct verdict *
 	request_answered(r);
 }
 
+/*
+ * What concerns every target names its identities once, with the first of them: a hundred targets times a thousand
+ * identities, each with its cause, would be a hundred times what was asked.
+ */
 static void respond_all(struct request *r, const struct route *routes, size_t n,
 			const struct verdict *v, bool well_formed)
 {
+	struct verdict brief = { .cause = v->cause, .detail = v->detail };
+	if (n > 1 && v->n_identities > 0)
+		brief.detail = arena_printf(r->arena, "the identities are named in the response for %s",
+					    LOG_STR(text_cut(routes[0].target, MC_SYSTEM_ID_MAX)));
 	r->unanswered = n;
 	for (size_t i = 0; i < n; i++)
-		respond(r, routes[i].target, v, well_formed);
+		respond(r, routes[i].target, i == 0 ? v : &brief, well_formed);
 }
 
 /* --- refusals: on record before they are told, if the store can take them --- */

@@ -1,5 +1,7 @@
 """What the ACMCs of a home system share is bounded for each of them: who takes its share leaves the others theirs."""
 
+import pytest
+
 from acx_peer import frame, pb, request
 from systems import wait_for
 from test_durable import FAKE, home_and_fake, one
@@ -106,3 +108,26 @@ def test_a_connection_watches_so_many_requests_and_each_once(world):
     page = client.requests(request_id=more, follow=True)
     assert page.cause == pb.TOO_MANY_IN_FLIGHT and not page.entries
     assert client.delivery(more, FAKE).state == pb.QUEUED
+
+
+@pytest.mark.parametrize("users, cause", [({f"{'x' * 150}{i}@elsewhere.example": [] for i in range(1000)}, pb.IDENTITY_NOT_PERMITTED),
+                                          ({f"{'x' * 150}{i}\n": [] for i in range(1000)}, pb.INVALID_MC_ID)])
+def test_what_concerns_every_target_is_named_once(world, users, cause):
+    """5.4: with the first target in bytewise order; 100 targets make no 100 copies."""
+    home, _ = home_and_fake(world)
+    client = home.client(home.admin)
+    targets = [f"t{i:02}.example" for i in range(99)] + ["a\n\u202e" + "b" * 900]
+    for dry_run in (False, True):
+        message = request(targets, users, dry_run=dry_run)
+        size = len(message.SerializeToString())
+        client.send(message)
+        answers = [client.receive().mc_service_user_setup_response for _ in targets]
+        assert [a.mc_system_id for a in answers] == sorted(targets) and {a.cause for a in answers} == {cause}
+        assert [len(a.identity_causes) for a in answers] == [1000] + [0] * 99
+        assert {a.detail[:40] for a in answers[1:]} == {"the identities are named in the response"}
+        assert all(a.detail.isprintable() and len(a.detail) <= 512 for a in answers)
+        for a in answers:
+            a.ClearField("mc_id_list")  # as requested: spelled out by the client
+        assert sum(len(a.SerializeToString()) for a in answers) < 2 * size
+    assert [len(client.setup([t], users).identity_causes) for t in targets[:2]] == [1000, 1000]
+    client.ping()
