@@ -57,6 +57,16 @@ static void respond_all(struct request *r, const struct route *routes, size_t n,
 		respond(r, routes[i].target, i == 0 ? v : &brief, well_formed);
 }
 
+/* What is refused as a whole, but for targets that have causes of their own. */
+static void respond_each(struct request *r, const struct route *routes, size_t n, const struct verdict *v)
+{
+	r->unanswered = n;
+	for (size_t i = 0; i < n; i++) {
+		struct verdict own = { .cause = routes[i].cause };
+		respond(r, routes[i].target, own.cause == CAUSE_NO_CAUSE ? v : &own, true);
+	}
+}
+
 /* --- refusals: on record before they are told, if the store can take them --- */
 
 static void run_refuse(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
@@ -153,10 +163,11 @@ static void accepted(struct job *job, enum status status)
 	fail_point("home-accepted");
 	refusal_settle(g->party, &g->claim, status == OK && g->out.late, g->what.certificate, g->verdict.cause);
 	if (status != OK || g->out.reused || g->out.late) {
-		if (status != OK || g->out.reused)
-			g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
-									       CAUSE_REQUEST_ID_REUSED };
-		respond_all(r, g->what.routes, g->what.n_routes, &g->verdict, true);
+		struct verdict why = { .cause = status != OK ? CAUSE_STORE_UNAVAILABLE : CAUSE_REQUEST_ID_REUSED };
+		if (status == OK && g->out.late)
+			respond_each(r, g->what.routes, g->what.n_routes, &g->verdict);
+		else
+			respond_all(r, g->what.routes, g->what.n_routes, &why, true);
 		arena_free(g->arena);
 		return;
 	}
@@ -341,7 +352,7 @@ static struct verdict settle_times(struct request *r)
 	return (struct verdict){ .cause = cause, .detail = arena_printf(r->arena, "%s", detail) };
 }
 
-/* Late: it may have been accepted when it was not, and then has its answers. */
+/* Late, or for no target: it may have been accepted when it was not, and then has its answers. */
 static void accept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
 		   const struct room *room, const struct verdict *late)
 {
@@ -359,7 +370,7 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 	g->what.bytes = room->bytes;
 	if (late->cause != CAUSE_NO_CAUSE) {
 		g->verdict = *late;
-		g->verdict.detail = arena_printf(g->arena, "%s", late->detail);
+		g->verdict.detail = late->detail ? arena_printf(g->arena, "%s", late->detail) : NULL;
 		g->what.late = &g->verdict;
 		g->what.claim = &g->claim;
 	}
@@ -370,6 +381,16 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 	g->room = *room;
 	unfinished_add(&r->server->unfinished, room->charged, room->bytes);
 	committer_submit(r->server->committer, &g->job);
+}
+
+/* The first one's cause, if no target is left. */
+static struct verdict judge_targets(const struct route *routes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (routes[i].cause == CAUSE_NO_CAUSE)
+			return (struct verdict){ .cause = CAUSE_NO_CAUSE };
+	}
+	return (struct verdict){ .cause = routes[0].cause };
 }
 
 /* What passed all checks. */
@@ -418,6 +439,9 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 		v = authorise_acmc(r->arena, acmc, &r->setup);
 	}
 	bool kept = v.cause == CAUSE_NO_CAUSE && !r->setup.dry_run;
+	struct verdict targetless = kept ? judge_targets(routes, n) : (struct verdict){ .cause = CAUSE_NO_CAUSE };
+	if (targetless.cause != CAUSE_NO_CAUSE)
+		late = targetless;
 	if (late.cause != CAUSE_NO_CAUSE && !kept)
 		refuse(r, acmc, routes, n, &late, true);
 	else if (v.cause != CAUSE_NO_CAUSE)

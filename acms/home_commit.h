@@ -21,7 +21,7 @@ struct home_request {
 	const struct route *routes;
 	size_t n_routes;
 	uint64_t bytes;            /* of unfinished.h */
-	const struct verdict *late; /* NULL, or why it is refused unless it came before */
+	const struct verdict *late; /* NULL, or why it is refused unless it came before: the time, or every target */
 	struct refusal_claim *claim; /* if it is; NULL: that has an entry in the audit log in any case */
 };
 
