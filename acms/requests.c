@@ -326,5 +326,5 @@ void home_held_query(struct query *q, const struct acmc_rule *acmc)
 	else if (!l)
 		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, NULL);
 	else
-		partner_link_ask(l, q);
+		partner_link_ask(l, q, acmc->name);
 }

@@ -15,6 +15,7 @@
 #include "acms/refusals.h"
 #include "acms/route.h"
 #include "acms/store.h"
+#include "acms/turns.h"
 #include "acms/unfinished.h"
 #include "common/message.h"
 #include "common/net.h"
@@ -99,7 +100,8 @@ struct query {
 	struct arena *arena;
 	struct message message;
 	size_t held_bytes;
-	uint64_t link_token;    /* while a partner is asked */
+	struct turn place;      /* among those who ask the same partner */
+	uint64_t link_token;    /* while it is asked */
 	uint64_t asked_mono_ms;
 };
 
@@ -299,8 +301,8 @@ struct partner_link *partner_link_find(struct server *s, struct str mc_system_id
 void partner_link_submit(struct partner_link *l, struct delivery *d);
 /* Lets go of it, wherever it is; it stays as it is. */
 void partner_link_drop(struct partner_link *l, struct delivery *d);
-/* Asks the partner; the query is answered in any case. */
-void partner_link_ask(struct partner_link *l, struct query *q);
+/* Asks the partner for this ACMC, when it is its turn; the query is answered in any case. */
+void partner_link_ask(struct partner_link *l, struct query *q, struct str acmc);
 /* A response that no delivery waits for is done with. recorded: it was wanted all the same. connection: it came by that one. */
 void partner_link_late_done(struct partner_link *l, uint64_t connection, bool recorded);
 /* The connection brought what was asked for: after its end the next one is made at once. */

@@ -2,9 +2,10 @@
 
 import pytest
 
-from acx_peer import frame, pb, request
+from acx_peer import Ended, agree, frame, hello, limits, pb, request
 from systems import wait_for
-from test_durable import FAKE, home_and_fake, one
+from test_durable import one
+from test_links import FAKE, home_and_fake
 
 WIDE = {f"{'w' * 200}{i}@police.example": [] for i in range(1000)}  # about a quarter of a MiB
 
@@ -131,3 +132,106 @@ def test_what_concerns_every_target_is_named_once(world, users, cause):
         assert sum(len(a.SerializeToString()) for a in answers) < 2 * size
     assert [len(client.setup([t], users).identity_causes) for t in targets[:2]] == [1000, 1000]
     client.ping()
+
+
+UNDER_WAY, WAITING = 32, 256
+
+
+def users_query(token: int, mark: str) -> bytes:
+    message = pb.Message()
+    message.users_query.token = token
+    message.users_query.mc_system_id = FAKE
+    message.users_query.mc_id_list.append(mark)
+    return frame(message.SerializeToString())
+
+
+def page_of(query) -> bytes:
+    message = pb.Message()
+    message.users_page.token = query.token
+    return frame(message.SerializeToString())
+
+
+def came_until_now(client) -> list:
+    """What has come by the time that a Pong has."""
+    got = []
+    client.send(pb.Message(ping=pb.Ping(token=99)))
+    while True:
+        message = client.receive()
+        if message.WhichOneof("body") == "pong":
+            return got
+        got.append(message)
+
+
+def admitted(home, leaf):
+    """A connection, if the party may have one more."""
+    client = home.client(leaf)
+    try:
+        client.ping()
+    except (Ended, AssertionError, OSError):
+        return None
+    return client
+
+
+def test_acmcs_take_turns_with_what_they_ask_a_partner(world):
+    """One that asks without end waits for itself alone; requests have their places; who has gone is not asked for."""
+    home, fake = home_and_fake(world)
+    other = home.acmc("other")
+    home.config["limits"].update(partner_timeout="60 s", max_connections_per_peer=3)
+    home.reload()
+    came = []
+    fake.answers["users_query"] = lambda link, query: came.append((link, query))
+
+    def asked(mark):
+        return sum(list(q.mc_id_list) == [mark] for _, q in came)
+
+    hogs = [home.client(home.admin) for _ in range(3)]
+    for hog in hogs:
+        hog.send_raw(b"".join(users_query(i + 1, "hog") for i in range(150)))
+    refused = [m.users_page for hog in hogs for m in came_until_now(hog)]
+    assert len(refused) == 450 - UNDER_WAY - WAITING and {p.cause for p in refused} == {pb.TOO_MANY_IN_FLIGHT}
+    client = home.client(other)
+    assert client.setup([FAKE], one("h")).result
+    client.send_raw(users_query(1, "other"))
+    wait_for(lambda: asked("other") == 1, "another ACMC's query is asked")
+    assert asked("hog") == UNDER_WAY
+    for hog in hogs:
+        hog.close()
+    room = [wait_for(lambda: admitted(home, home.admin), "they have gone") for _ in hogs]
+    assert len(room) == 3
+    for link, query in came[:]:
+        link.send_raw(page_of(query))
+    assert client.page("users_page", 1).cause == pb.NO_CAUSE
+    client.send_raw(users_query(2, "other"))
+    wait_for(lambda: asked("other") == 2, "there is room")
+    assert asked("hog") == UNDER_WAY
+
+
+@pytest.mark.parametrize("most", [1, 4])
+def test_queries_and_requests_share_the_places_of_a_partner(world, most):
+    """Half of them each, whoever comes first; of one, in turns."""
+    came, order = [], []
+
+    def take(link, asked) -> None:
+        came.append((link, asked))
+        order.append(hasattr(asked, "token"))
+
+    home, fake = home_and_fake(world, take, hello(FAKE, limits=limits(max_requests_in_flight=most)))
+    fake.answers["users_query"] = take
+    client, queries = home.client(home.admin), (most + 1) // 2
+    client.send_raw(b"".join(users_query(i + 1, "q") for i in range(10)))
+    wait_for(lambda: len(order) == queries, "half of the places")
+    client.send_raw(b"".join(frame(request([FAKE], one(f"r{i}")).SerializeToString()) for i in range(10)))
+    for _ in range(10):
+        client.indication(pb.ACCEPTED)
+    wait_for(lambda: len(order) == most, "requests have the others")
+    assert sum(order) == queries
+    for done in range(20):
+        wait_for(lambda: len(came) > done, "more come")
+        link, asked = came[done]
+        if order[done]:
+            link.send_raw(page_of(asked))
+        else:
+            agree(link, asked)
+    assert sum(order) == 10 and len(order) == 20
+    if most == 1:
+        assert order == [True, False] * 10
