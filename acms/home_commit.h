@@ -45,6 +45,10 @@ struct home_accepted {
 void home_accept(struct store_txn *t, struct arena *work, const struct home_request *r,
 		 uint64_t now_ms, struct home_accepted *out);
 
+/* The answer of or for a target of this request; also our own, of when it was accepted. False: there is none yet. */
+bool home_get_answer(struct store_txn *t, struct arena *a, struct request_id id, const struct asked_record *asked,
+		     struct str target, struct answer_record *out);
+
 /* A request that the home system refuses as a whole: an audit entry. */
 void home_refuse(struct store_txn *t, struct arena *work, const struct home_request *r,
 		 const struct verdict *v, uint64_t now_ms);

@@ -12,7 +12,7 @@ enum {
 	REQUEST_DETAIL
 };
 enum { PENDING_CONTENT = 1, PENDING_RECEIVED, PENDING_DECIDE_UNTIL, PENDING_CERTIFICATE, PENDING_SETUP };
-enum { ASKED_CONTENT = 1, ASKED_ACCEPTED, ASKED_ACMC, ASKED_CERTIFICATE, ASKED_SETUP };
+enum { ASKED_CONTENT = 1, ASKED_ACCEPTED, ASKED_ACMC, ASKED_CERTIFICATE, ASKED_SETUP, ASKED_REFUSED };
 enum { OUTBOX_ACCEPTED = 1, OUTBOX_DEADLINE, OUTBOX_ACMC, OUTBOX_BYTES };
 enum {
 	ANSWER_ANSWERED = 1,
@@ -303,8 +303,9 @@ enum status record_decode_pending(struct arena *a, struct str value, struct pend
 struct str record_encode_asked(struct arena *a, const struct asked_record *r)
 {
 	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + DIGEST_SIZE + r->acmc.len +
-						  r->certificate.len + setup_size(&r->setup));
-	cbor_put_map(&w, 5);
+						  r->certificate.len + setup_size(&r->setup) +
+						  HEAD_MAX * (r->n_refused + 1));
+	cbor_put_map(&w, r->n_refused ? 6 : 5);
 	cbor_put_uint(&w, ASKED_CONTENT);
 	cbor_put_bytes(&w, r->content, DIGEST_SIZE);
 	cbor_put_uint(&w, ASKED_ACCEPTED);
@@ -315,6 +316,10 @@ struct str record_encode_asked(struct arena *a, const struct asked_record *r)
 	cbor_put_prose(&w, r->certificate);
 	cbor_put_uint(&w, ASKED_SETUP);
 	put_setup(&w, &r->setup);
+	if (r->n_refused) {
+		cbor_put_uint(&w, ASKED_REFUSED);
+		put_revisions(&w, r->refused, r->n_refused);
+	}
 	return cbor_written(&w);
 }
 
@@ -334,6 +339,11 @@ enum status record_decode_asked(struct arena *a, struct str value, struct asked_
 	out->certificate = cbor_get_prose(&r, a);
 	map_key(&m, ASKED_SETUP);
 	get_setup(&r, a, &out->setup);
+	if (map_has(&m, ASKED_REFUSED)) {
+		out->refused = get_revisions(&r, a, &out->n_refused);
+		if (out->n_refused != out->setup.n_targets)
+			cbor_fail(&r, "not a cause for each target");
+	}
 	map_end(&m);
 	return cbor_finish(&r, "asked", e);
 }

@@ -55,7 +55,7 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 	out->mc_system_id = arena_str(a, target);
 	out->response.request_id = id;
 	out->response.mc_system_id = out->mc_system_id;
-	out->has_response = store_get_answer(k->txn, q->has_request_id ? a : k->scratch, id, target, &answer);
+	out->has_response = home_get_answer(k->txn, q->has_request_id ? a : k->scratch, id, r, target, &answer);
 	if (!out->has_response && store_pass_over(k->txn)) {
 		answer = (struct answer_record){ .origin = ORIGIN_HOME_ACMS, .cause = CAUSE_PARTNER_PROTOCOL_ERROR,
 						 .detail = STR("the answer is on disk, but its record cannot be read") };

@@ -173,3 +173,28 @@ def test_what_was_accepted_keeps_its_answers_when_it_has_no_target_any_more(worl
     client.send(request([FIRE], {"a@police.example": []}, request_id=request_id))
     assert client.response(request_id).cause == pb.REQUEST_ID_REUSED
     assert client.setup([FIRE], {"a@police.example": []}).cause == pb.TARGET_NOT_PERMITTED
+
+
+def test_targets_that_are_refused_beside_a_good_one_make_no_records(world):
+    """Their causes are in the request's own record; asked again, or about, after a restart, too, they are the same."""
+    home = home_with_two_partners(world)
+    bad = {f"bad{i}.example": pb.UNKNOWN_TARGET for i in range(97)} | {HOME: pb.TARGET_IS_OWN_SYSTEM, "x" * 900: pb.INVALID_TARGET}
+    client, message = home.client(home.admin), request([FIRE, *bad], {"a@police.example": []})
+    request_id = message.mc_service_user_setup_request.request_id
+    for restart in (False, True):
+        if restart:
+            home.stop()
+            store = IdmStore(home.store)
+            assert not store.answers() and list(store.outbox()) == [(request_id, FIRE)]
+            assert [e[12] for e in store.audit()] == [8]
+            store.check()
+            store.close()
+            home.start()
+            client = home.client(home.admin)
+        client.send(message)
+        assert client.indication(pb.ACCEPTED, request_id)
+        assert {a.mc_system_id: a.cause for a in [client.response(request_id) for _ in bad]} == bad
+        entry, = client.requests(request_id=request_id).entries
+        told = {d.mc_system_id: d.response.cause for d in entry.deliveries if d.state == pb.ANSWERED}
+        assert told == bad and len(entry.deliveries) == 100
+        assert client.requests(refused_only=True).entries

@@ -24,6 +24,9 @@ static const char asked_hex[] =
 static const char asked_least_hex[] =
 	"a50158204444444444444444444444444444444444444444444444444444444444444444020503646465736b04655552493a"
 	"7805a201818361618000038169702e6578616d706c65";
+static const char asked_refused_hex[] =
+	"a60158204444444444444444444444444444444444444444444444444444444444444444020503646465736b04655552493a"
+	"7805a201818361618000038269702e6578616d706c6569712e6578616d706c6506820019012d";
 static const char outbox_hex[] =
 	"a40105020603646465736b0407";
 static const char answer_hex[] =
@@ -169,6 +172,18 @@ static void requests_on_their_way(void **state)
 	assert_int_equal(asked.setup.operation, OPERATION_SETUP);
 	assert_false(asked.setup.has_validity || asked.setup.best_effort || asked.setup.parts);
 	encodes_as(a, record_encode_asked(a, &asked), asked_least_hex);
+	const uint64_t refused[] = { CAUSE_NO_CAUSE, CAUSE_UNKNOWN_TARGET };
+	asked.setup.targets = targets;
+	asked.setup.n_targets = 2;
+	asked.refused = refused;
+	asked.n_refused = 2;
+	struct str with = record_encode_asked(a, &asked);
+	assert_int_equal(record_decode_asked(a, with, &asked, NULL), OK);
+	assert_int_equal(asked.n_refused, 2);
+	assert_int_equal(asked.refused[1], CAUSE_UNKNOWN_TARGET);
+	encodes_as(a, with, asked_refused_hex);
+	asked.n_refused = 1; /* not one for each target */
+	assert_int_equal(record_decode_asked(a, record_encode_asked(a, &asked), &asked, NULL), ERR_STORE);
 	assert_int_equal(record_decode_outbox(hex(a, outbox_hex), &outbox, NULL), OK);
 	assert_int_equal(outbox.deadline_ms, 6);
 	assert_str(outbox.acmc, "desk");
@@ -272,7 +287,7 @@ static const struct {
 	again *again;
 } all[] = {
 	{ user_hex, again_user },     { request_hex, again_request }, { pending_hex, again_pending },
-	{ asked_hex, again_asked },   { asked_least_hex, again_asked }, { outbox_hex, again_outbox },
+	{ asked_hex, again_asked },   { asked_least_hex, again_asked }, { asked_refused_hex, again_asked }, { outbox_hex, again_outbox },
 	{ answer_hex, again_answer }, { answer_least_hex, again_answer }, { audit_hex, again_audit },
 	{ audit_v1_hex, again_audit },
 };
