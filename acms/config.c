@@ -407,7 +407,7 @@ static const struct config defaults = {
 	.request_deadline_s = 7 * DAY,
 	.keep_answers_s = 30 * DAY,
 	.max_unfinished = 100000,
-	.max_unfinished_bytes = 1ull << 30,
+	.max_unfinished_bytes = 1ull << 32,
 	.audited_refusals = 60,
 	.expiry_warning_days = 30,
 };
