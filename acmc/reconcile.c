@@ -87,9 +87,22 @@ const char *difference_name(enum difference_kind kind)
 
 /* --- comparing --- */
 
+/* As many as fit into a query to a server with the shortest frames. */
+static size_t ranges_of_a_query(const struct work_range *ranges, size_t n)
+{
+	enum { ROOM = FRAME_BYTES_MIN / 4 - MC_SYSTEM_ID_MAX - 64, RANGE_EXTRA = 3 * 4 };
+	size_t i = 0;
+	for (size_t bytes = 0; i < n && i < DIGEST_RANGES_MAX; i++) {
+		bytes += ranges[i].from.len + ranges[i].to.len + RANGE_EXTRA;
+		if (bytes > ROOM)
+			break;
+	}
+	return i;
+}
+
 static bool begin_batch(struct reconcile *r)
 {
-	r->batch = r->now.n - r->begin < DIGEST_RANGES_MAX ? r->now.n - r->begin : DIGEST_RANGES_MAX;
+	r->batch = ranges_of_a_query(&r->now.items[r->begin], r->now.n - r->begin);
 	r->side = SIDE_HOME;
 	arena_free(r->batch_arena);
 	r->batch_arena = arena_new(0);

@@ -194,7 +194,7 @@ struct pending_job {
 	size_t max;
 	struct pending_page page;
 	size_t bytes;
-	size_t left;         /* users that may still be looked at, about */
+	size_t left;         /* weight of what may still be looked at, about */
 	size_t home;         /* of the homes, that is being read */
 	struct request_id after; /* the last one of it */
 	bool has_after, end, failed;
@@ -220,7 +220,7 @@ static bool take_pending(void *context, struct str home, struct request_id id,
 	struct pending_entry e = entry_of(home, &r->setup, r->received_ms, r->decide_until_ms);
 	if (j->left == 0)
 		return false;
-	j->left -= r->setup.n_users < j->left ? r->setup.n_users : j->left;
+	j->left -= setup_weight(&r->setup) < j->left ? setup_weight(&r->setup) : j->left;
 	j->bytes += 160 + home.len + e.request.home_acmc_id.len;
 	if (j->page.n_entries == j->max || (j->page.n_entries > 0 && j->bytes > PENDING_PAGE_BYTES)) {
 		j->page.page.more = true;

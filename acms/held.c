@@ -18,7 +18,7 @@ struct held_job {
 	struct str prefix;    /* the home system, or the partner */
 	size_t most_bytes;    /* of a page, about */
 	uint64_t now_ms;      /* of a step */
-	size_t left;          /* users that it may still look at */
+	size_t left;          /* users and their MC service IDs that it may still look at, about */
 	bool end, failed;
 	/* UsersQuery: */
 	struct users_page users;
@@ -35,6 +35,11 @@ struct held_job {
 static bool counts(const struct user_record *r, uint64_t now_ms)
 {
 	return r->validity.not_after_ms == 0 || r->validity.not_after_ms > now_ms;
+}
+
+static void spend(struct held_job *j, const struct user_record *r)
+{
+	j->left -= 1 + r->n_service_ids < j->left ? 1 + r->n_service_ids : j->left;
 }
 
 /* --- UsersQuery --- */
@@ -96,7 +101,7 @@ static bool take_of_range(void *context, struct str prefix, struct str mc_id, co
 		return true;
 	if (j->left == 0)
 		return false;
-	j->left--;
+	spend(j, r);
 	memcpy(j->last_bytes, mc_id.ptr, mc_id.len);
 	j->last = (struct str){ j->last_bytes, mc_id.len };
 	return take_user(j, mc_id, r);
@@ -188,7 +193,7 @@ static bool take_digest(void *context, struct str prefix, struct str mc_id,
 	(void)prefix;
 	if (j->left == 0)
 		return false;
-	j->left--;
+	spend(j, r);
 	return digest_user(j->digest, mc_id, r, counts(r, j->now_ms));
 }
 

@@ -44,8 +44,14 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 	TAILQ_INIT(&a->deliveries);
 	LIST_INIT(&a->watchers);
 	TAILQ_INSERT_TAIL(&s->asked, a, in_server);
-	s->n_asked++;
 	return a;
+}
+
+void outbox_charge(struct asked *a, struct unfinished_of *acmc, uint64_t bytes)
+{
+	a->charged = acmc;
+	a->charge = bytes;
+	unfinished_add(&a->server->unfinished, acmc, bytes);
 }
 
 bool outbox_add_target(struct asked *a, struct str target, uint64_t permitted)
@@ -80,6 +86,7 @@ static void watch_free(struct watch *w)
 {
 	LIST_REMOVE(w, in_asked);
 	LIST_REMOVE(w, in_peer);
+	peer_watches(w->peer)->n--;
 	free(w);
 }
 
@@ -96,7 +103,7 @@ void outbox_forget(struct asked *a)
 	}
 	tdelete(&a->id, &a->server->asked_by_id, compare_ids);
 	TAILQ_REMOVE(&a->server->asked, a, in_server);
-	a->server->n_asked--;
+	unfinished_remove(&a->server->unfinished, a->charged, a->charge);
 	a->server->users_at_hand -= a->setup.n_users;
 	arena_free(a->arena);
 	free(a);
@@ -152,14 +159,23 @@ static bool may_see(const struct peer *p, struct str acmc)
 	return rule && (rule->sees_all_requests || str_eq(rule->name, acmc));
 }
 
-static struct watch *find_watch(const struct asked *a, const struct peer *p)
+/* NULL: there is none; one that a dry run counts by is its own. */
+static struct watch *watch_of(struct asked *a, const struct peer *p)
 {
 	struct watch *w;
 	LIST_FOREACH(w, &a->watchers, in_asked) {
 		if (w->peer == p && !w->request)
-			return w;
+			break;
 	}
-	return NULL;
+	return w;
+}
+
+enum { WATCHES_MAX = 10000 };
+
+bool outbox_can_watch(struct server *s, struct peer *p, const struct request_id *id)
+{
+	struct asked *a;
+	return peer_watches(p)->n < WATCHES_MAX || ((a = outbox_find(s, id)) && watch_of(a, p));
 }
 
 /* NULL: out of memory. */
@@ -174,7 +190,8 @@ static struct watch *add_watch(struct asked *a, struct peer *p, struct str acmc,
 	w->peer = p;
 	w->request = request;
 	LIST_INSERT_HEAD(&a->watchers, w, in_asked);
-	LIST_INSERT_HEAD(peer_watches(p), w, in_peer);
+	LIST_INSERT_HEAD(&peer_watches(p)->list, w, in_peer);
+	peer_watches(p)->n++;
 	return w;
 }
 
@@ -183,7 +200,7 @@ bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
 	const struct acmc_rule *asks = peer_acmc(p);
 	if (!asks)
 		return false;
-	if (!request && find_watch(a, p))
+	if (!request && watch_of(a, p))
 		return true;
 	struct watch *w = add_watch(a, p, asks->name, request);
 	if (w && !request)
@@ -193,7 +210,7 @@ bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
 
 bool outbox_follow(struct asked *a, struct peer *p, struct str acmc)
 {
-	return may_see(p, acmc) && (find_watch(a, p) || add_watch(a, p, acmc, NULL));
+	return may_see(p, acmc) && (watch_of(a, p) || add_watch(a, p, acmc, NULL));
 }
 
 /* A dry run that counted as in flight by it is not answered here any more. */
@@ -210,7 +227,7 @@ static void watch_end(struct watch *w)
 void outbox_peer_gone(struct peer *p)
 {
 	struct watch *w;
-	while ((w = LIST_FIRST(peer_watches(p))))
+	while ((w = LIST_FIRST(&peer_watches(p)->list)))
 		watch_end(w);
 }
 
@@ -419,6 +436,7 @@ void outbox_free(struct server *s)
 	struct asked *a;
 	while ((a = TAILQ_FIRST(&s->asked)))
 		outbox_forget(a);
+	unfinished_free(&s->unfinished);
 }
 
 /* --- at the start --- */
@@ -433,9 +451,13 @@ static bool load_one(void *context, struct str target, struct request_id id,
 		     const struct outbox_record *r)
 {
 	struct loading *l = context;
+	struct unfinished_of *acmc = unfinished_of(&l->server->unfinished, r->acmc);
 	struct asked *a = outbox_find(l->server, &id);
-	if (!a)
+	if (!a && acmc) {
 		a = outbox_add(l->server, &id, r->deadline_ms, true, NULL, NULL);
+		if (a)
+			outbox_charge(a, acmc, r->bytes);
+	}
 	l->failed = !a || !outbox_add_target(a, target, 0);
 	l->n++;
 	return !l->failed;

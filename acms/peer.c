@@ -28,7 +28,7 @@ void *peer_accepted(struct conn *c, void *context)
 	TAILQ_INIT(&p->requests);
 	TAILQ_INIT(&p->queries);
 	TAILQ_INIT(&p->waiting);
-	LIST_INIT(&p->watches);
+	LIST_INIT(&p->watches.list);
 	TAILQ_INSERT_TAIL(&s->peers, p, in_server);
 	party_join(s->strangers, p);
 	return p;
@@ -183,7 +183,7 @@ const struct acmc_rule *peer_acmc(const struct peer *p)
 	return p->principal.kind == PRINCIPAL_ACMC ? p->principal.acmc : NULL;
 }
 
-struct watch_list *peer_watches(struct peer *p)
+struct watches *peer_watches(struct peer *p)
 {
 	return &p->watches;
 }
@@ -213,7 +213,7 @@ static void on_hello(struct peer *p, const struct hello *hello)
 	}
 	set_session(p, step.next);
 	p->max_frame_bytes = hello->limits.max_frame_bytes;
-	conn_set_max_frame(p->conn, p->limits.max_frame_bytes);
+	conn_set_max_frame(p->conn, peer_max_frame(p) / 4);
 	log_debug("%s: Hello of %s, version %u", p->name, LOG_STR(hello->software), version);
 	peer_restart_idle(p);
 }
@@ -256,14 +256,6 @@ static bool act(struct peer *p, struct arena *a, const struct message *m)
 	return false;
 }
 
-static bool request_too_long(const struct peer *p, const struct message *m, size_t length)
-{
-	uint32_t both = p->limits.max_frame_bytes;
-	if (p->max_frame_bytes < both)
-		both = p->max_frame_bytes;
-	return m->kind == MESSAGE_SETUP_REQUEST && length > both / 4;
-}
-
 static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void *context)
 {
 	struct peer *p = context;
@@ -275,9 +267,6 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 	(void)c;
 	if (!a || message_decode(a, payload, length, &m, &why, &e) != OK)
 		peer_refuse(p, why, e.text);
-	else if (request_too_long(p, &m, length))
-		peer_refuse(p, CAUSE_FRAME_TOO_LARGE,
-		       "a request frame is at most a quarter of the smaller max_frame_bytes");
 	else if (m.kind == MESSAGE_HELLO)
 		on_hello(p, &m.hello);
 	else
@@ -297,8 +286,7 @@ static void on_bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t l
 		break;
 	case CONN_FRAME_OVER:
 		text_format(detail, sizeof detail, "a frame of %u bytes, where %u are allowed", length,
-			    p->session == SESSION_WAIT_HELLO ? FRAME_HELLO_MAX :
-							       p->limits.max_frame_bytes);
+			    p->session == SESSION_WAIT_HELLO ? FRAME_HELLO_MAX : peer_max_frame(p) / 4);
 		peer_refuse(p, CAUSE_FRAME_TOO_LARGE, detail);
 		break;
 	case CONN_FRAME_SLOW:

@@ -25,7 +25,7 @@ struct reader_host {
 	void *has_told_context;
 };
 
-/* What a job looks at in one go, about, in records of users; others count as it takes as long to read them. */
+/* What a job looks at in one go, about: users and their MC service IDs, in whichever records they are. */
 enum { READER_STEP = 5000 };
 
 enum status reader_start(struct store *store, const struct reader_host *host, struct reader **out, struct error *e);

@@ -59,11 +59,15 @@ struct asked_record {
 	uint64_t accepted_ms;
 	struct str acmc, certificate;
 	struct setup setup; /* with targets; expires_ms: the deadline */
+	const uint64_t *refused; /* of each target the cause that it was refused for at once, 0: it was not; or n_refused is 0 */
+	size_t n_refused;
 };
 
 /* That a target of a request has not answered yet. */
 struct outbox_record {
 	uint64_t accepted_ms, deadline_ms;
+	struct str acmc; /* whose request it is */
+	uint64_t bytes;  /* that the whole request takes, of unfinished.h */
 };
 
 /* The final answer of or for one target. */

@@ -29,7 +29,7 @@ struct looking {
 	struct listing *listing;
 	struct store_txn *txn;
 	struct arena *scratch; /* for one record at a time: answers with receipts are large */
-	size_t looks;          /* users that were read, about */
+	size_t looks;          /* weight of what was read, about */
 };
 
 /* Without what a list does not show. */
@@ -55,7 +55,7 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 	out->response.request_id = id;
 	out->response.mc_system_id = out->mc_system_id;
 	k->looks++;
-	out->has_response = store_get_answer(k->txn, q->has_request_id ? a : k->scratch, id, target, &answer);
+	out->has_response = home_get_answer(k->txn, q->has_request_id ? a : k->scratch, id, r, target, &answer);
 	if (!out->has_response && store_pass_over(k->txn)) {
 		answer = (struct answer_record){ .origin = ORIGIN_HOME_ACMS, .cause = CAUSE_PARTNER_PROTOCOL_ERROR,
 						 .detail = STR("the answer is on disk, but its record cannot be read") };
@@ -63,7 +63,7 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 	}
 	if (!out->has_response)
 		return out->mc_system_id.ptr;
-	k->looks += r->setup.n_users; /* the answer may say something of each */
+	k->looks += setup_weight(&r->setup); /* the answer may say something of each */
 	out->state = DELIVERY_ANSWERED;
 	out->answered_ms = answer.answered_ms;
 	if (!q->has_request_id) {
@@ -146,7 +146,7 @@ static bool look(void *context, struct request_id id, const struct asked_record 
 	struct request_entry draft;
 	bool wanted = may_pass(l, r), good = true;
 	arena_reset(k->scratch);
-	k->looks += 1 + r->setup.n_users;
+	k->looks += setup_weight(&r->setup);
 	if (wanted) {
 		good = fill_entry(k, k->scratch, id, r, &draft);
 		wanted = good && passes(&l->query->message.requests_query, &draft);
@@ -304,6 +304,10 @@ static void listed(struct job *job, enum status status)
 void requests_query(struct query *q, const struct acmc_rule *acmc)
 {
 	const struct requests_query *asked = &q->message.requests_query;
+	if (asked->has_request_id && asked->follow && !outbox_can_watch(q->server, q->peer, &asked->request_id)) {
+		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, "this connection follows too many requests");
+		return;
+	}
 	struct arena *a = arena_new(0);
 	struct listing *l = a ? arena_alloc(a, sizeof *l) : NULL;
 	if (l)
@@ -355,5 +359,5 @@ void home_held_query(struct query *q, const struct acmc_rule *acmc)
 	else if (!l)
 		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, NULL);
 	else
-		partner_link_ask(l, q);
+		partner_link_ask(l, q, acmc->name);
 }

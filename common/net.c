@@ -35,9 +35,9 @@ void conn_free(struct conn *c)
 	tls_free(c->ssl);
 	if (c->fd >= 0)
 		close(c->fd);
+	conn_drop_output(c);
 	if (c->in)
 		evbuffer_free(c->in);
-	conn_drop_output(c);
 	if (c->out)
 		evbuffer_free(c->out);
 	if (c->timer)
@@ -258,7 +258,7 @@ static void deliver_kept(struct conn *c)
 			return;
 		}
 		c->handlers->frame(c, frame + FRAME_HEADER_SIZE, length, c->context);
-		evbuffer_drain(c->in, FRAME_HEADER_SIZE + length);
+		conn_release(c, FRAME_HEADER_SIZE + length);
 	}
 }
 
@@ -267,7 +267,7 @@ static void take_in(struct conn *c, const uint8_t *data, size_t n)
 {
 	bool continued = evbuffer_get_length(c->in) > 0;
 	size_t taken = continued ? 0 : deliver(c, data, n);
-	if (taken < n && evbuffer_add(c->in, data + taken, n - taken) != 0)
+	if (taken < n && !conn_keep(c, data + taken, n - taken))
 		conn_bury(c, CONN_END_FAILED, "out of memory");
 	else if (continued)
 		deliver_kept(c);

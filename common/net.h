@@ -53,7 +53,7 @@ struct conn_settings {
 	uint32_t frame_timeout_ms;     /* from a frame's first byte to its last: absolute */
 	uint32_t drain_timeout_ms;     /* for what is queued when the connection is closed */
 	size_t pause_at_bytes;         /* queued: choked from here on, until the peer has taken all of it */
-	size_t max_queued_bytes;       /* queued, by all connections of the account: the one that has most ends */
+	size_t max_queued_bytes;       /* queued, and come of unfinished frames, by all of the account: the one that has most ends */
 	/*
 	 * Choked: reads on nevertheless. For who asks, and stops asking instead: if both ends waited for the other one to read,
 	 * they would wait for ever. By default it does not read, and what it is asked waits in the kernel.
@@ -109,7 +109,7 @@ void conn_close(struct conn *c);
 /* Ends it at once, dropping what is queued; ended() follows. */
 void conn_kill(struct conn *c, const char *why);
 
-/* Connections of one party, whose queued bytes are counted together. Each counts alone until it has an account. */
+/* Connections of one party, whose queued bytes, and those of unfinished frames, are counted together. Each counts alone until it has an account. */
 struct conn_account;
 struct conn_account *conn_account_new(void); /* NULL: memory */
 void conn_account_free(struct conn_account *a); /* NULL is fine; connections that it still has count alone again */

@@ -84,6 +84,9 @@ void conn_free(struct conn *c);
 void conn_flush_later(struct conn *c);
 void conn_write(struct conn *c);
 void conn_drop_output(struct conn *c);
+/* Keeps what came of a frame; counts against the account, as what is queued does. False: out of memory. The first n are done with. */
+bool conn_keep(struct conn *c, const uint8_t *data, size_t n);
+void conn_release(struct conn *c, size_t n);
 
 /* net.c, for net_send.c. */
 

@@ -2,16 +2,21 @@
 #include <stdlib.h>
 #include "common/net_internal.h"
 
-/* What goes to the other end of a connection, and the bounds of what waits for it. */
+/* What goes to the other end of a connection, and the bounds of what waits: for it, or for the rest of a frame. */
 
 struct conn_account {
 	struct conn_list conns;
-	size_t queued; /* by all of them */
+	size_t held; /* by all of them */
 };
 
 size_t conn_queued(const struct conn *c)
 {
 	return evbuffer_get_length(c->out);
+}
+
+static size_t begun(const struct conn *c)
+{
+	return evbuffer_get_length(c->in);
 }
 
 /*
@@ -36,7 +41,7 @@ static void drain(struct conn *c, size_t n)
 {
 	evbuffer_drain(c->out, n);
 	if (c->account)
-		c->account->queued -= n;
+		c->account->held -= n;
 }
 
 /* False: the socket takes no more for now, or never again. */
@@ -114,7 +119,7 @@ static void leave_account(struct conn *c)
 	if (!c->account)
 		return;
 	TAILQ_REMOVE(&c->account->conns, c, in_account);
-	c->account->queued -= conn_queued(c);
+	c->account->held -= conn_queued(c) + begun(c);
 	c->account = NULL;
 }
 
@@ -151,35 +156,36 @@ void conn_set_account(struct conn *c, struct conn_account *a)
 	if (c->dead)
 		return;
 	c->account = a;
-	a->queued += conn_queued(c);
+	a->held += conn_queued(c) + begun(c);
 	TAILQ_INSERT_TAIL(&a->conns, c, in_account);
 }
 
-static struct conn *longest_queue(const struct conn_account *a)
+static struct conn *holds_most(const struct conn_account *a)
 {
-	struct conn *c, *longest = TAILQ_FIRST(&a->conns);
+	struct conn *c, *most = TAILQ_FIRST(&a->conns);
 	TAILQ_FOREACH(c, &a->conns, in_account) {
-		if (conn_queued(c) > conn_queued(longest))
-			longest = c;
+		if (conn_queued(c) + begun(c) > conn_queued(most) + begun(most))
+			most = c;
 	}
-	return longest;
+	return most;
 }
 
 /* Whose memory this is; all its connections' together. */
 static size_t held(const struct conn *c)
 {
-	return c->account ? c->account->queued : conn_queued(c);
+	return c->account ? c->account->held : conn_queued(c) + begun(c);
 }
 
 /* Who takes what it is sent gets another chance: much may have come in one turn. */
 static void keep_to_bound(struct conn *c)
 {
 	while (held(c) > c->settings.max_queued_bytes) {
-		struct conn *longest = c->account ? longest_queue(c->account) : c;
-		size_t before = conn_queued(longest);
-		write_queued(longest);
-		if (!longest->dead && conn_queued(longest) == before)
-			conn_bury(longest, CONN_END_FAILED, "it does not read what it is sent");
+		struct conn *most = c->account ? holds_most(c->account) : c;
+		size_t before = conn_queued(most);
+		write_queued(most);
+		if (!most->dead && conn_queued(most) == before)
+			conn_bury(most, CONN_END_FAILED, before > begun(most) ? "it does not read what it is sent" :
+										"too many frames are begun and not finished");
 		if (c->dead)
 			return;
 	}
@@ -194,7 +200,7 @@ enum status conn_send(struct conn *c, const uint8_t *frame, size_t length)
 	if (evbuffer_add(c->out, frame, length) != 0)
 		return ERR_MEMORY;
 	if (c->account)
-		c->account->queued += length;
+		c->account->held += length;
 	conn_flush_later(c);
 	keep_to_bound(c);
 	if (!c->dead && (conn_queued(c) > c->settings.pause_at_bytes || held(c) > c->settings.max_queued_bytes / 2)) {
@@ -202,6 +208,23 @@ enum status conn_send(struct conn *c, const uint8_t *frame, size_t length)
 		conn_stop_frame_clock(c);
 	}
 	return OK;
+}
+
+bool conn_keep(struct conn *c, const uint8_t *data, size_t n)
+{
+	if (evbuffer_add(c->in, data, n) != 0)
+		return false;
+	if (c->account)
+		c->account->held += n;
+	keep_to_bound(c);
+	return true;
+}
+
+void conn_release(struct conn *c, size_t n)
+{
+	evbuffer_drain(c->in, n);
+	if (c->account)
+		c->account->held -= n;
 }
 
 bool conn_is_choked(const struct conn *c)

@@ -120,6 +120,12 @@ struct limits {
 #define FRAME_BYTES_MIN 65536u
 #define FRAME_BYTES_MAX 16777216u
 
+/* How long it takes to read, about, in records of users: by what it names, each of which may be 255 bytes. */
+static inline size_t setup_weight(const struct setup *s)
+{
+	return 1 + s->n_users + s->n_service_ids;
+}
+
 /*
  * Checks a request (PROTOCOL.md 5.1, 5.2: the 2xx causes) against what the receiver accepts. With
  * CAUSE_NO_CAUSE *out is filled in; it and the verdict live in the arena and borrow from the request.

@@ -131,7 +131,7 @@ class IdmStore:
         found = {}
         for key, value in self.items("asked"):
             record = decode(value)
-            assert set(record) == {1, 2, 3, 4, 5} and len(key) == 16
+            assert set(record) - {6} == {1, 2, 3, 4, 5} and len(key) == 16 and len(record.get(6, record[5][3])) == len(record[5][3])
             self.setup(record[5], True)
             found[key] = record
         return found
@@ -140,7 +140,7 @@ class IdmStore:
         found = {}
         for key, value in self.items("outbox"):
             record = decode(value)
-            assert set(record) == {1, 2} and record[1] <= record[2] and key[-17] == 0
+            assert set(record) == {1, 2, 3, 4} and record[1] <= record[2] and record[3] and record[4] and key[-17] == 0
             found[key[-16:], key[:-17].decode()] = record
         return found
 
@@ -199,10 +199,10 @@ class IdmStore:
         assert sum(e[19][0] - e.get(20, 0) for e in audit) == len(self.users())
         asked, outbox, answers = self.asked(), self.outbox(), self.answers()
         for request_id, record in asked.items():
-            for target in set(record[5][3]):
-                if len(target.encode()) > 253:
-                    target = b"\0" + hashlib.sha256(target.encode()).digest()
-                assert ((request_id, target) in outbox) != ((request_id, target) in answers), (request_id, target)
+            assert len(record[5][3]) == len(set(record[5][3]))
+            for target, cause in zip(record[5][3], record.get(6, [0] * len(record[5][3]))):
+                places = ((request_id, target) in outbox) + ((request_id, target) in answers)
+                assert places == (0 if cause else 1), (request_id, target)
         assert {i for i, _ in outbox} | {i for i, _ in answers} <= set(asked)
 
     def check(self) -> None:

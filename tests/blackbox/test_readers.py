@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from google.protobuf.message import DecodeError
 
 from acx_peer import Client, Ended, FakePartner, frame, new_id, pb, request, true_response
 from systems import SANITIZED, wait_for
@@ -21,16 +22,18 @@ class Reading(threading.Thread):
 
     def __init__(self, client):
         super().__init__(daemon=True)
-        self.client, self.answers = client, 0
+        self.client, self.answers, self.causes = client, 0, set()
         client.sock.settimeout(None)
         self.start()
 
     def run(self) -> None:
         try:
             while True:
-                self.client.receive()
-                self.answers += 1
-        except (Ended, OSError, ValueError):
+                message = self.client.receive()
+                cause = getattr(message, message.WhichOneof("body")).cause
+                self.causes.add(cause)
+                self.answers += cause == pb.NO_CAUSE
+        except (Ended, OSError, ValueError, DecodeError):  # shutdown() lets Python forget that it is TLS
             return
 
     def hang_up(self) -> None:
@@ -77,13 +80,13 @@ def anonymous_kib(system) -> int:
         return next(int(line.split()[1]) for line in status if line.startswith("RssAnon:"))
 
 
-def narrow_client(system, home) -> Client:
-    """A home system's, whose socket takes little that it does not read."""
+def narrow_client(server, leaf, **more) -> Client:
+    """One whose socket takes little that it does not read."""
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.settimeout(30)
-    raw.connect(("127.0.0.1", system.port))
-    return Client(system.port, home.leaf, system.ca.cert_file, system=home.name, raw=raw)
+    raw.connect(("127.0.0.1", server.port))
+    return Client(server.port, leaf, server.ca.cert_file, raw=raw, **more)
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +166,7 @@ def test_questions_end_with_who_asked(crowded, flood):
 def test_answers_that_are_not_taken_are_not_made(crowded):
     """300 questions, with an answer of 100 KB and more each, cost little more than one."""
     fire = crowded.fire
-    client = narrow_client(fire, crowded.home)
+    client = narrow_client(fire, crowded.home.leaf, system=HOME)
     wait_for(lambda: reader_rests(fire), "the reader rests", 30)
     before = anonymous_kib(fire)
     send_all(client, [users_query(i) for i in range(300)])
@@ -188,7 +191,7 @@ def test_who_takes_no_answers_is_idle(world):
     for at in range(0, 2000, 1000):
         users = {f"{'u' * 200}{i:06}@{HOME}": [] for i in range(at, at + 500)}
         assert client.setup([FIRE], users).result
-    stuck = [narrow_client(fire, home) for _ in range(3)]
+    stuck = [narrow_client(fire, home.leaf, system=HOME) for _ in range(3)]
     for c in stuck:
         send_all(c, [users_query(i) for i in range(PER_CONNECTION)])
     stuck[1].send(pb.Message(close=pb.Close(cause=pb.GOING_AWAY)))  # what it asked before it would still be answered

@@ -177,6 +177,48 @@ static void half_of_the_account_chokes_the_others(void **state)
 	conn_account_free(account);
 }
 
+/* --- frames that are begun --- */
+
+static void take_long_frames(struct side *s)
+{
+	join_account(s);
+	conn_set_max_frame(s->c, BOUND);
+}
+
+static void begin_frame(struct side *s, size_t length, size_t sent)
+{
+	uint8_t *frame = calloc(1, FRAME_HEADER_SIZE + sent);
+	frame_header(frame, (uint32_t)length);
+	assert_int_equal(conn_send(s->c, frame, FRAME_HEADER_SIZE + sent), OK);
+	free(frame);
+}
+
+static bool a_frame_came(void)
+{
+	return sides[1].frames == 1;
+}
+
+/* Whose frame is not finished has as much of our memory as one who does not read. */
+static void who_begins_most_of_a_party_pays(void **state)
+{
+	(void)state;
+	two_in_one_account();
+	take_long_frames(&sides[0]);
+	take_long_frames(&sides[1]);
+	begin_frame(&clients[1], BOUND / 2, BOUND / 2 - 1);
+	begin_frame(&clients[0], BOUND, BOUND / 4 * 3);
+	wait_for(one_ended);
+	assert_int_equal(sides[0].ended, 1);
+	assert_string_equal(sides[0].why, "too many frames are begun and not finished");
+	assert_int_equal(sides[1].ended, 0);
+	assert_int_equal(conn_send(clients[1].c, (const uint8_t *)"", 1), OK); /* the last byte */
+	wait_for(a_frame_came);
+	fill(&sides[1], BOUND / 4 * 3); /* what came is free again */
+	let_it_be();
+	assert_int_equal(sides[1].ended, 0);
+	conn_account_free(account);
+}
+
 /* --- reading while choked --- */
 
 static void choke(struct side *s)
@@ -301,6 +343,7 @@ int main(void)
 		in_loop(who_reads_is_told_any_amount),
 		in_loop(the_longest_queue_of_a_party_pays),
 		in_loop(half_of_the_account_chokes_the_others),
+		in_loop(who_begins_most_of_a_party_pays),
 		in_loop(who_reads_when_choked_cannot_be_made_to_wait),
 		in_loop(key_updates_in_a_row),
 		in_loop(key_updates_that_want_ours),

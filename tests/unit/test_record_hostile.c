@@ -65,13 +65,19 @@ static struct str fill_pending(struct arena *a)
 
 static struct str fill_asked(struct arena *a)
 {
-	return record_encode_asked(a, &(struct asked_record){ .accepted_ms = hostile_uint(), .acmc = hostile_prose(a),
-							      .certificate = hostile_prose(a), .setup = hostile_setup(a) });
+	struct asked_record r = { .accepted_ms = hostile_uint(), .acmc = hostile_prose(a),
+				  .certificate = hostile_prose(a), .setup = hostile_setup(a) };
+	uint64_t *refused = arena_array(a, r.setup.n_targets, sizeof *refused);
+	for (size_t i = 0; i < r.setup.n_targets; i++)
+		refused[i] = hostile_uint();
+	r.refused = refused;
+	r.n_refused = hostile_chance(50) ? r.setup.n_targets : 0;
+	return record_encode_asked(a, &r);
 }
 
 static struct str fill_outbox(struct arena *a)
 {
-	return record_encode_outbox(a, &(struct outbox_record){ hostile_uint(), hostile_uint() });
+	return record_encode_outbox(a, &(struct outbox_record){ hostile_uint(), hostile_uint(), hostile_prose(a), hostile_uint() });
 }
 
 static struct str fill_answer(struct arena *a)

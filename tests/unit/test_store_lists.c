@@ -238,7 +238,7 @@ static void asked_requests(void **state)
 	struct store *s = open_as(STORE_SERVE, 1 << 20);
 	struct arena *a = arena_new(0);
 	struct asked_record r = { .acmc = STR("desk"), .certificate = STR("c"), .setup = one_setup(&STR("t.example")) }, got;
-	struct outbox_record out = { 1, 2 };
+	struct outbox_record out = { 1, 2, STR("desk"), 3 };
 	struct heard h = { "", 0 };
 	struct request_id after = id_of(1);
 	struct store_txn *t = writing(s);
