@@ -240,6 +240,12 @@ static void apply(struct work *w)
 	store_put_system(w->txn, w->arena, w->what->home, &w->system);
 }
 
+static bool is_refusal(enum cause cause)
+{
+	return cause != CAUSE_NO_CAUSE && cause != CAUSE_PARTLY_DONE;
+}
+
+/* Of a refusal no more than tells it again. What was done in part is certified with all that was refused. */
 static void record(struct work *w)
 {
 	const struct setup *s = &w->what->setup;
@@ -256,6 +262,8 @@ static void record(struct work *w)
 		.detail = str_of(out->verdict.detail),
 	};
 	memcpy(r.content, w->content, DIGEST_SIZE);
+	if (is_refusal(r.cause))
+		request_cut_names(&r);
 	store_put_request(w->txn, w->arena, w->what->home, s->request_id, &r);
 }
 
@@ -287,7 +295,7 @@ void work_audit(struct work *w)
 	for (size_t i = 0; mc_ids && i < s->n_users; i++)
 		mc_ids[i] = s->users[i].mc_id;
 	audit.n_mc_ids = mc_ids ? s->n_users : 0;
-	w->out->refused = v->cause != CAUSE_NO_CAUSE && v->cause != CAUSE_PARTLY_DONE;
+	w->out->refused = is_refusal(v->cause);
 	if (w->out->refused && !refusal_grant(w->what->claim))
 		return;
 	if (w->out->refused)
@@ -305,13 +313,22 @@ void work_finish(struct work *w)
 
 /* --- a request --- */
 
+static const char *detail_recorded(struct arena *a, const struct request_record *r)
+{
+	struct str detail = r->detail;
+	if (r->all_identities)
+		return arena_printf(a, "%zu of %llu identity causes: only the first answer had all%s%.*s", r->n_identities,
+				    (unsigned long long)r->all_identities, detail.ptr ? "; " : "", STR_ARG(detail));
+	return detail.ptr ? arena_printf(a, "%.*s", STR_ARG(detail)) : NULL;
+}
+
 void work_answer_recorded(struct work *w, const struct request_record *r)
 {
 	*w->out = (struct commit_answer){
 		.verdict = { .cause = r->cause,
 			     .identities = (struct identity_cause *)r->identities,
 			     .n_identities = r->n_identities,
-			     .detail = r->detail.ptr },
+			     .detail = detail_recorded(w->arena, r) },
 		.repeated = true,
 		.answered_ms = r->answered_ms,
 		.revisions = r->revisions,

@@ -16,6 +16,8 @@
  */
 
 enum { DIGEST_SIZE = 32 };
+/* Of a request that was refused as a whole: MC IDs, and identities with causes, that are kept at most. */
+enum { REFUSED_NAMES = 10 };
 
 struct user_record {
 	uint64_t revision;
@@ -42,7 +44,10 @@ struct request_record {
 	size_t n_revisions;
 	struct decided_by decided_by;
 	struct str detail;               /* STR_NONE: none */
+	uint64_t all_identities;         /* of a refusal that named more than identities has; else 0 */
 };
+/* Leaves REFUSED_NAMES identity causes in it. */
+void request_cut_names(struct request_record *r);
 
 /*
  * A request of another system that waits for a decision. The setup comes back complete and canonical, but for the
@@ -131,9 +136,7 @@ struct audit_record {
 	uint64_t all_identities;         /* likewise */
 	uint64_t refusals;               /* AUDIT_REFUSALS: how many; cause and certificate are the last one's */
 };
-/* MC IDs, and identities with causes, that an entry about a request that was refused as a whole has at most. */
-enum { AUDIT_REFUSED_NAMES = 10 };
-/* Leaves so many in it. */
+/* Leaves REFUSED_NAMES in it. */
 void audit_cut_names(struct audit_record *r);
 
 /* The last entry of the audit log and its digest, kept apart, so that a tail that was cut off shows. */

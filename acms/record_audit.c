@@ -44,13 +44,13 @@ const char *audit_action_name(enum audit_action action)
 
 void audit_cut_names(struct audit_record *r)
 {
-	if (r->n_mc_ids > AUDIT_REFUSED_NAMES) {
+	if (r->n_mc_ids > REFUSED_NAMES) {
 		r->all_mc_ids = r->n_mc_ids;
-		r->n_mc_ids = AUDIT_REFUSED_NAMES;
+		r->n_mc_ids = REFUSED_NAMES;
 	}
-	if (r->n_identities > AUDIT_REFUSED_NAMES) {
+	if (r->n_identities > REFUSED_NAMES) {
 		r->all_identities = r->n_identities;
-		r->n_identities = AUDIT_REFUSED_NAMES;
+		r->n_identities = REFUSED_NAMES;
 	}
 }
 

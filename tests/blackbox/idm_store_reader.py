@@ -29,6 +29,7 @@ def service_ids(items) -> list:
 DATABASES = ("meta", "users", "service_ids", "requests", "systems", "audit", "expiries", "pending", "asked", "outbox",
              "answers", "believed", "believed_expiries")
 SETUP, UPDATE, REMOVE, EXPIRE, HOLD, APPROVE, REJECT, ASK, ANSWER, IMPORT, REFUSALS = range(1, 12)
+PARTLY_DONE = 405
 
 
 def vouched(user: dict, now_ms: int) -> bool:
@@ -103,7 +104,9 @@ class IdmStore:
         found = {}
         for key, value in self.items("requests"):
             record = decode(value)
-            assert {1, 2, 3} <= set(record) <= set(range(1, 9)) and len(record[1]) == 32 and key[-17] == 0
+            assert {1, 2, 3} <= set(record) <= set(range(1, 10)) and len(record[1]) == 32 and key[-17] == 0
+            assert 9 not in record or record[9] > len(record[4]) == 10 and record[3] not in (0, PARTLY_DONE)
+            assert record[3] in (0, PARTLY_DONE) or len(record.get(4, ())) <= 10
             assert (4 in record) <= (record[3] != 0)
             found[key[:-17].decode(), key[-16:]] = record
         return found

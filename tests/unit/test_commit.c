@@ -123,6 +123,91 @@ static void a_denial_is_recorded(void **state)
 	assert_int_equal(held(HOME), 0);
 }
 
+/* Names so many users, "u00" and on, each with a cause. */
+static struct identity_cause *name_users(struct commit_setup *w, size_t n, enum cause cause)
+{
+	struct identity_cause *named = arena_array(arena, n, sizeof *named);
+	w->setup.n_users = n;
+	w->setup.users = arena_array(arena, n, sizeof *w->setup.users);
+	for (size_t i = 0; i < n; i++) {
+		w->setup.users[i].mc_id = str_of(arena_printf(arena, "u%0200zu", i));
+		named[i] = (struct identity_cause){ w->setup.users[i].mc_id, STR_NONE, cause };
+	}
+	return named;
+}
+
+static size_t recorded_bytes(void)
+{
+	struct system_record r = { 0 };
+	struct store_txn *t = reading(store);
+	store_get_system(t, arena, HOME, &r);
+	store_abort(t);
+	return r.answers_bytes;
+}
+
+static void of_a_refusal_ten_are_recorded(void **state)
+{
+	(void)state;
+	for (size_t n = 9; n <= 11; n++) {
+		struct commit_setup w = ask("a", (uint8_t)n);
+		w.denied = (struct verdict){ CAUSE_OUTSIDE_NAMESPACE, name_users(&w, n, CAUSE_OUTSIDE_NAMESPACE), n, "why" };
+		assert_int_equal(commit(&w).verdict.n_identities, n);
+		struct commit_answer again = commit(&w);
+		assert_true(again.repeated);
+		assert_int_equal(again.verdict.cause, CAUSE_OUTSIDE_NAMESPACE);
+		assert_int_equal(again.verdict.n_identities, n < 10 ? n : 10);
+		assert_string_equal(again.verdict.detail,
+				    n <= 10 ? "why" : "10 of 11 identity causes: only the first answer had all; why");
+	}
+	size_t before = recorded_bytes();
+	struct commit_setup w = ask("a", 1), other = ask("a", 1);
+	w.denied = (struct verdict){ CAUSE_OUTSIDE_NAMESPACE, name_users(&w, 1000, CAUSE_OUTSIDE_NAMESPACE), 1000, NULL };
+	commit(&w);
+	assert_in_range(recorded_bytes() - before, 10 * 200, 10 * 200 + 300);
+	w.denied = (struct verdict){ .cause = CAUSE_NO_CAUSE }; /* any more: it stays refused */
+	struct commit_answer again = commit(&w);
+	assert_int_equal(again.verdict.cause, CAUSE_OUTSIDE_NAMESPACE);
+	assert_string_equal(again.verdict.detail, "10 of 1000 identity causes: only the first answer had all");
+	assert_int_equal(cause_of(&other), CAUSE_REQUEST_ID_REUSED);
+}
+
+static void of_revisions_that_do_not_match_all_are_recorded(void **state)
+{
+	(void)state;
+	struct commit_setup w = ask("a", 1), u = ask("a", 2);
+	name_users(&w, 50, CAUSE_NO_CAUSE);
+	assert_int_equal(cause_of(&w), CAUSE_NO_CAUSE);
+	name_users(&u, 50, CAUSE_NO_CAUSE);
+	u.setup.operation = OPERATION_UPDATE;
+	u.setup.has_validity = true;
+	u.setup.validity.not_after_ms = now + HOUR;
+	for (size_t i = 0; i < 50; i++)
+		u.setup.users[i].expected_revision = 7;
+	assert_int_equal(commit(&u).verdict.n_identities, 50);
+	struct commit_answer again = commit(&u);
+	assert_int_equal(again.verdict.cause, CAUSE_REVISION_MISMATCH);
+	assert_int_equal(again.verdict.n_identities, 10);
+	assert_int_equal(again.n_revisions, 50);
+	assert_int_equal(again.revisions[49], 1);
+}
+
+/* They are in the receipt, which a repetition is sent, too. */
+static void of_what_was_partly_done_all_are_recorded(void **state)
+{
+	(void)state;
+	struct commit_setup w = ask("a", 1);
+	w.refused = name_users(&w, 50, CAUSE_OUTSIDE_NAMESPACE);
+	w.n_refused = 49;
+	w.setup.best_effort = true;
+	for (int i = 0; i < 2; i++) {
+		struct commit_answer a = commit(&w);
+		assert_int_equal(a.repeated, i);
+		assert_int_equal(a.verdict.cause, CAUSE_PARTLY_DONE);
+		assert_int_equal(a.verdict.n_identities, 49);
+		assert_null(a.verdict.detail);
+	}
+}
+
 static void best_effort_is_recorded(void **state)
 {
 	(void)state;
@@ -192,6 +277,9 @@ int main(void)
 		COMMIT_TEST(those_of_one_transaction_see_each_other),
 		COMMIT_TEST(update_and_remove),
 		COMMIT_TEST(a_denial_is_recorded),
+		COMMIT_TEST(of_a_refusal_ten_are_recorded),
+		COMMIT_TEST(of_revisions_that_do_not_match_all_are_recorded),
+		COMMIT_TEST(of_what_was_partly_done_all_are_recorded),
 		COMMIT_TEST(best_effort_is_recorded),
 		COMMIT_TEST(a_dry_run_leaves_nothing),
 		COMMIT_TEST(refusals_are_in_the_log),

@@ -53,6 +53,8 @@ static struct str fill_request(struct arena *a)
 				    .decided_by = hostile_decided_by(a), .detail = hostile_prose(a) };
 	r.identities = hostile_identities(a, &r.n_identities);
 	r.revisions = hostile_revisions(a, &r.n_revisions);
+	if (hostile_chance(2))
+		request_cut_names(&r);
 	return record_encode_request(a, &r);
 }
 
