@@ -430,6 +430,18 @@ static bool has_room(struct work *w)
 	return false;
 }
 
+static struct verdict pending_room(const struct work *w)
+{
+	const struct commit_setup *what = w->what;
+	if (w->system.requests_pending >= what->most_pending)
+		return (struct verdict){ .cause = CAUSE_TOO_MANY_PENDING,
+					 .detail = "provision.max_pending of this home system is reached" };
+	if (what->most_pending_bytes && w->system.pending_bytes >= what->most_pending_bytes)
+		return (struct verdict){ .cause = CAUSE_TOO_MANY_PENDING,
+					 .detail = "provision.max_pending_bytes of this home system is reached" };
+	return (struct verdict){ .cause = CAUSE_NO_CAUSE };
+}
+
 /* Puts it on disk until somebody decides. */
 static void hold(struct work *w)
 {
@@ -440,17 +452,15 @@ static void hold(struct work *w)
 				    .setup = what->setup };
 	w->out->revisions = NULL; /* nothing was done yet */
 	w->out->n_revisions = 0;
-	if (w->system.requests_pending >= what->most_pending) {
-		w->out->verdict = (struct verdict){ .cause = CAUSE_TOO_MANY_PENDING };
+	w->out->verdict = pending_room(w);
+	if (w->out->verdict.cause != CAUSE_NO_CAUSE)
 		return;
-	}
 	if (p.decide_until_ms > what->setup.expires_ms)
 		p.decide_until_ms = what->setup.expires_ms;
 	p.setup.targets = NULL;
 	p.setup.n_targets = 0;
 	memcpy(p.content, w->content, DIGEST_SIZE);
 	store_put_pending(w->txn, w->arena, what->home, what->setup.request_id, &p);
-	w->out->verdict = (struct verdict){ .cause = CAUSE_NO_CAUSE };
 	w->out->pending = true;
 	w->out->decide_until_ms = p.decide_until_ms;
 	w->action = AUDIT_HOLD;

@@ -46,6 +46,7 @@ struct commit_setup {
 	uint64_t decide_within_ms;  /* when it is manual */
 	uint64_t most_users;        /* quota */
 	uint64_t most_pending;      /* of this home system */
+	uint64_t most_pending_bytes; /* that these take; 0: no bound */
 	uint64_t most_answers_bytes; /* that are kept for it; 0: no bound */
 	struct str token_issuer;    /* of the home system; STR_NONE: not configured */
 	enum audit_action action;   /* 0: by the operation */

@@ -247,6 +247,7 @@ bool partner_judge(struct arena *a, const struct partner_rule *home, struct str 
 		.decide_within_ms = home->decide_within_s * 1000ull,
 		.most_users = home->max_users,
 		.most_pending = home->max_pending,
+		.most_pending_bytes = home->max_pending_bytes,
 		.most_answers_bytes = home->max_kept_answers,
 		.token_issuer = home->token_issuer.ptr ? arena_str(a, home->token_issuer) : STR_NONE,
 	};

@@ -93,6 +93,7 @@ struct system_record {
 	struct str token_issuer;   /* STR_NONE: not configured */
 	uint64_t requests_pending; /* its requests that wait for a decision */
 	uint64_t answers_bytes;    /* what the answers that are kept for it take */
+	uint64_t pending_bytes;    /* what its requests that wait take */
 };
 
 enum audit_action {

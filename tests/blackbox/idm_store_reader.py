@@ -173,6 +173,13 @@ class IdmStore:
         assert decode(self.get("meta", b"audit-head")) == [before + len(entries), previous]
         return entries
 
+    def taken(self, db: str) -> dict:
+        """Bytes of a system's requests."""
+        taken = {}
+        for key, value in self.items(db):
+            taken[key[:-17].decode()] = taken.get(key[:-17].decode(), 0) + len(key) + len(value) + 16
+        return taken
+
     def check_users(self) -> None:
         users, held, owners = self.users(), {}, {}
         for (home, mc_id), user in users.items():
@@ -191,15 +198,14 @@ class IdmStore:
         requests, pending = self.requests(), self.pending()
         assert {(*key, record[3]) for key, record in requests.items()} <= decided
         assert not set(requests) & set(pending)
-        counted, kept = {}, {}
+        counted = {}
         for home, _ in pending:
             counted[home] = counted.get(home, 0) + 1
-        for key, value in self.items("requests"):
-            kept[key[:-17].decode()] = kept.get(key[:-17].decode(), 0) + len(key) + len(value) + 16
         systems = self.systems()
         assert counted == {h: s[3] for h, s in systems.items() if 3 in s}
         if not upgraded:
-            assert kept == {h: s[4] for h, s in systems.items() if 4 in s}
+            assert self.taken("requests") == {h: s[4] for h, s in systems.items() if 4 in s}
+        assert self.taken("pending") == {h: s[5] for h, s in systems.items() if 5 in s}
         assert sum(e[19][0] - e.get(20, 0) for e in audit) == len(self.users())
         asked, outbox, answers = self.asked(), self.outbox(), self.answers()
         for request_id, record in asked.items():

@@ -83,6 +83,34 @@ def test_a_repetition_of_a_refusal_has_the_first_ten(world):
     store.close()
 
 
+def test_what_waits_is_bounded_in_bytes(world):
+    """Of large requests fewer may wait than max_pending; what was decided makes room."""
+    home, fire = world.system(HOME), world.system(FIRE)
+    fire.partner(home, address=False, provision={"mc_ids": ["*@police.example"], "mc_service_id_domains": ["police.example"],
+                                                 "approval": {"setup": "manual"}, "max_pending_bytes": "1 MiB"})
+    ops = fire.acmc("ops", approves=[HOME])
+    fire.start()
+    client, ids = fire.client(home.leaf, system=HOME), [new_id() for _ in range(30)]
+    held, refused = [], []
+    for i, request_id in enumerate(ids):
+        client.send(request([FIRE], {f"{'x' * 200}{i}-{n}@police.example": [] for n in range(500)}, request_id=request_id))
+        if client.receive().WhichOneof("body") == "process_indication":
+            held.append(request_id)
+        else:
+            refused.append(request_id)
+    assert 9 <= len(held) <= 11 and refused == ids[len(held):]
+    answer = client.setup([FIRE], {"a@police.example": []})
+    assert answer.cause == pb.TOO_MANY_PENDING and "max_pending_bytes" in answer.detail
+    for request_id in held[:2]:
+        assert fire.client(ops).decide(HOME, request_id, False, reason="no").response.cause == pb.REJECTED
+    client.send(request([FIRE], {"a@police.example": []}))
+    client.indication(pb.PENDING)
+    fire.stop()
+    store = IdmStore(fire.store)
+    store.check()
+    store.close()
+
+
 def test_one_refusal_among_many_that_are_done_has_its_entry(world):
     """However many are on their way: what counts is what is refused."""
     home, fire = world.system(HOME), world.system(FIRE)

@@ -4,19 +4,24 @@
 /* What is counted of a home system, and bounded by it. */
 
 struct recount {
-	uint64_t pending, answers_bytes;
+	uint64_t pending, pending_bytes, answers_bytes;
 };
 
 static bool count_pending(void *context, struct str home, struct request_id id, const struct pending_record *r)
 {
-	((struct recount *)context)->pending++;
-	return home.len > 0 && r && id.bytes[15] == 0;
+	struct recount *c = context;
+	if (!str_eq(home, HOME))
+		return true;
+	c->pending++;
+	c->pending_bytes += home.len + 1 + sizeof id.bytes + record_encode_pending(arena, r).len + 16;
+	return true;
 }
 
 static bool count_answer(void *context, struct str home, struct request_id id, const struct request_record *r)
 {
 	struct recount *c = context;
-	c->answers_bytes += home.len + 1 + sizeof id.bytes + record_encode_request(arena, r).len + 16;
+	if (str_eq(home, HOME))
+		c->answers_bytes += home.len + 1 + sizeof id.bytes + record_encode_request(arena, r).len + 16;
 	return true;
 }
 
@@ -31,13 +36,14 @@ static struct system_record system_now(void)
 
 static void assert_counted(void)
 {
-	struct recount c = { 0, 0 };
+	struct recount c = { 0 };
 	struct store_txn *t = reading(store);
 	assert_true(store_list_pending(t, STR_NONE, NULL, NULL, count_pending, &c));
 	assert_true(store_list_requests(t, NULL, NULL, UINT64_MAX, count_answer, &c));
 	store_abort(t);
 	struct system_record r = system_now();
 	assert_int_equal(r.requests_pending, c.pending);
+	assert_int_equal(r.pending_bytes, c.pending_bytes);
 	assert_int_equal(r.answers_bytes, c.answers_bytes);
 }
 
@@ -77,6 +83,39 @@ static void counts_agree_with_a_recount(void **state)
 	assert_true(system_now().answers_bytes > 0);
 }
 
+/* It is not their number alone: what is decided makes room, and others have their own. */
+static void what_waits_is_bounded_in_bytes(void **state)
+{
+	(void)state;
+	struct commit_setup first = ask("a=sip:a b=sip:b", 1), other = ask("c", 1), done = ask("d", 201);
+	first.approval = other.approval = APPROVAL_MANUAL;
+	first.most_pending = other.most_pending = 100;
+	first.most_pending_bytes = other.most_pending_bytes = done.most_pending_bytes = 1000;
+	other.home = STR("rail.example");
+	assert_true(commit(&first).pending);
+	struct commit_setup w = first;
+	uint8_t id = 2;
+	for (; id < 100; id++) {
+		w.setup.request_id.bytes[0] = id;
+		if (!commit(&w).pending)
+			break;
+	}
+	assert_in_range(id, 3, 20);
+	struct commit_answer refused = commit(&w);
+	assert_int_equal(refused.verdict.cause, CAUSE_TOO_MANY_PENDING);
+	assert_non_null(strstr(refused.verdict.detail, "max_pending_bytes"));
+	assert_in_range(system_now().pending_bytes, 1000, 1200);
+	assert_true(commit(&first).repeated);
+	assert_true(commit(&other).pending);
+	assert_int_equal(cause_of(&done), CAUSE_NO_CAUSE);
+	assert_counted();
+	struct commit_setup decided = first;
+	decided.setup = find(1).waiting->pending.setup;
+	assert_int_equal(decide(&decided, false).cause, CAUSE_NO_CAUSE);
+	assert_true(commit(&w).pending); /* the same: it was not recorded */
+	assert_counted();
+}
+
 /* Who asks for ever with new IDs pays by himself; what is known is told again. */
 static void kept_answers_are_bounded(void **state)
 {
@@ -111,6 +150,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		COMMIT_TEST(counts_agree_with_a_recount),
+		COMMIT_TEST(what_waits_is_bounded_in_bytes),
 		COMMIT_TEST(kept_answers_are_bounded),
 	};
 	return cmocka_run_group_tests_name("commit_counts", tests, NULL, NULL);
