@@ -295,10 +295,11 @@ void work_audit(struct work *w)
 	for (size_t i = 0; mc_ids && i < s->n_users; i++)
 		mc_ids[i] = s->users[i].mc_id;
 	audit.n_mc_ids = mc_ids ? s->n_users : 0;
-	w->out->refused = is_refusal(v->cause);
-	if (w->out->refused && !refusal_grant(w->what->claim))
+	bool changed = audit.created + audit.replaced + audit.removed > 0;
+	w->out->idle = !changed && !w->out->pending;
+	if (w->out->idle && !refusal_grant(w->what->claim))
 		return;
-	if (w->out->refused)
+	if (!changed) /* what waits is kept with all of them */
 		audit_cut_names(&audit);
 	store_append_audit(w->txn, w->arena, &audit);
 }
@@ -551,5 +552,6 @@ void commit_refusal_sum(struct store_txn *t, struct arena *work, const struct re
 							    .certificate = what->certificate,
 							    .cause = what->cause,
 							    .acmc = what->acmc,
-							    .refusals = what->n });
+							    .refusals = what->refused,
+							    .unchanged_requests = what->unchanged });
 }

@@ -188,7 +188,7 @@ static void done(struct job *job, enum status status)
 	struct partner_job *j = (struct partner_job *)job;
 	fail_point("partner-committed");
 	if (!j->refused)
-		refusal_settle(j->party, &j->claim, status == OK && j->answer.refused, j->setup.certificate,
+		refusal_settle(j->party, &j->claim, status == OK && j->answer.idle, j->setup.certificate,
 			       j->answer.verdict.cause);
 	if (status != OK)
 		unavailable(j->request, "the store could not be written", j->well_formed);

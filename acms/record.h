@@ -16,7 +16,7 @@
  */
 
 enum { DIGEST_SIZE = 32 };
-/* Of a request that was refused as a whole: MC IDs, and identities with causes, that are kept at most. */
+/* Of a request that was refused as a whole, or changed nothing: MC IDs, and identities with causes, that are kept at most. */
 enum { REFUSED_NAMES = 10 };
 
 struct user_record {
@@ -107,7 +107,7 @@ enum audit_action {
 	AUDIT_ASK = 8,     /* at home: an ACMC's request was accepted, or refused */
 	AUDIT_ANSWER = 9,  /* at home: the final answer for one target */
 	AUDIT_IMPORT = 10, /* by acms users import */
-	AUDIT_REFUSALS = 11, /* refusals that have no entry of their own, for they were too many */
+	AUDIT_REFUSALS = 11, /* requests refused, or without a change, that have no entry of their own, for they were too many */
 };
 /* "setup", "update", ...; NULL for none of ours. Static. */
 const char *audit_action_name(enum audit_action action);
@@ -133,9 +133,10 @@ struct audit_record {
 	const struct identity_cause *identities;
 	size_t n_identities;
 	struct str detail;
-	uint64_t all_mc_ids;             /* of a refusal that named more than mc_ids has; else 0 */
+	uint64_t all_mc_ids;             /* of a request that changed nothing and named more than mc_ids has; else 0 */
 	uint64_t all_identities;         /* likewise */
 	uint64_t refusals;               /* AUDIT_REFUSALS: how many; cause and certificate are the last one's */
+	uint64_t unchanged_requests;     /* AUDIT_REFUSALS: how many changed nothing */
 };
 /* Leaves REFUSED_NAMES in it. */
 void audit_cut_names(struct audit_record *r);

@@ -163,11 +163,12 @@ class IdmStore:
         entries = []
         for number, (key, value) in enumerate(self.items("audit"), before + 1):
             entry = decode(value)
-            assert set(range(10, 20)) - {16} <= set(entry) <= set(range(10, 30)) and SETUP <= entry[12] <= REFUSALS
+            assert set(range(10, 20)) - {16} <= set(entry) <= set(range(10, 31)) and SETUP <= entry[12] <= REFUSALS
             assert int.from_bytes(key, "big") == number and entry[10] == previous, f"entry {number}"
             assert 27 not in entry or entry[27] > len(entry[18]) == 10, f"entry {number}"
             assert 28 not in entry or entry[28] > len(entry[25]) == 10, f"entry {number}"
-            assert (29 in entry) == (entry[12] == REFUSALS), f"entry {number}"
+            assert (29 in entry or 30 in entry) == (entry[12] == REFUSALS), f"entry {number}"
+            assert 27 not in entry or entry[19][:2] == [0, 0] and 20 not in entry, f"entry {number}"
             previous = hashlib.sha256(value).digest()
             entries.append(entry)
         assert decode(self.get("meta", b"audit-head")) == [before + len(entries), previous]

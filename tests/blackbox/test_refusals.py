@@ -111,6 +111,34 @@ def test_what_waits_is_bounded_in_bytes(world):
     store.close()
 
 
+def test_what_changes_nothing(world):
+    """Answered TRUE, again and again: it fills the log no faster than what is refused."""
+    home, fire = world.system(HOME), world.system(FIRE)
+    fire.partner(home, address=False)
+    fire.config["limits"]["audited_refusals_per_minute"] = 7
+    fire.start()
+    client = fire.client(home.leaf, system=HOME)
+    users = {f"{'x' * 200}{i}@police.example": [] for i in range(500)}
+    assert client.setup([FIRE], users).result
+    before = (fire.store / "data.mdb").stat().st_size
+    assert flood(client, users) == {pb.NO_CAUSE}
+    grown = (fire.store / "data.mdb").stat().st_size - before
+    assert grown < 4_000_000, grown
+    assert client.setup([FIRE], {"new@police.example": []}).result  # has an entry in any case
+    fire.stop()
+    log = entries(fire)
+    own, summed = [e for e in log if e["action"] == "setup"], [e for e in log if e["action"] == "refusals"]
+    assert 1 <= len(summed) and len(own) <= 2 + 7 * 5 and not [e for e in summed if "refusals" in e]
+    assert len(own) - 2 + sum(e["unchanged_requests"] for e in summed) == FLOOD
+    assert [len(e["mc_ids"]) for e in own if e["created"]] == [500, 1]
+    for e in own[1:-1]:
+        assert len(e["mc_ids"]) == 10 and e["all_mc_ids"] == 500 == e["unchanged"]
+    store = IdmStore(fire.store)
+    store.audit()
+    store.check_users()
+    store.close()
+
+
 def test_one_refusal_among_many_that_are_done_has_its_entry(world):
     """However many are on their way: what counts is what is refused."""
     home, fire = world.system(HOME), world.system(FIRE)

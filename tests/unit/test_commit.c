@@ -250,6 +250,43 @@ static void a_dry_run_leaves_nothing(void **state)
 	assert_false(commit(&w).repeated);
 }
 
+/* Of each party so many a minute have an entry; what changes something always has one, with all names. */
+static void what_changes_nothing_is_counted(void **state)
+{
+	(void)state;
+	atomic_uint left = 1;
+	for (uint8_t i = 1; i < 5; i++) {
+		struct refusal_claim claim = { .left = &left };
+		struct commit_setup w = ask("a", i);
+		name_users(&w, 20, CAUSE_NO_CAUSE);
+		w.claim = &claim;
+		struct commit_answer a = commit(&w);
+		assert_int_equal(a.verdict.cause, CAUSE_NO_CAUSE);
+		assert_int_equal(a.idle, i > 1);
+		assert_int_equal(claim.granted, i == 2);
+		struct log l = audit_log();
+		assert_int_equal(l.n, i < 2 ? 1 : 2);
+		assert_int_equal(l.last.created, i < 2 ? 20 : 0);
+		assert_int_equal(l.last.unchanged, i < 2 ? 0 : 20);
+		assert_int_equal(l.last.n_mc_ids, i < 2 ? 20 : 10);
+		assert_int_equal(l.last.all_mc_ids, i < 2 ? 0 : 20);
+	}
+	struct refusal_claim claim = { .left = &left };
+	struct commit_setup r = ask("zz", 5), more = ask("zz", 6), rest = ask("zz", 7);
+	r.setup.operation = OPERATION_REMOVE;
+	r.claim = more.claim = rest.claim = &claim;
+	assert_true(commit(&r).idle);
+	assert_false(commit(&more).idle);
+	rest.setup.best_effort = true;
+	rest.refused = name_users(&rest, 3, CAUSE_OUTSIDE_NAMESPACE);
+	rest.n_refused = 2; /* and the third is there */
+	struct commit_answer a = commit(&rest);
+	assert_int_equal(a.verdict.cause, CAUSE_PARTLY_DONE);
+	assert_true(a.idle);
+	assert_int_equal(audit_log().n, 3);
+	assert_false(commit(&rest).idle); /* said again */
+}
+
 static void refusals_are_in_the_log(void **state)
 {
 	(void)state;
@@ -282,6 +319,7 @@ int main(void)
 		COMMIT_TEST(of_what_was_partly_done_all_are_recorded),
 		COMMIT_TEST(best_effort_is_recorded),
 		COMMIT_TEST(a_dry_run_leaves_nothing),
+		COMMIT_TEST(what_changes_nothing_is_counted),
 		COMMIT_TEST(refusals_are_in_the_log),
 	};
 	return cmocka_run_group_tests_name("commit", tests, NULL, NULL);

@@ -55,6 +55,22 @@ static void held_until_decided(void **state)
 	assert_non_null(strstr(f.detail, "approved by ops"));
 }
 
+/* The request itself is kept with all of them, and is in the log with all when it is done. */
+static void of_what_waits_ten_are_in_the_log(void **state)
+{
+	(void)state;
+	struct commit_setup w = ask("a b c d e f g h i j k l", 1);
+	w.approval = APPROVAL_MANUAL;
+	assert_false(commit(&w).idle);
+	struct log l = audit_log();
+	assert_int_equal(l.last.action, AUDIT_HOLD);
+	assert_int_equal(l.last.n_mc_ids, 10);
+	assert_int_equal(l.last.all_mc_ids, 12);
+	w.setup = find(1).waiting->pending.setup;
+	assert_int_equal(decide(&w, true).answer.verdict.cause, CAUSE_NO_CAUSE);
+	assert_int_equal(audit_log().last.n_mc_ids, 12);
+}
+
 static void rejected(void **state)
 {
 	(void)state;
@@ -174,6 +190,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		COMMIT_TEST(held_until_decided),
+		COMMIT_TEST(of_what_waits_ten_are_in_the_log),
 		COMMIT_TEST(rejected),
 		COMMIT_TEST(approved_by_present_rules_and_store),
 		COMMIT_TEST(what_stands_in_the_way_is_not_held),
