@@ -27,7 +27,7 @@ class Spec:
     seat: str
     function: Callable
     rate: float  # of what is counted, a second
-    most: int  # in one period
+    most: int  # in all periods together
 
     @property
     def title(self) -> str:
@@ -55,7 +55,7 @@ class Seat:
 
 
 class Spent(Exception):
-    """It has done all that it may in this period."""
+    """It has done all that it may, or its time is over."""
 
 
 class Attacker:
@@ -70,7 +70,7 @@ class Attacker:
         os.nice(19)  # as if it had a machine of its own
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        while True:
+        while self.counters[self.first] < self.spec.most:
             self.counters[self.first + 2] += 1
             try:
                 self.spec.function(self)
@@ -84,7 +84,7 @@ class Attacker:
         """After something was done: keeps the rate and the count."""
         self.done += n
         self.counters[self.first] += n
-        if self.done >= self.spec.most:
+        if self.counters[self.first] >= self.spec.most:
             raise Spent
         ahead = self.done / self.spec.rate - (time.monotonic() - self.start)
         if ahead > 0:

@@ -65,5 +65,5 @@ def hostile_leaves(system) -> dict:
         "control characters": issue(ca, "control", [(URI, b"\x1b[2J\x07\r\n\xc2\x9b\xe2\x80\xae\xff\xfe\0x"), (DNS, b"\0"), mine]),
         "2,000 names": issue(ca, "names", [(DNS, b"n%d.evil.example" % i) for i in range(2000)] + [mine]),
         "a long chain": issue(ca, "chain", [mine], last, chain),
-        "RSA of 8192 bits": ca.issue("rsa", ["DNS:first.evil.example", f"DNS:acms.{system.name}"], rsa_bits=8192),
+        "RSA of 4096 bits": ca.issue("rsa", ["DNS:first.evil.example", f"DNS:acms.{system.name}"], rsa_bits=4096),
     }

@@ -86,8 +86,8 @@ def check_commands(soak) -> None:
         for words in (("pending",), ("pending", "--json")):
             run_acmc(soak, world.fire, leaf, *words)
     run_acmc(soak, world.police, world.evil_acmc, "requests")
-    run_acmc(soak, world.police, world.evil_acmc, "requests", "--json")
-    for request in [line.split()[0] for line in run_acmc(soak, world.police, world.evil_acmc, "requests").splitlines()[1:6]]:
+    listed = run_acmc(soak, world.police, world.evil_acmc, "requests", "--json")
+    for request in re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", listed)[:5]:
         run_acmc(soak, world.police, world.evil_acmc, "status", request, good=(0, 1, 6))
     for system in (world.police, world.fire):
         for words in (("audit", "verify"), ("audit", "export"), ("users", "list"), ("users", "export")):

@@ -146,6 +146,20 @@ def slow_frames(a):
             a.count()
 
 
+@attack("frames of 1 MiB that are never finished", HOME, NO_RIGHT, ACMC, APPROVER, rate=20)
+def unfinished_frames(a):
+    held = []
+    try:
+        for _ in range(20):
+            held.append(a.connect())
+            pump(held[-1].sock, (1048570).to_bytes(4, "big") + b"\x22" + bytes(1_048_000), drain=False)
+            a.count()
+        time.sleep(3)
+    finally:
+        for c in held:
+            c.close()
+
+
 @attack("Hello with extreme limits", *ANYBODY, rate=5)
 def extreme_hellos(a):
     for odd in (limits(max_requests_in_flight=1), limits(idle_timeout_seconds=1), limits(max_frame_bytes=65536),
@@ -272,10 +286,20 @@ def others_ids(a):
         a.count(50)
 
 
+@attack("users who all end at once", HOME, rate=20, most=8)
+def all_end_at_once(a):
+    """Their end is audited in full, as everything that was done: so they are not many."""
+    c, end = a.connect(), acx_peer.now_ms(4)
+    for i in range(4):
+        pump(c.sock, asking(FIRE, evil_users(250, f"end{i}-"), validity=(0, end)).fresh())
+        a.count()
+    drain_for(c.sock, 5)
+
+
 @attack("what waits for a decision, beyond its bound", HOME, rate=1000)
 def fill_pending(a):
     """The removals of this system wait for a decision, twenty at most."""
-    c, remove = a.connect(), asking(FIRE, evil_users(1000, "gone", length=200), operation=pb.REMOVE)
+    c, remove = a.connect(), asking(FIRE, evil_users(100, "gone"), operation=pb.REMOVE)
     while True:
         pump(c.sock, remove.fresh())
         a.count()
@@ -373,15 +397,15 @@ def feed(a):
     c = a.connect()
     while True:
         for target in PARTNERS:
-            pump(c.sock, asking([target], police_users(3), seconds=60).fresh())
+            pump(c.sock, asking([target], police_users(1), seconds=60).fresh())
             a.count()
 
 
-@attack("does not read what its requests become", ACMC, rate=1)
+@attack("does not read what its requests become", ACMC, rate=1, most=100)
 def deaf_acmc(a):
     c = a.connect()
-    for i in range(20):
-        pump(c.sock, asking(PARTNERS, police_users(3, f"evil-deaf{i}-"), seconds=60).fresh(), drain=False)
+    for i in range(5):
+        pump(c.sock, asking(PARTNERS, police_users(1, f"evil-deaf{i}-"), seconds=60).fresh(), drain=False)
         a.count()
     time.sleep(2 * PATIENCE)
 
@@ -409,7 +433,7 @@ def refused_acmc_small(a):
         a.count(100)
 
 
-@attack("unfinished requests whose IDs collide, beyond their bound", ACMC, rate=2000, most=2000)
+@attack("unfinished requests whose IDs collide, beyond their bound", ACMC, rate=2000, most=600)
 def colliding_requests(a):
     c = a.connect()
     template = asking(["evil-two.example"], police_users(1), seconds=20)
@@ -502,11 +526,11 @@ def decisions(a):
         a.count(len(some))
 
 
-@attack("rejects what waits, with long reasons", APPROVER, rate=1, most=30)
+@attack("rejects what waits, with long reasons", APPROVER, rate=1, most=20)
 def rejects(a):
     c = a.connect()
     while True:
-        for entry in c.pending(max=3).entries:
+        for entry in c.pending(max=1).entries:
             c.decide(entry.request.request_id, False, reason=DETAILS[a.done % len(DETAILS)])
         a.count()
 

@@ -285,6 +285,22 @@ def identity_causes(play):
             play.send(pb.Message(mc_service_user_setup_response=response))
 
 
+@attack("times and revisions at their ends", rate=50)
+def extreme_numbers(play):
+    while True:
+        for n in (0, 1, 2 ** 31, 2 ** 53, 2 ** 63 - 1, 2 ** 63, 2 ** 64 - 1):
+            asked = play.request()
+            message = indication(play, asked)
+            message.process_indication.until = n
+            play.link.send(message)
+            message = acx_peer.true_response(asked, play.partner.system, play.link)
+            response = message.mc_service_user_setup_response
+            for revision in response.revision:
+                revision.revision = n
+            response.done = n
+            play.send(message)
+
+
 @attack("FALSE with causes, origins, lists that are no partner's", rate=50)
 def wrong_answers(play):
     odd = [dict(cause=601), dict(cause=602), dict(cause=501, origin=pb.HOME_ACMS), dict(cause=502, mc_id_list=["other@police.example"]),

@@ -107,8 +107,8 @@ class Memory:
 class Soak:
     def __init__(self, world: World, options):
         self.world, self.options, self.faults = world, options, Faults()
-        self.specs = [s for s in SPECS if not options.only or options.only in s.title]
         self.turns = [i for i, s in enumerate(partner.SPECS) if not options.only or options.only in f"hostile partner: {s[0]}"]
+        self.specs = [s for s in SPECS if not options.only or options.only in s.title or self.turns and s.function is clients.feed]
         self.counters = FORK.RawArray("Q", COUNTERS * (len(self.specs) + len(partner.SPECS)))
         self.on, self.stop = FORK.RawValue("B", 0), FORK.RawValue("B", 0)
         self.periods, self.hostile = [], []  # (with hostiles, from, to, log bytes of each system)
