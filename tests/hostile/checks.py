@@ -10,6 +10,9 @@ import cbor2
 from acx_peer import pb
 from systems import BUILD, wait_for
 
+MORE_MIB = 32  # that a process may keep of what it took at its peak
+
+
 class Faults:
     def __init__(self):
         self.all = []
@@ -68,13 +71,12 @@ def check_memory(soak) -> None:
     for m in soak.memory:
         def few() -> bool:
             m.sample()
-            return m.descriptors <= m.before[1] + 6
+            return m.descriptors <= m.before[1] + 6 and m.status("RssAnon") <= m.before[0] + 1024 * MORE_MIB
         try:
-            wait_for(few, "descriptors", 30)
+            wait_for(few, "descriptors and memory", 30)
         except AssertionError:
-            soak.faults.add(f"{m.name}: {m.descriptors} descriptors, {m.before[1]} before")
-        now = m.status("RssAnon")
-        print(f"memory of {m.name} afterwards: {now / 1024:.1f} MiB, {m.descriptors} descriptors")
+            soak.faults.add(f"{m.name} keeps {m.descriptors} descriptors ({m.before[1]} before), {m.status('RssAnon') / 1024:.1f} MiB")
+        print(f"memory of {m.name} afterwards: {m.status('RssAnon') / 1024:.1f} MiB, {m.descriptors} descriptors")
 
 def check_commands(soak) -> None:
     world = soak.world

@@ -215,6 +215,20 @@ def refused_service_ids(a):
     refused_at_full_speed(a, asking(FIRE, {f"s{i}@{EVIL}": [(1, f"sip:s{i}@police.example")] for i in range(1000)}))
 
 
+@attack("refused requests whose answers nobody reads", HOME, ACMC, rate=200)
+def refused_unread(a):
+    template = asking(FIRE, evil_users(1000, "n", "police.example", 200))
+    held = crowd(a, 8)
+    try:
+        for _ in range(60):
+            for c in held:
+                pump(c.sock, template.fresh(), 0.5, drain=False)
+                a.count()
+    finally:
+        for c in held:
+            c.close()
+
+
 @attack("small refused requests", HOME, NO_RIGHT, rate=20_000)
 def refused_small(a):
     template, c = asking(FIRE, evil_users(1, "n", "police.example")), a.connect()
@@ -501,6 +515,18 @@ def extremes(a):
         users = police_users(1, f"evil-x{a.done}-")
         pump(c.sock, frame(acx_peer.request(PARTNERS[:1], users, **more).SerializeToString()))
         a.count()
+
+
+@attack("queries of an honest partner, two hundred at a time", ACMC, rate=20_000)
+def many_queries(a):
+    """It may ask fire.example, as the honest may; their requests go over the same connection."""
+    users, digests = query("users_query", mc_system_id="fire.example"), query("digest_query", mc_system_id="fire.example", ranges=[pb.McIdRange()])
+    believed = query("users_query", mc_system_id="fire.example", believed=True)
+    held = crowd(a, 6)
+    while True:
+        for c, one in zip(held, (users, digests, believed) * 2):
+            pump(c.sock, one * 200)
+            a.count(200)
 
 
 @attack("decides, though it may not", ACMC, HOME, rate=200)

@@ -33,6 +33,7 @@ from systems import BUILD, System  # noqa: E402
 
 FORK = multiprocessing.get_context("fork")
 MEMORY_MIB, GROWTH_BYTES, NOISE = 100, 1_000_000, 3
+FIRE = clients.FIRE
 EVIL_HOME, NO_RIGHTS, PARTNERS = "evil.example", "norights.example", clients.PARTNERS
 
 class World:
@@ -61,7 +62,7 @@ class World:
     def configure_police(self) -> None:
         police = self.police
         self.admin = police.acmc(partners=FIRE)
-        self.evil_acmc = police.acmc("evil", partners=PARTNERS, mc_ids=["evil-*@police.example"])
+        self.evil_acmc = police.acmc("evil", partners=PARTNERS + FIRE, mc_ids=["evil-*@police.example"])
         police.config["limits"].update(max_unfinished_requests=1000, request_deadline="1 h")
         police.partner(self.fire, provision=None)
         for system, listener in zip(self.partners, self.listeners):
