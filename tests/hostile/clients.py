@@ -63,7 +63,7 @@ def key_updates_among(a):
     a.key_updates(requested=False, every=100, count=10_000)
 
 
-@attack("Close with details cut inside characters", *ANYBODY, rate=5)
+@attack("Close with details cut inside characters", *ANYBODY, rate=2)
 def long_details(a):
     for detail in DETAILS:
         c = a.connect()
@@ -72,13 +72,13 @@ def long_details(a):
         a.count()
 
 
-@attack("connect, Hello, close", *ANYBODY, NO_RIGHT, rate=5)
+@attack("connect, Hello, close", *ANYBODY, NO_RIGHT, rate=2)
 def reconnects(a):
     a.connect().close()
     a.count()
 
 
-@attack("connect, close without Hello", *ANYBODY, rate=5)
+@attack("connect, close without Hello", *ANYBODY, rate=2)
 def no_hello(a):
     a.connect(say_hello=False).close()
     a.count()
@@ -106,7 +106,7 @@ def malformed() -> list:
             frame(b"\x12\x82\x80\x04" + b"\x2a\x00" * 32768)]
 
 
-@attack("malformed frames, oversized headers", *ANYBODY, NO_RIGHT, rate=5)
+@attack("malformed frames, oversized headers", *ANYBODY, NO_RIGHT, rate=2)
 def malformed_frames(a):
     for data in malformed():
         c = a.connect()
@@ -124,7 +124,7 @@ def drain_for_end(c, seconds: float = 1) -> None:
     c.close()
 
 
-@attack("malformed first frames", *ANYBODY, rate=5)
+@attack("malformed first frames", *ANYBODY, rate=2)
 def malformed_hellos(a):
     odd = [hello(a.seat.system, version_min=0), hello(a.seat.system, version_min=5, version_max=9),
            hello(a.seat.system, version_min=2, version_max=1), hello("other.example"), hello("\u20ac" * 80),
@@ -160,7 +160,7 @@ def unfinished_frames(a):
             c.close()
 
 
-@attack("Hello with extreme limits", *ANYBODY, rate=5)
+@attack("Hello with extreme limits", *ANYBODY, rate=2)
 def extreme_hellos(a):
     for odd in (limits(max_requests_in_flight=1), limits(idle_timeout_seconds=1), limits(max_frame_bytes=65536),
                 limits(max_mc_ids=1, max_mc_service_ids_per_mc_id=1, max_mc_system_ids=1),
@@ -175,7 +175,7 @@ def extreme_hellos(a):
         a.count()
 
 
-@attack("half a connection: the sending side is shut", *ANYBODY, rate=5)
+@attack("half a connection: the sending side is shut", *ANYBODY, rate=2)
 def half_closed(a):
     c = a.connect()
     c.sock.sendall(PING * 100 + query("pending_query") * 5 + query("requests_query") * 5)
@@ -184,7 +184,7 @@ def half_closed(a):
     a.count()
 
 
-@attack("messages in the wrong direction", *ANYBODY, rate=5)
+@attack("messages in the wrong direction", *ANYBODY, rate=2)
 def wrong_direction(a):
     odd = [pb.Message(process_indication=pb.ProcessIndication(request_id=bytes(16), state=2)),
            pb.Message(mc_service_user_setup_response=pb.McServiceUserSetupResponse(request_id=bytes(16))),
@@ -424,7 +424,7 @@ def deaf_acmc(a):
     time.sleep(2 * PATIENCE)
 
 
-@attack("100 targets, 1,000 identities: 100 answers for one request", ACMC, rate=5)
+@attack("100 targets, 1,000 identities: 100 answers for one request", ACMC, rate=2)
 def many_targets(a):
     targets = [f"t{i}.example" for i in range(100)]
     template = asking(targets, evil_users(1000, "y", "police.example", 200))

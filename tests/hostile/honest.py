@@ -1,6 +1,7 @@
 """The honest: an administrator of police.example who sets users up at fire.example, updates and asks, and an officer of
 fire.example who approves the updates. Each asks at fixed times, however long the answers take."""
 
+import itertools
 import json
 import os
 import threading
@@ -35,13 +36,13 @@ class Honest:
     """In a process of its own. What was asked is written to a file when it ends: [what, when it was due, seconds, fault]."""
 
     def __init__(self, world, file, stop):
-        self.world, self.file, self.stop, self.done, self.users, self.ended = world, file, stop, [], 0, False
+        self.world, self.file, self.stop, self.done, self.ended = world, file, stop, [], False
+        self.numbers = itertools.count()
 
     def run(self) -> None:
-        jobs = [(self.repeat, ("setup", 10, self.set_up)), (self.repeat, ("update, approved", 1, self.update)),
-                (self.repeat, ("users", 5, self.ask_users)), (self.repeat, ("digest", 1, self.ask_digest)),
-                (self.repeat, ("requests", 2, self.ask_requests))]
-        threads = [threading.Thread(target=job, args=args, daemon=True) for job, args in jobs]
+        jobs = [("update, approved", 1, self.update), ("digest", 1, self.ask_digest)]
+        jobs += [("setup", 1, self.set_up)] * 10 + [("users", 1, self.ask_users)] * 5 + [("requests", 1, self.ask_requests)] * 2
+        threads = [threading.Thread(target=self.repeat, args=(*job, i / len(jobs)), daemon=True) for i, job in enumerate(jobs)]
         approver = threading.Thread(target=self.approve, daemon=True)
         for thread in (approver, *threads):
             thread.start()
@@ -55,10 +56,13 @@ class Honest:
     def connect(self) -> Client:
         return self.world.police.client(self.world.admin, timeout=PATIENCE)
 
-    def repeat(self, what: str, rate: float, ask) -> None:
-        client, due = None, time.monotonic()
+    def repeat(self, what: str, rate: float, ask, phase: float) -> None:
+        """Over a connection of its own. What could not be asked in time, since the answer before took so long, is left out."""
+        client, due = None, time.monotonic() + phase
         while not self.stop.value:
             due += 1 / rate
+            if due < time.monotonic() - 1:
+                due = time.monotonic()
             time.sleep(max(0, due - time.monotonic()))
             try:
                 client = client or self.connect()
@@ -70,8 +74,8 @@ class Honest:
                 client.kept.clear()
 
     def set_up(self, client: Client):
-        self.users += 1
-        users = {f"h{self.users}-{i}@police.example": [(1, f"sip:h{self.users}-{i}@police.example")] for i in range(2)}
+        n = next(self.numbers)
+        users = {f"h{n}-{i}@police.example": [(1, f"sip:h{n}-{i}@police.example")] for i in range(2)}
         answer = client.setup(FIRE, users)
         self.world.honest_ids.publish(answer.request_id)
         return None if answer.result else str(answer)

@@ -96,10 +96,16 @@ class Memory:
 
     def __init__(self, system: System):
         self.name, self.pid, self.peak, self.descriptors = system.name, system.process.pid, 0, 0
+        self.used = [0.0, 0.0]  # processor time in periods without hostile parties, and with
 
     def status(self, field: str) -> int:
         """In KiB."""
         return int(re.search(rf"{field}:\s+(\d+)", Path(f"/proc/{self.pid}/status").read_text()).group(1))
+
+    def seconds(self) -> float:
+        """Of processor time until now."""
+        words = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
     def sample(self) -> None:
         self.peak = max(self.peak, self.status("RssAnon"))
@@ -161,9 +167,11 @@ class Soak:
         return [s.log_file.stat().st_size for s in (self.world.police, self.world.fire)]
 
     def period(self, hostile: bool, seconds: float) -> None:
-        before, start = self.log_sizes(), time.monotonic()
+        before, start, cpu = self.log_sizes(), time.monotonic(), [m.seconds() for m in self.memory]
         self.watch(seconds)
         grown = [b - a for a, b in zip(before, self.log_sizes())]
+        for m, c in zip(self.memory, cpu):
+            m.used[hostile] += m.seconds() - c
         self.periods.append((hostile, start, time.monotonic(), grown))
 
     def watch(self, seconds: float) -> None:
@@ -254,6 +262,10 @@ class Soak:
                   f" {statistics.median(those):.1f} ms with hostiles: {ratio:.2f} times (wanted: 2; a fault: {NOISE})")
             if ratio > NOISE:
                 self.faults.add(f"the honest p99 is {ratio:.2f} times of that without hostiles")
+
+        for m in getattr(self, "memory", ()):
+            share = [100 * m.used[kind] / max(1, sum(b - a for h, a, b, _ in self.periods if h == kind)) for kind in (False, True)]
+            print(f"processor time of {m.name}: {share[0]:.0f} % of one without, {share[1]:.0f} % with hostiles")
 
     def report_growth(self) -> None:
         for i, system in enumerate((self.world.police, self.world.fire)):

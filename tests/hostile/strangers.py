@@ -38,13 +38,13 @@ def refused(a, **more) -> None:
     a.count()
 
 
-@attack("handshakes without a certificate", *BOTH, rate=10)
+@attack("handshakes without a certificate", *BOTH, rate=4)
 def no_certificate(a):
     refused(a)
     refused(a, versions=(ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2))
 
 
-@attack("handshakes with a certificate of another CA, names and protocols that are none", *BOTH, rate=10)
+@attack("handshakes with a certificate of another CA, names and protocols that are none", *BOTH, rate=4)
 def wrong_certificate(a):
     refused(a, leaf=a.world.strange_leaf)
     refused(a, leaf=a.world.strange_leaf, alpn=())
@@ -94,7 +94,7 @@ def slow_handshake(a):
             a.count()
 
 
-@attack("certificates with odd names, chains and keys", HOME, rate=10)
+@attack("certificates with odd names, chains and keys", HOME, rate=4)
 def odd_certificates(a):
     """Each with a request that waits for a decision: its certificate's name is kept, and shown."""
     for label, leaf in a.world.odd_leaves.items():
