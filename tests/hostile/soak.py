@@ -32,7 +32,7 @@ from honest import Honest, Ids  # noqa: E402
 from systems import BUILD, System  # noqa: E402
 
 FORK = multiprocessing.get_context("fork")
-MEMORY_MIB, GROWTH_BYTES, NOISE = 100, 1_000_000, 3
+MEMORY_MIB, GROWTH_BYTES, STORE_BYTES, NOISE = 100, 1_000_000, 50_000_000, 3
 FIRE = clients.FIRE
 EVIL_HOME, NO_RIGHTS, PARTNERS = "evil.example", "norights.example", clients.PARTNERS
 
@@ -193,6 +193,7 @@ class Soak:
         world.fill(self.options.users)
         self.memory = [Memory(s) for s in (world.police, world.fire)]
         self.started_ms = acx_peer.now_ms()
+        self.stores = [self.store_size(s) for s in (world.police, world.fire)]
         self.start_honest()
         self.watch(2)
         for m in self.memory:
@@ -224,6 +225,7 @@ class Soak:
         self.report_attacks()
         self.report_honest()
         self.report_growth()
+        self.report_stores()
         for m in self.memory:
             print(f"memory of {m.name}: {m.before[0] / 1024:.1f} MiB anonymous before, {m.peak / 1024:.1f} MiB at the peak"
                   f" (sampled every 50 ms)")
@@ -266,6 +268,16 @@ class Soak:
         for m in getattr(self, "memory", ()):
             share = [100 * m.used[kind] / max(1, sum(b - a for h, a, b, _ in self.periods if h == kind)) for kind in (False, True)]
             print(f"processor time of {m.name}: {share[0]:.0f} % of one without, {share[1]:.0f} % with hostiles")
+
+    def store_size(self, system: System) -> int:
+        return (system.store / "data.mdb").stat().st_size
+
+    def report_stores(self) -> None:
+        for system, before in zip((self.world.police, self.world.fire), getattr(self, "stores", (0, 0))):
+            grown = self.store_size(system) - before
+            print(f"store of {system.name}: {before / 1e6:.1f} MB before, {grown / 1e6:.1f} MB more afterwards")
+            if grown > STORE_BYTES:
+                self.faults.add(f"{system.name}: the store grew by {grown / 1e6:.1f} MB")
 
     def report_growth(self) -> None:
         for i, system in enumerate((self.world.police, self.world.fire)):
