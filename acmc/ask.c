@@ -99,8 +99,8 @@ static enum home_result on_response(struct ask *a, const struct setup_response *
 	char system[300], text[400];
 	const char *fault = answers_fault(a->answers, r);
 	if (fault) {
-		snprintf(text, sizeof text, "%s (for %s)", fault,
-			 text_escape(r->mc_system_id, system, sizeof system));
+		text_format(text, sizeof text, "%s (for %s)", fault,
+			    text_escape(r->mc_system_id, system, sizeof system));
 		return home_nonsense(a->h, text);
 	}
 	if (!answers_take(a->answers, r, &part, &complete))
@@ -157,8 +157,8 @@ static enum home_result start(struct ask *a, struct request_id base, struct aren
 	a->parts->version = home_version(a->h);
 	if (a->no_wait || parts_need_version_2(a->parts)) {
 		char what[64];
-		snprintf(what, sizeof what, "acmc %s%s", operation_name((int)a->parts->operation),
-			 a->parts->operation == OPERATION_SETUP ? " with these options" : "");
+		text_format(what, sizeof what, "acmc %s%s", operation_name((int)a->parts->operation),
+			    a->parts->operation == OPERATION_SETUP ? " with these options" : "");
 		enum home_result result = home_needs_version_2(a->h, what);
 		if (result != HOME_OK)
 			return result;

@@ -10,7 +10,11 @@
 #include "common/session.h"
 #include "common/text.h"
 
+/* An answer may come behind others that were followed, but not for so many times the longest silence. */
+enum { OTHERS_PATIENCE = 5 };
 enum { TICK_MS = 100, CONNECT_TIMEOUT_MS = 10000, PING_MS_MAX = 60000, RECONNECTS = 5, STEADY_MS = 60000 };
+/* Several times what parts.c has on its way: a server that reads nothing but makes us answer its Pings gets no further. */
+enum { QUEUED_MAX = 16 << 20 };
 
 struct received {
 	TAILQ_ENTRY(received) next;
@@ -69,7 +73,7 @@ enum home_result home_fail(struct home *h, enum home_result result, const char *
 {
 	va_list args;
 	va_start(args, format);
-	vsnprintf(h->failure, sizeof h->failure, format, args);
+	text_vformat(h->failure, sizeof h->failure, format, args);
 	va_end(args);
 	return result;
 }
@@ -86,7 +90,7 @@ const char *home_failure(const struct home *h)
 
 void home_complain(const struct home *h, enum home_result result, FILE *out)
 {
-	bool placed = result == HOME_BAD_CONFIG ||
+	bool placed = result == HOME_BAD_CONFIG || result == HOME_BAD_INPUT ||
 		      strncmp(h->failure, h->config->host.ptr, h->config->host.len) == 0;
 	if (placed)
 		fprintf(out, "acmc: %s\n", h->failure);
@@ -265,7 +269,7 @@ static void on_timer(void *context)
 	if (!h->conn || h->result != HOME_OK)
 		return;
 	if (now >= since + h->config->timeout_s * 1000ull) {
-		snprintf(text, sizeof text, "no answer for %u seconds", h->config->timeout_s);
+		text_format(text, sizeof text, "no answer for %u seconds", h->config->timeout_s);
 		over(h, HOME_LOST, text);
 	} else if (h->session == SESSION_OPEN && now >= h->sent_ms + ping_after_ms(h)) {
 		home_send(h, &(struct message){ .kind = MESSAGE_PING, .token = ++h->pings });
@@ -314,6 +318,8 @@ static enum status make(struct home *h, struct error *e)
 {
 	const struct acmc_config *c = h->config;
 	enum status status = tls_identity_load(c->certificate.ptr, c->key.ptr, &h->identity, e);
+	if (status == OK)
+		status = tls_identity_check_use(h->identity, false, e);
 	if (status == OK)
 		status = tls_trust_load(c->trust_anchors.items, c->trust_anchors.n, c->crls.items, c->crls.n,
 					&h->trust, e);
@@ -378,7 +384,12 @@ void home_free(struct home *h)
 
 enum home_result home_connect(struct home *h)
 {
-	struct conn_settings settings = { CONNECT_TIMEOUT_MS, CONNECT_TIMEOUT_MS, CONNECT_TIMEOUT_MS, SIZE_MAX };
+	struct conn_settings settings = { .handshake_timeout_ms = CONNECT_TIMEOUT_MS,
+					  .frame_timeout_ms = CONNECT_TIMEOUT_MS,
+					  .drain_timeout_ms = CONNECT_TIMEOUT_MS,
+					  .pause_at_bytes = QUEUED_MAX,
+					  .max_queued_bytes = QUEUED_MAX,
+					  .reads_when_choked = true };
 	enum home_result result = HOME_OK;
 	drop_messages(h);
 	h->session = SESSION_WAIT_HELLO;
@@ -554,11 +565,14 @@ static uint64_t token_of(const struct message *m)
 enum home_result home_ask(struct home *h, const struct message *query, enum message_kind kind,
 			  const struct message **out)
 {
+	uint64_t until = clock_mono_ms() + OTHERS_PATIENCE * 1000ull * h->config->timeout_s;
 	home_send(h, query);
 	for (;;) {
 		enum home_result result = home_receive(h, true, out);
 		if (result != HOME_OK || ((*out)->kind == kind && token_of(*out) == h->token))
 			return result;
+		if (clock_mono_ms() >= until)
+			return home_fail(h, HOME_UNUSABLE, "other messages came for long, and no answer");
 		if (h->other)
 			h->other(h->other_context, *out);
 	}

@@ -1,4 +1,5 @@
 #include <stddef.h>
+#include "acmc/answers.h"
 #include "acmc/commands.h"
 #include "common/commands.h"
 
@@ -25,5 +26,5 @@ int main(int argc, char **argv)
 	return commands_run(argc, argv, commands,
 			    "Administrative configuration management client: asks the home MC system "
 			    "to set MC service users up in partner MC systems, to change and remove them, and decides on what "
-			    "other systems ask.", "acmc(1)");
+			    "other systems ask.", "acmc(1)", EXIT_SYSTEM);
 }

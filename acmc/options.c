@@ -192,6 +192,12 @@ struct acmc_config *options_config_offline(const struct common_options *o)
 
 /* --- exit codes --- */
 
+void options_not_shown(void)
+{
+	if (!ferror(stdout)) /* or output.h says it */
+		fputs("acmc: out of memory\n", stderr);
+}
+
 int exit_code_of_result(enum home_result result)
 {
 	switch (result) {

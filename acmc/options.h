@@ -47,6 +47,8 @@ uint64_t options_number(const char *option, const char *arg, uint64_t max, struc
 /* Whether colours are wanted, and the stream is a terminal. */
 bool options_colours(const struct common_options *o, FILE *out);
 
+/* Says on standard error why not everything was printed, unless it is for output.h to say. */
+void options_not_shown(void);
 /* The exit code when nothing was asked or an answer did not come. */
 int exit_code_of_result(enum home_result result);
 /* When a query was answered with a cause. */

@@ -12,6 +12,7 @@
 
 enum { OPT_FROM = 256, OPT_FOLLOW, OPT_REASON };
 enum { REASON_MAX = 512 };
+enum { PENDING_MAX = 1000000 }; /* requests that a server may list, or be followed for: none has so many */
 
 struct options {
 	struct common_options common;
@@ -56,6 +57,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp_child children[] = COMMON_CHILDREN;
 
 #define FROM_OPTION { "from", OPT_FROM, "SYSTEM", 0, "only of this home system", 1 }
+#define WHOSE_OPTION { "from", OPT_FROM, "SYSTEM", 0, "of this home system; must be given if several have, or had, this ID", 1 }
 #define EXIT_CODES(zero, one)                                                                   \
 	"\vExit codes: 0 " zero ", 1 " one ", 2 wrong usage, 3 refused by the system, 4 the system was not " \
 	"reached, 5 system error.\n\n" OPTIONS_HELP
@@ -75,6 +77,10 @@ struct seen {
 /* True: it is new. */
 static bool see(struct seen *s, const struct pending_entry *e)
 {
+	if (s->n == PENDING_MAX) { /* followed for a long time: what still waits may be shown once more */
+		s->n = 0;
+		arena_reset(s->arena);
+	}
 	for (size_t i = 0; i < s->n; i++) {
 		if (memcmp(&s->items[i].id, &e->request.request_id, sizeof s->items[i].id) == 0 &&
 		    str_eq(s->items[i].system, e->mc_system_id))
@@ -96,6 +102,7 @@ struct list {
 	const struct options *o;
 	struct query q;
 	struct seen seen;
+	size_t n;
 	struct table *table;         /* of a list that is not followed */
 	struct json_writer *document;
 	bool shown;
@@ -103,8 +110,9 @@ struct list {
 
 static void show_one(struct list *l, const struct pending_entry *e)
 {
-	if (!see(&l->seen, e))
+	if (l->o->follow && !see(&l->seen, e))
 		return;
+	l->n++;
 	if (l->document) {
 		put_pending(l->document, e);
 	} else if (l->o->common.json) { /* followed: a document for each */
@@ -127,6 +135,24 @@ static void on_other(void *context, const struct message *m)
 		show_one(context, &m->pending_page.entries[i]);
 }
 
+/* Each comes after the one before, by home system and ID: so what is listed has an end. */
+static const char *list_fault(const struct list *l, const struct pending_query *q, const struct pending_page *page)
+{
+	struct str home = q->after_mc_system_id;
+	const struct request_id *id = &q->after_request_id;
+	for (size_t i = 0; i < page->n_entries; i++) {
+		const struct pending_entry *e = &page->entries[i];
+		int order = home.ptr ? str_cmp(home, e->mc_system_id) : -1;
+		if (order > 0 || (order == 0 && memcmp(id, &e->request.request_id, sizeof *id) >= 0))
+			return "a page out of order";
+		home = e->mc_system_id;
+		id = &e->request.request_id;
+	}
+	if (page->n_entries == 0 && page->page.more)
+		return "an empty page, and more to come";
+	return l->n + page->n_entries > PENDING_MAX ? "more requests than can wait" : NULL;
+}
+
 /* Pages of what waits now; the query of the last one goes on, if it is to be followed. */
 static bool take_pages(struct list *l)
 {
@@ -136,14 +162,16 @@ static bool take_pages(struct list *l)
 	struct arena *a = arena_new(0); /* where the last entry lives */
 	const struct message *answer;
 	bool more = true;
+	l->n = 0;
 	while (a && more && (answer = query_ask(&l->q, &m, MESSAGE_PENDING_PAGE))) {
 		const struct pending_page *page = &answer->pending_page;
-		more = page->page.more;
-		for (size_t i = 0; i < page->n_entries; i++)
+		const char *fault = list_fault(l, next, page);
+		more = page->page.more && !fault;
+		for (size_t i = 0; i < page->n_entries && !fault; i++)
 			show_one(l, &page->entries[i]);
-		if (page->n_entries == 0 && more)
-			query_nonsense(&l->q, "an empty page, and more to come");
-		if (page->n_entries == 0)
+		if (fault)
+			query_nonsense(&l->q, fault);
+		if (!more)
 			break;
 		const struct pending_entry *last = &page->entries[page->n_entries - 1];
 		next->after_mc_system_id = arena_str(a, last->mc_system_id);
@@ -192,7 +220,7 @@ static void end_list(struct list *l)
 		put_end(l->document, query_exit_code(&l->q), query_failure(&l->q));
 		json_end_map(l->document);
 		l->shown &= json_writer_free(l->document);
-	} else if (l->table && l->seen.n) {
+	} else if (l->table && l->n) {
 		l->shown &= table_print(l->table, stdout, options_colours(&l->o->common, stdout));
 	} else if (l->table && !query_failure(&l->q)) {
 		puts("nothing waits for a decision");
@@ -206,7 +234,7 @@ static int list(const struct options *o)
 	struct list l = { .o = o, .shown = true };
 	if (!query_begin(&l.q, &o->common))
 		return query_end(&l.q, true, EXIT_ALL_TRUE);
-	l.seen.arena = l.q.arena;
+	l.seen.arena = arena_new(0);
 	home_listen(l.q.home, on_other, &l);
 	if (!o->follow && !o->common.json)
 		l.table = pending_table();
@@ -219,6 +247,7 @@ static int list(const struct options *o)
 		follow(&l);
 	end_list(&l);
 	free(l.seen.items);
+	arena_free(l.seen.arena);
 	return query_end(&l.q, l.shown, EXIT_ALL_TRUE);
 }
 
@@ -239,34 +268,81 @@ int pending_command(int argc, char **argv)
 
 /* --- one --- */
 
-static bool show_entry(const struct options *o, const struct pending_entry *e)
+/* Of one ID: about each home system once, and about nothing else. */
+static const struct pending_page *ask_for(struct query *q, const struct options *o)
 {
-	if (!o->common.json)
-		return show_pending(stdout, e, options_colours(&o->common, stdout));
+	struct message m = { .kind = MESSAGE_PENDING_QUERY,
+			     .pending_query = { .mc_system_id = o->from, .has_request_id = true, .request_id = o->id } };
+	const struct message *answer = query_ask(q, &m, MESSAGE_PENDING_PAGE);
+	const struct pending_page *page = answer ? &answer->pending_page : NULL;
+	bool good = page && page->n_entries > 0;
+	for (size_t i = 0; good && i < page->n_entries; i++) {
+		const struct pending_entry *e = &page->entries[i];
+		good = memcmp(&e->request.request_id, &o->id, sizeof o->id) == 0 &&
+		       (i == 0 || str_cmp(page->entries[i - 1].mc_system_id, e->mc_system_id) < 0) &&
+		       (!o->from.ptr || str_eq(o->from, e->mc_system_id));
+	}
+	if (page && !good)
+		query_nonsense(q, "a page about something else");
+	return good ? page : NULL;
+}
+
+static bool show_entries_json(const struct pending_page *page)
+{
 	struct json_writer *w = json_writer_new(stdout);
 	if (!w)
 		return false;
 	json_map(w);
 	put_end(w, EXIT_ALL_TRUE, NULL);
 	json_key(w, "pending");
-	put_pending(w, e);
+	json_array(w);
+	for (size_t i = 0; i < page->n_entries; i++)
+		put_pending(w, &page->entries[i]);
+	json_end_array(w);
 	json_end_map(w);
 	return json_writer_free(w);
+}
+
+static bool show_entries(const struct options *o, const struct pending_page *page)
+{
+	bool shown = true;
+	if (o->common.json)
+		return show_entries_json(page);
+	for (size_t i = 0; shown && i < page->n_entries; i++) {
+		if (i > 0)
+			putchar('\n');
+		shown = show_pending(stdout, &page->entries[i], options_colours(&o->common, stdout));
+	}
+	if (page->n_entries > 1)
+		fputs("acmc: NOTE: several home systems have a request with this ID; --from shows one with its users\n", stderr);
+	return shown;
+}
+
+/* A partner that is asked by us as well knows the IDs of our requests, too. */
+static void note_our_own(struct query *q, const struct options *o)
+{
+	struct message m = { .kind = MESSAGE_REQUESTS_QUERY,
+			     .requests_query = { .has_request_id = true, .request_id = o->id } };
+	const struct message *answer = query_ask(q, &m, MESSAGE_REQUESTS_PAGE);
+	if (answer && answer->requests_page.n_entries > 0)
+		fputs("acmc: NOTE: a request of our own has this ID, too; acmc status shows it\n", stderr);
+	if (q->result == HOME_OK)
+		q->cause = CAUSE_NO_CAUSE;
 }
 
 /* Somebody else's request that waits here; else one of our own. */
 static int show(const struct options *o)
 {
 	struct query q;
-	struct message m = { .kind = MESSAGE_PENDING_QUERY,
-			     .pending_query = { .mc_system_id = o->from, .has_request_id = true, .request_id = o->id } };
-	const struct message *answer;
 	if (!query_begin(&q, &o->common))
 		return query_end(&q, true, EXIT_ALL_TRUE);
-	answer = query_ask(&q, &m, MESSAGE_PENDING_PAGE);
-	if (answer && answer->pending_page.n_entries > 0)
-		return query_end(&q, show_entry(o, &answer->pending_page.entries[0]), EXIT_ALL_TRUE);
-	bool elsewhere = answer || q.cause == CAUSE_UNKNOWN_REQUEST || q.cause == CAUSE_ACMC_NOT_AUTHORISED;
+	const struct pending_page *page = ask_for(&q, o);
+	if (page) {
+		bool shown = show_entries(o, page);
+		note_our_own(&q, o);
+		return query_end(&q, shown, EXIT_ALL_TRUE);
+	}
+	bool elsewhere = q.cause == CAUSE_UNKNOWN_REQUEST || q.cause == CAUSE_ACMC_NOT_AUTHORISED;
 	if (q.result != HOME_OK || !elsewhere)
 		return query_end(&q, true, EXIT_ALL_TRUE);
 	q.cause = CAUSE_NO_CAUSE;
@@ -328,16 +404,50 @@ static bool put_decision(const struct options *o, const struct decision_result *
 	return json_writer_free(w);
 }
 
+/*
+ * Which of them is meant cannot be known: each target of a request sees its ID, and can file one of its own under it. That
+ * stays so when one of them was decided, or the same command would decide about the other.
+ */
+static enum home_result ambiguous(struct query *q, const struct pending_page *page)
+{
+	enum { SHOWN = 5 };
+	const char *names = "";
+	char system[300];
+	for (size_t i = 0; names && i < page->n_entries && i < SHOWN; i++)
+		names = arena_printf(q->arena, "%s%s%s", names, i ? ", " : "",
+				     text_escape(page->entries[i].mc_system_id, system, sizeof system));
+	return home_fail(q->home, HOME_BAD_INPUT, "several home systems have, or had, a request with this ID; waiting now: %s%s; "
+			 "say whose with --from", names ? names : "?", page->n_entries > SHOWN ? ", ..." : "");
+}
+
+/* Whose request it is. False: it is not known, and why is in the query. */
+static bool find_home(struct query *q, const struct options *o, struct str *home)
+{
+	*home = o->from;
+	if (home->ptr)
+		return true;
+	const struct pending_page *page = ask_for(q, o);
+	if (!page)
+		return false;
+	if (page->n_entries > 1 || page->entries->also_of_others)
+		q->result = ambiguous(q, page);
+	else if (!(*home = arena_str(q->arena, page->entries->mc_system_id)).ptr)
+		q->result = home_fail(q->home, HOME_FAILED, "out of memory");
+	return q->result == HOME_OK;
+}
+
 static int decide(const struct options *o)
 {
 	struct query q;
 	struct message m = { .kind = MESSAGE_DECISION,
-			     .decision = { .mc_system_id = o->from, .request_id = o->id, .approve = o->approve,
+			     .decision = { .request_id = o->id, .approve = o->approve,
 					   .reason = o->reason.ptr ? o->reason : STR("") } };
 	bool shown = true;
 	int code = EXIT_ALL_TRUE;
-	if (!query_begin(&q, &o->common))
+	if (!query_begin(&q, &o->common) || !find_home(&q, o, &m.decision.mc_system_id)) {
+		q.begun = false; /* the failure, as JSON */
 		return query_end(&q, true, code);
+	}
 	const struct message *answer = query_ask(&q, &m, MESSAGE_DECISION_RESULT);
 	if (answer) {
 		const struct decision_result *d = &answer->decision_result;
@@ -357,7 +467,7 @@ static int decide(const struct options *o)
 int approve_command(int argc, char **argv)
 {
 	static const struct argp_option table[] = {
-		FROM_OPTION,
+		WHOSE_OPTION,
 		{ "reason", OPT_REASON, "TEXT", 0, "is told to the home system", 1 },
 		{ 0 },
 	};
@@ -374,7 +484,7 @@ int approve_command(int argc, char **argv)
 int reject_command(int argc, char **argv)
 {
 	static const struct argp_option table[] = {
-		FROM_OPTION,
+		WHOSE_OPTION,
 		{ "reason", OPT_REASON, "TEXT", 0, "is told to the home system; must be given", 1 },
 		{ 0 },
 	};

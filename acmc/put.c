@@ -14,7 +14,7 @@ void put_text(struct json_writer *w, const char *key, struct str s)
 void put_number(struct json_writer *w, const char *key, uint64_t n)
 {
 	json_key(w, key);
-	json_number(w, n > INT64_MAX ? INT64_MAX : (int64_t)n);
+	json_number(w, n);
 }
 
 void put_bool(struct json_writer *w, const char *key, bool b)

@@ -1,6 +1,5 @@
 #include "acmc/query.h"
 
-#include <errno.h>
 #include "acmc/put.h"
 #include "common/text.h"
 
@@ -38,8 +37,17 @@ static void note_cause(struct query *q, const struct page *page)
 	char label[CAUSE_LABEL_SIZE], detail[600];
 	struct str text = page->detail.len ? page->detail : str_of(cause_text(page->cause));
 	q->cause = page->cause;
-	snprintf(q->failure, sizeof q->failure, "%s: %s", cause_label(page->cause, label),
-		 text_escape(text, detail, sizeof detail));
+	text_format(q->failure, sizeof q->failure, "%s: %s", cause_label(page->cause, label),
+		    text_escape(text, detail, sizeof detail));
+}
+
+/* Of a page that is there: what it lacks, say. Pages of one list may all say it. */
+static void note_detail(struct query *q, const struct page *page)
+{
+	char detail[600];
+	if (page->detail.len && !q->noted)
+		fprintf(stderr, "acmc: %s\n", text_escape(page->detail, detail, sizeof detail));
+	q->noted |= page->detail.len > 0;
 }
 
 const struct message *query_ask(struct query *q, struct message *m, enum message_kind kind)
@@ -50,8 +58,10 @@ const struct message *query_ask(struct query *q, struct message *m, enum message
 	q->result = home_ask(q->home, m, kind, &answer);
 	if (q->result != HOME_OK)
 		return NULL;
-	if (page_of(answer)->cause == CAUSE_NO_CAUSE)
+	if (page_of(answer)->cause == CAUSE_NO_CAUSE) {
+		note_detail(q, page_of(answer));
 		return answer;
+	}
 	note_cause(q, page_of(answer));
 	return NULL;
 }
@@ -97,7 +107,7 @@ int query_end(struct query *q, bool shown, int code)
 	else if (q->cause != CAUSE_NO_CAUSE)
 		fprintf(stderr, "acmc: %s\n", q->failure);
 	if (!shown) {
-		fprintf(stderr, "acmc: standard output: %s\n", strerror(errno));
+		options_not_shown();
 		failed = EXIT_SYSTEM;
 	}
 	if (q->home)

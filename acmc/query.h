@@ -14,6 +14,7 @@ struct query {
 	enum home_result result;
 	enum cause cause;  /* that an answer came with instead of content */
 	char failure[800]; /* what to tell of it */
+	bool noted;        /* a page's detail was told */
 };
 
 /* Loads the configuration and connects. False: query_end tells why; there is nothing else to do. */

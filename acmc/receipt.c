@@ -4,6 +4,7 @@
 #include "acmc/commands.h"
 #include "acmc/load.h"
 #include "acmc/put.h"
+#include "acmc/save.h"
 #include "acmc/show_receipt.h"
 #include "common/clock.h"
 #include "common/receipt_sign.h"
@@ -23,7 +24,7 @@ struct options {
 	size_t n_files;
 	struct str anchors[ANCHORS_MAX], crls[ANCHORS_MAX]; /* of the partner */
 	size_t n_anchors, n_crls;
-	struct str name; /* STR_NONE: any */
+	struct str name; /* STR_NONE: not given */
 	struct str partner; /* STR_NONE: all of the request */
 };
 
@@ -92,22 +93,24 @@ struct desk {
 	bool shown;
 };
 
-/* What a receipt must be about; NULL: anything. */
+/* What a receipt must be about; NULL: anything, or only (--partner) whose it must be. */
 struct wanted {
 	struct str partner, home;
 	struct request_id id;
 };
 
-static const char *misfit(const struct receipt *r, const struct wanted *w)
+static const char *misfit(const struct desk *d, const struct receipt *r, const struct wanted *w)
 {
 	const struct receipt_claims *c = &r->claims;
+	if (!w && d->o->partner.ptr && !str_eq(c->partner, d->o->partner))
+		return "it is of another partner";
 	if (w && (!str_eq(c->partner, w->partner) || !str_eq(c->home, w->home) ||
 		  memcmp(&c->request_id, &w->id, sizeof w->id) != 0))
 		return "it is about another request";
 	return NULL;
 }
 
-/* Whose signature is good for this partner's receipts; *name STR_NONE: any under them. ERR_NOT_FOUND: nobody knows. */
+/* Whose signature is good for this partner's receipts; *name STR_NONE: it was not given. ERR_NOT_FOUND: nobody knows. */
 static enum status trust_for(struct desk *d, struct str partner, struct tls_trust **out, struct str *name,
 			     struct error *e)
 {
@@ -150,9 +153,13 @@ static enum status verify_one(struct desk *d, struct arena *a, struct str bytes,
 	if (status == OK)
 		status = receipt_verify_offline(a, bytes, trust, name, (int64_t)(clock_wall_ms() / 1000), &verified, signer,
 						e);
-	if (status == OK)
-		*out = verified;
-	return status;
+	if (status != OK)
+		return status;
+	*out = verified;
+	if (!name.ptr) /* and who else has one under these anchors, nobody has said either */
+		return error_set(e, ERR_INPUT, "signed by %s, which is under these anchors; whether that is who had to sign it, "
+				 "nobody has said: give --partner-certificate", signer->certificate);
+	return OK;
 }
 
 static void judge(struct desk *d, struct str bytes, const struct wanted *wanted, const char *name, const char *saved)
@@ -164,10 +171,10 @@ static void judge(struct desk *d, struct str bytes, const struct wanted *wanted,
 	struct receipt_view v = { .name = name, .receipt = &receipt, .signer = signer.certificate,
 				  .note = signer.note, .saved = saved };
 	enum status status = verify_one(d, a, bytes, wanted, &v, &receipt, &signer, &e);
-	v.fault = status != OK ? e.text : misfit(&receipt, wanted);
+	v.fault = status != OK ? e.text : misfit(d, &receipt, wanted);
 	v.good = !v.fault;
 	d->n_good += v.good;
-	d->n_kept += saved && status == ERR_NOT_FOUND && !misfit(&receipt, wanted);
+	d->n_kept += saved && status == ERR_NOT_FOUND && !misfit(d, &receipt, wanted);
 	if (d->json)
 		put_receipt(d->json, &v);
 	else if (d->n)
@@ -214,7 +221,7 @@ static int end(struct desk *d, int code, const char *failure)
 	tls_trust_free(d->known_trust);
 	if (d->shown)
 		return code;
-	fprintf(stderr, "acmc: standard output: %s\n", strerror(errno));
+	options_not_shown();
 	return EXIT_SYSTEM;
 }
 
@@ -226,10 +233,10 @@ static bool read_file(const char *path, struct arena *a, struct str *out)
 	char *bytes = in ? arena_alloc(a, RECEIPT_MAX + 1) : NULL;
 	size_t n = bytes ? fread(bytes, 1, RECEIPT_MAX + 1, in) : 0;
 	bool good = bytes && !ferror(in);
-	if (!good)
-		fprintf(stderr, "acmc: %s: %s\n", path, strerror(errno));
-	else if (n > RECEIPT_MAX)
-		fprintf(stderr, "acmc: %s: is too large for a receipt\n", path);
+	char shown[1200];
+	if (!good || n > RECEIPT_MAX)
+		fprintf(stderr, "acmc: %s: %s\n", text_escape(str_of(path), shown, sizeof shown),
+			good ? "is too large for a receipt" : strerror(errno));
 	if (in)
 		fclose(in);
 	*out = (struct str){ bytes, n };
@@ -260,17 +267,6 @@ static int verify(const struct options *o)
 }
 
 /* --- from the home system --- */
-
-static bool save(const char *path, struct str bytes)
-{
-	FILE *out = fopen(path, "wb");
-	bool good = out && fwrite(bytes.ptr, 1, bytes.len, out) == bytes.len;
-	if (out && fclose(out) != 0)
-		good = false;
-	if (!good)
-		fprintf(stderr, "acmc: %s: %s\n", path, strerror(errno));
-	return good;
-}
 
 static bool is_wanted(const struct options *o, const struct track *t, size_t part, size_t target)
 {
@@ -306,7 +302,7 @@ static bool take(struct desk *d, struct query *q, const struct track *t, size_t 
 		saved = d->o->out;
 	else if (d->o->out && mc_system_id_valid(partner))
 		saved = arena_printf(q->arena, "%s.%s.%zu", d->o->out, system, part + 1);
-	bool good = !saved || save(saved, said.receipt);
+	bool good = !saved || save_file(saved, said.receipt);
 	judge(d, said.receipt, &wanted, name ? name : "?", good ? saved : NULL);
 	return good;
 }
@@ -351,8 +347,8 @@ int receipt_command(int argc, char **argv)
 		  "CA of the partner that signed; may be repeated (default: as configured for this partner)", 2 },
 		{ "partner-crls", OPT_CRLS, "FILE", 0, "its CRLs; may be repeated", 2 },
 		{ "partner-certificate", OPT_NAME, "NAME", 0,
-		  "name that its certificate must have, DNS:... or URI:... (default: as configured; "
-		  "any under --partner-anchors)", 2 },
+		  "name that its certificate must have, DNS:... or URI:... (default: as configured); with "
+		  "--partner-anchors it must be given", 2 },
 		{ 0 },
 	};
 	static const struct argp argp = {

@@ -2,11 +2,14 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "common/page.h"
 
-/* A partner that says nonsense may not make us split for ever. */
-enum { DEPTH_MAX = 10, RANGES_MAX = 100000 };
+/* Who says nonsense may not make us split, or list, for ever. Users: no system has so many. */
+enum { DEPTH_MAX = 10, RANGES_MAX = 100000, ROUNDS_MAX = 3, USERS_MAX = 100000000, USERS_SLACK = 10000 };
 
 static const char out_of_memory[] = "more than there is memory for";
+static const char too_many_users[] = "more users than there can be";
+static const char contradiction[] = "digests and lists of users contradict each other, again and again";
 
 /* --- lists --- */
 
@@ -64,6 +67,8 @@ void reconcile_free(struct reconcile *r)
 	arena_free(r->list_arena);
 	free(r->now.items);
 	free(r->next.items);
+	free(r->again.items);
+	free(r->parts.items);
 	free(r->lists.items);
 	free(r->users[SIDE_HOME].items);
 	free(r->users[SIDE_PARTNER].items);
@@ -97,19 +102,6 @@ static bool begin_batch(struct reconcile *r)
 	return r->home != NULL;
 }
 
-/* Every split is inside the range, after the one before. */
-static bool splits_good(const struct work_range *range, const struct range_digest *d)
-{
-	struct str after = range->from;
-	for (size_t i = 0; i < d->n_splits; i++) {
-		if (d->splits[i].len == 0 || (after.ptr && str_cmp(d->splits[i], after) <= 0) ||
-		    (range->to.ptr && str_cmp(d->splits[i], range->to) >= 0))
-			return false;
-		after = d->splits[i];
-	}
-	return d->n_splits <= DIGEST_SPLITS_MAX;
-}
-
 static bool keep_digest(struct reconcile *r, const struct range_digest *d, struct digested *out)
 {
 	out->users = d->users;
@@ -137,8 +129,8 @@ static bool split(struct reconcile *r, const struct work_range *range, const str
 	return push_range(&r->next, part);
 }
 
-static bool compare(struct reconcile *r, struct work_range range, const struct digested *home,
-		    const struct range_digest *partner)
+static const char *compare(struct reconcile *r, struct work_range range, const struct digested *home,
+			   const struct range_digest *partner)
 {
 	bool home_larger = home->users >= partner->users;
 	const struct str *splits = home_larger ? home->splits : partner->splits;
@@ -147,29 +139,35 @@ static bool compare(struct reconcile *r, struct work_range range, const struct d
 		r->total[SIDE_HOME] = home->users;
 		r->total[SIDE_PARTNER] = partner->users;
 	}
+	if (home->users > USERS_MAX || partner->users > USERS_MAX)
+		return too_many_users;
 	if (home->users == partner->users && memcmp(home->digest, partner->digest, RANGE_DIGEST_SIZE) == 0)
-		return true;
+		return NULL;
 	bool few = home->users <= RECONCILE_LISTED && partner->users <= RECONCILE_LISTED;
 	bool all_differ = home->users == 0 || partner->users == 0;
 	if (!few && !all_differ && n > 0 && range.depth < DEPTH_MAX && r->next.n < RANGES_MAX)
-		return split(r, &range, splits, n);
-	range.at[SIDE_HOME] = home->users > 0;
-	range.at[SIDE_PARTNER] = partner->users > 0;
-	return push_range(&r->lists, range);
+		return split(r, &range, splits, n) ? NULL : out_of_memory;
+	range.users[SIDE_HOME] = home->users;
+	range.users[SIDE_PARTNER] = partner->users;
+	for (int side = SIDE_HOME; side <= SIDE_PARTNER; side++) {
+		r->claimed[side] += range.users[side];
+		if (r->claimed[side] > 2 * r->total[side] + USERS_SLACK)
+			return too_many_users;
+	}
+	return push_range(&r->parts, range) ? NULL : out_of_memory;
 }
 
 static const char *take_digests(struct reconcile *r, const struct digest_page *page)
 {
-	if (page->n_digests != r->batch)
-		return "digests of other ranges than were asked for";
-	for (size_t i = 0; i < r->batch; i++) {
-		const struct work_range range = r->now.items[r->begin + i];
-		if (!splits_good(&range, &page->digests[i]))
-			return "splits outside of their range";
-		if (r->side == SIDE_HOME ? !keep_digest(r, &page->digests[i], &r->home[i]) :
-					   !compare(r, range, &r->home[i], &page->digests[i]))
-			return out_of_memory;
+	const char *fault = NULL;
+	for (size_t i = 0; i < r->batch && !fault; i++) {
+		if (r->side == SIDE_PARTNER)
+			fault = compare(r, r->now.items[r->begin + i], &r->home[i], &page->digests[i]);
+		else if (!keep_digest(r, &page->digests[i], &r->home[i]))
+			fault = out_of_memory;
 	}
+	if (fault)
+		return fault;
 	r->n_ranges += r->batch;
 	if (r->side == SIDE_HOME) {
 		r->side = SIDE_PARTNER;
@@ -185,29 +183,41 @@ static const char *take_digests(struct reconcile *r, const struct digest_page *p
 static int by_from(const void *a, const void *b)
 {
 	const struct work_range *x = a, *y = b;
-	if (!x->from.ptr || !y->from.ptr)
-		return (x->from.ptr != NULL) - (y->from.ptr != NULL);
-	return str_cmp(x->from, y->from);
+	return str_cmp(x->from, y->from); /* no bound is like "" */
+}
+
+static bool is_neighbour(const struct work_range *before, const struct work_range *range)
+{
+	for (int side = SIDE_HOME; side <= SIDE_PARTNER; side++) {
+		if ((before->users[side] > 0) != (range->users[side] > 0))
+			return false;
+	}
+	return before->to.ptr && str_eq(before->to, range->from);
 }
 
 /* Neighbours are listed in one go. */
-static void begin_listing(struct reconcile *r)
+static bool join_parts(struct reconcile *r)
 {
-	struct range_list *l = &r->lists;
-	size_t n = 0;
+	struct range_list *l = &r->parts;
+	r->lists.n = r->list = 0;
 	if (l->n)
 		qsort(l->items, l->n, sizeof *l->items, by_from);
 	for (size_t i = 0; i < l->n; i++) {
-		struct work_range *last = n ? &l->items[n - 1] : NULL;
-		if (last && last->to.ptr && str_eq(last->to, l->items[i].from) &&
-		    memcmp(last->at, l->items[i].at, sizeof last->at) == 0)
-			last->to = l->items[i].to;
-		else
-			l->items[n++] = l->items[i];
+		struct work_range *last = r->lists.n ? &r->lists.items[r->lists.n - 1] : NULL;
+		struct work_range range = l->items[i];
+		range.first = i;
+		range.n = 1;
+		if (!last || !is_neighbour(last, &range)) {
+			if (!push_range(&r->lists, range))
+				return false;
+			continue;
+		}
+		last->to = range.to;
+		last->n++;
+		for (int side = SIDE_HOME; side <= SIDE_PARTNER; side++)
+			last->users[side] += range.users[side];
 	}
-	l->n = n;
-	r->listing = true;
-	r->side = SIDE_HOME;
+	return true;
 }
 
 static int by_service(const void *a, const void *b)
@@ -263,71 +273,141 @@ static bool differ(struct reconcile *r, const struct user_entry *home, const str
 	return push_difference(r, d);
 }
 
-/* Both lists are sorted. */
+/* What was found in a part of the range that is listed. */
+struct tally {
+	uint64_t users[2];
+	size_t found; /* differences, before it */
+};
+
+/* A list that does not fit its digest: its differences are not believed. */
+static bool end_part(struct reconcile *r, const struct work_range *part, const struct tally *t)
+{
+	if (r->n_found > t->found && memcmp(t->users, part->users, sizeof t->users) == 0)
+		return true;
+	r->n_found = t->found;
+	return push_range(&r->again, *part);
+}
+
+/* Both lists are sorted, and so are the parts. */
 static bool merge(struct reconcile *r)
 {
 	const struct user_list *h = &r->users[SIDE_HOME], *p = &r->users[SIDE_PARTNER];
+	const struct work_range *range = &r->lists.items[r->list], *part = &r->parts.items[range->first];
+	struct tally tally = { .found = r->n_found };
 	size_t i = 0, j = 0;
 	while (i < h->n || j < p->n) {
 		int order = i == h->n ? 1 : j == p->n ? -1 : str_cmp(h->items[i].mc_id, p->items[j].mc_id);
 		const struct user_entry *home = order <= 0 ? &h->items[i++] : NULL;
 		const struct user_entry *partner = order >= 0 ? &p->items[j++] : NULL;
+		for (; part->to.ptr && str_cmp(home ? home->mc_id : partner->mc_id, part->to) >= 0; part++) {
+			if (!end_part(r, part, &tally))
+				return false;
+			tally = (struct tally){ .found = r->n_found };
+		}
+		tally.users[SIDE_HOME] += home != NULL;
+		tally.users[SIDE_PARTNER] += partner != NULL;
 		if (!(home && partner && same_user(home, partner)) && !differ(r, home, partner))
+			return false;
+	}
+	for (; part < &r->parts.items[range->first] + range->n; part++) {
+		if (!end_part(r, part, &tally))
+			return false;
+		tally = (struct tally){ .found = r->n_found };
+	}
+	return true;
+}
+
+/* All of the range, as there is more in it than was said. */
+static bool give_up_list(struct reconcile *r)
+{
+	const struct work_range *range = &r->lists.items[r->list];
+	for (size_t i = 0; i < range->n; i++) {
+		if (!push_range(&r->again, r->parts.items[range->first + i]))
 			return false;
 	}
 	return true;
 }
 
-/* The next side, or the next range, that there is something to list of. False: out of memory. */
-static bool next_list(struct reconcile *r)
+static void end_list(struct reconcile *r)
+{
+	r->users[SIDE_HOME].n = r->users[SIDE_PARTNER].n = 0;
+	arena_free(r->list_arena);
+	r->list_arena = NULL;
+	r->after = STR_NONE;
+	r->side = SIDE_HOME;
+	r->list++;
+}
+
+static int by_mc_id(const void *a, const void *b)
+{
+	const struct difference *x = a, *y = b;
+	return str_cmp(x->mc_id, y->mc_id);
+}
+
+/* All are listed: done, or another round for what did not fit together. */
+static const char *end_listing(struct reconcile *r)
+{
+	r->rounds++;
+	if (r->again.n == 0) {
+		if (r->rounds > 1 && r->n_found)
+			qsort(r->found, r->n_found, sizeof *r->found, by_mc_id);
+		return NULL;
+	}
+	if (r->rounds == ROUNDS_MAX)
+		return contradiction;
+	struct range_list empty = r->now;
+	empty.n = 0;
+	r->now = r->again;
+	r->again = empty;
+	r->parts.n = r->begin = 0;
+	r->claimed[SIDE_HOME] = r->claimed[SIDE_PARTNER] = 0;
+	r->listing = false;
+	return NULL;
+}
+
+/* The next side, or the next range, that there is something to list of. */
+static const char *next_list(struct reconcile *r)
 {
 	r->after = STR_NONE;
 	while (r->list < r->lists.n) {
 		for (; r->side <= SIDE_PARTNER; r->side++) {
-			if (r->lists.items[r->list].at[r->side])
-				return true;
+			if (r->lists.items[r->list].users[r->side] > 0)
+				return NULL;
 		}
 		if (!merge(r))
-			return false;
-		r->users[SIDE_HOME].n = r->users[SIDE_PARTNER].n = 0;
-		arena_free(r->list_arena);
-		r->list_arena = NULL;
-		r->side = SIDE_HOME;
-		r->list++;
+			return out_of_memory;
+		end_list(r);
 	}
-	return true;
+	return end_listing(r);
 }
 
 static const char *take_users(struct reconcile *r, const struct users_page *page)
 {
-	const struct work_range *range = &r->lists.items[r->list];
 	struct user_list *list = &r->users[r->side];
-	size_t new_ones = 0;
 	if (!r->list_arena && !(r->list_arena = arena_new(0)))
 		return out_of_memory;
 	for (size_t i = 0; i < page->n_users; i++) {
-		const struct user_entry *u = &page->users[i];
 		struct user_entry copy;
-		if (i == 0 && r->after.ptr && str_eq(u->mc_id, r->after))
-			continue; /* bounds are inclusive */
-		if ((range->from.ptr && str_cmp(u->mc_id, range->from) < 0) ||
-		    (range->to.ptr && str_cmp(u->mc_id, range->to) >= 0) ||
-		    (r->after.ptr && str_cmp(u->mc_id, r->after) <= 0))
-			return "a page of users out of order";
-		if (!copy_user(r->list_arena, u, &copy) || !push_user(list, copy))
+		if (!copy_user(r->list_arena, &page->users[i], &copy) || !push_user(list, copy))
 			return out_of_memory;
 		r->after = copy.mc_id;
-		new_ones++;
 	}
-	r->n_listed += new_ones;
+	r->n_listed += page->n_users;
+	if (list->n > r->lists.items[r->list].users[r->side]) {
+		if (!give_up_list(r))
+			return out_of_memory;
+		end_list(r);
+		return next_list(r);
+	}
 	if (page->page.more)
-		return new_ones ? NULL : "an empty page, and more to come";
+		return NULL;
 	r->side++;
-	return next_list(r) ? NULL : out_of_memory;
+	return next_list(r);
 }
 
 /* --- the whole --- */
 
+/* False: nothing is left to compare, or there is a fault. */
 static bool next_digests(struct reconcile *r, struct message *out)
 {
 	if (r->batch == 0 && r->begin == r->now.n) { /* the next round */
@@ -337,37 +417,49 @@ static bool next_digests(struct reconcile *r, struct message *out)
 		r->next = empty;
 		r->begin = 0;
 	}
-	if (r->now.n == 0 || (r->batch == 0 && !begin_batch(r)))
+	if (r->now.n == 0)
 		return false;
+	if (r->batch == 0 && !begin_batch(r)) {
+		r->fault = out_of_memory;
+		return false;
+	}
 	*out = (struct message){ .kind = MESSAGE_DIGEST_QUERY,
 				 .digest_query = { .mc_system_id = r->partner, .believed = r->side == SIDE_HOME,
 						   .ranges = r->asked, .n_ranges = r->batch } };
 	return true;
 }
 
+static const char *begin_listing(struct reconcile *r)
+{
+	r->listing = true;
+	r->side = SIDE_HOME;
+	return join_parts(r) ? next_list(r) : out_of_memory;
+}
+
 bool reconcile_next(struct reconcile *r, struct message *out)
 {
-	if (!r->listing) {
-		if (next_digests(r, out)) {
-			r->n_queries++;
-			return true;
-		}
-		begin_listing(r);
-		next_list(r);
+	while (!r->fault && !r->listing && !next_digests(r, &r->query)) {
+		if (!r->fault)
+			r->fault = begin_listing(r);
 	}
-	if (r->list == r->lists.n)
+	if (r->fault || (r->listing && r->list == r->lists.n))
 		return false;
-	const struct work_range *range = &r->lists.items[r->list];
-	*out = (struct message){ .kind = MESSAGE_USERS_QUERY,
-				 .users_query = { .mc_system_id = r->partner, .believed = r->side == SIDE_HOME,
-						  .from = r->after.ptr ? r->after : range->from, .to = range->to } };
+	if (r->listing) {
+		const struct work_range *range = &r->lists.items[r->list];
+		r->query = (struct message){
+			.kind = MESSAGE_USERS_QUERY,
+			.users_query = { .mc_system_id = r->partner, .believed = r->side == SIDE_HOME,
+					 .from = range->from, .to = range->to, .after = r->after } };
+	}
 	r->n_queries++;
+	*out = r->query;
 	return true;
 }
 
 const char *reconcile_take(struct reconcile *r, const struct message *answer)
 {
-	if (!r->listing)
-		return take_digests(r, &answer->digest_page);
-	return take_users(r, &answer->users_page);
+	r->fault = page_fault(&r->query, answer);
+	if (!r->fault)
+		r->fault = r->listing ? take_users(r, &answer->users_page) : take_digests(r, &answer->digest_page);
+	return r->fault;
 }

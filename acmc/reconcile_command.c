@@ -53,13 +53,13 @@ static bool compare(struct query *q, struct reconcile *r, const struct options *
 	while (reconcile_next(r, &m)) {
 		enum message_kind kind = m.kind == MESSAGE_DIGEST_QUERY ? MESSAGE_DIGEST_PAGE : MESSAGE_USERS_PAGE;
 		const struct message *answer = query_ask(q, &m, kind);
-		const char *fault = answer ? reconcile_take(r, answer) : NULL;
-		if (fault)
-			query_nonsense(q, fault);
-		if (!answer || fault)
+		if (!answer)
 			return false;
+		reconcile_take(r, answer);
 	}
-	return true;
+	if (r->fault)
+		query_nonsense(q, r->fault);
+	return !r->fault;
 }
 
 static size_t count(const struct reconcile *r, enum difference_kind kind)
@@ -212,8 +212,8 @@ int reconcile_command(int argc, char **argv)
 		"Compares the users that the home system believes to be set up at a partner, of its answers, with those that the "
 		"partner holds, and shows the differences. Little is transferred when little differs. Requests that are still on "
 		"their way show as differences, too.\vExit codes: 0 the same, or repaired, 1 differences, or not all repaired, 2 "
-		"wrong usage, 3 refused, 4 the home system or the partner was not reached, 5 system error, 6 left before the "
-		"repair was answered; it goes on.\n\n" OPTIONS_HELP,
+		"wrong usage, 3 refused, 4 the home system or the partner was not reached, or contradicts itself, 5 "
+		"system error, 6 left before the repair was answered; it goes on.\n\n" OPTIONS_HELP,
 		children, NULL, NULL
 	};
 	struct options o = { .repair = false };

@@ -171,6 +171,7 @@ int wait_command(int argc, char **argv)
 
 enum { OPT_UNFINISHED = 256, OPT_REFUSED, OPT_PARTNER, OPT_SINCE, OPT_UNTIL, OPT_LIMIT };
 enum { LIMIT_DEFAULT = 100, LIMIT_MAX = 1000000 };
+enum { REQUESTS_MAX = 100000000 }; /* that a server may list: none has so many */
 
 struct list_options {
 	struct common_options common;
@@ -263,8 +264,8 @@ static void collect(struct query *q, const struct list_options *o, struct newest
 				return;
 			}
 		}
-		if (more && page->n_entries == 0) {
-			query_nonsense(q, "an empty page, and more to come");
+		if (more && (page->n_entries == 0 || k->n > REQUESTS_MAX)) {
+			query_nonsense(q, page->n_entries ? "more requests than there can be" : "an empty page, and more to come");
 			return;
 		}
 	}

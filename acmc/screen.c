@@ -1,6 +1,5 @@
 #include "acmc/screen.h"
 
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 #include "acmc/show.h"
@@ -103,6 +102,6 @@ int screen_end(struct screen *s, struct home *h, const struct common_options *o,
 		show_advice(stderr, a, base);
 	if (shown)
 		return code;
-	fprintf(stderr, "acmc: standard output: %s\n", strerror(errno));
+	options_not_shown();
 	return EXIT_SYSTEM;
 }

@@ -69,7 +69,8 @@ bool show_receipt(FILE *out, const struct receipt_view *v, bool colours)
 {
 	bool good = true;
 	const char *colour = !colours ? "" : v->good ? "\033[32m" : "\033[31m", *plain = colours ? "\033[m" : "";
-	fprintf(out, "%s: ", v->name);
+	char name[1200];
+	fprintf(out, "%s: ", text_escape(str_of(v->name), name, sizeof name));
 	if (v->good)
 		fprintf(out, "%sgood%s, signed by %s\n", colour, plain, v->signer);
 	else
@@ -81,7 +82,7 @@ bool show_receipt(FILE *out, const struct receipt_view *v, bool colours)
 		good = show_users(out, v->receipt, colours);
 	}
 	if (v->saved)
-		fprintf(out, "saved in %s\n", v->saved);
+		fprintf(out, "saved in %s\n", text_escape(str_of(v->saved), name, sizeof name));
 	return good && fflush(out) == 0 && !ferror(out);
 }
 

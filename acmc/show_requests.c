@@ -193,6 +193,8 @@ void put_pending(struct json_writer *w, const struct pending_entry *e)
 	put_time(w, "received", e->received_ms);
 	put_time(w, "until", e->until_ms);
 	put_number(w, "user_count", e->users);
+	if (e->also_of_others)
+		put_bool(w, "also_of_others", true);
 	put_time(w, "not_before", r->validity.not_before_ms);
 	put_time(w, "not_after", r->validity.not_after_ms);
 	put_bool(w, "best_effort", r->best_effort);
@@ -245,6 +247,8 @@ bool show_pending(FILE *out, const struct pending_entry *e, bool colours)
 	char text[WHEN_TEXT_SIZE], who[300];
 	const struct setup_request *r = &e->request;
 	show_pending_line(out, e);
+	if (e->also_of_others)
+		fputs("another home system has, or had, a request with this ID: approve or reject it with --from\n", out);
 	if (r->home_acmc_id.ptr)
 		fprintf(out, "asked by %s, as its home system says\n",
 			text_escape(r->home_acmc_id, who, sizeof who));
@@ -256,6 +260,10 @@ bool show_pending(FILE *out, const struct pending_entry *e, bool colours)
 		fprintf(out, "not after %s\n", when_format(r->validity.not_after_ms, text));
 	if (r->best_effort)
 		fputs("best effort: those users that can be done\n", out);
-	putc('\n', out);
-	return show_users(out, r, colours) && fflush(out) == 0 && !ferror(out);
+	bool shown = true;
+	if (r->n_mc_ids) {
+		putc('\n', out);
+		shown = show_users(out, r, colours);
+	}
+	return shown && fflush(out) == 0 && !ferror(out);
 }

@@ -5,6 +5,7 @@
 #include "acmc/query.h"
 #include "acmc/show_users.h"
 #include "acmc/answers.h"
+#include "common/page.h"
 #include "common/text.h"
 
 /* acmc users: the home system's own users at a partner. */
@@ -125,8 +126,8 @@ static void put_missing(struct output *out, int code, const char *failure)
 {
 	char text[80];
 	if (!failure && out->n_missing) {
-		snprintf(text, sizeof text, "%zu of the %zu users named %s not there", out->n_missing, out->o->n_mc_ids,
-			 out->n_missing == 1 ? "is" : "are");
+		text_format(text, sizeof text, "%zu of the %zu users named %s not there", out->n_missing, out->o->n_mc_ids,
+			    out->n_missing == 1 ? "is" : "are");
 		failure = text;
 	}
 	json_key(out->json, "missing");
@@ -164,39 +165,73 @@ static int end_output(struct output *out, const struct query *q)
 	return code;
 }
 
-/* Sorted, without repetition, after what came before. */
-static bool in_order(const struct users_page *page, struct str after)
+/* --- how many may come --- */
+
+/* Users that a server may list: who lists without end is not believed. No system has so many. */
+enum { USERS_MAX = 100000000, COUNTS_MAX = 3 };
+
+struct bound {
+	uint64_t users;  /* that are there, by the digest */
+	unsigned counts; /* how often that was asked */
+};
+
+/* Users come and go meanwhile, so that they are counted more than once. False: more are listed than there are. */
+static bool count_users(struct query *q, struct bound *b, const struct users_query *base, uint64_t listed)
 {
-	for (size_t i = 0; i < page->n_users; i++) {
-		if (after.ptr && str_cmp(page->users[i].mc_id, after) <= 0)
+	struct mc_id_range all = { STR_NONE, STR_NONE };
+	struct message m = { .kind = MESSAGE_DIGEST_QUERY,
+			     .digest_query = { .mc_system_id = base->mc_system_id, .believed = base->believed,
+					       .ranges = &all, .n_ranges = 1 } };
+	const char *fault = b->counts++ < COUNTS_MAX ? NULL : "it lists more users than it says it has";
+	const struct message *answer = fault ? NULL : query_ask(q, &m, MESSAGE_DIGEST_PAGE);
+	if (answer)
+		fault = page_fault(&m, answer);
+	if (answer && !fault) {
+		b->users = answer->digest_page.digests->users;
+		if (b->users < listed || b->users > USERS_MAX)
+			fault = "it lists more users than it says it has";
+	}
+	if (fault)
+		query_nonsense(q, fault);
+	return !query_failure(q);
+}
+
+/* Those named are given in their order, and whatever is listed was named. */
+static bool all_named(const struct users_query *base, const struct users_page *page)
+{
+	size_t named = 0;
+	for (size_t i = 0; i < page->n_users && base->n_mc_ids > 0; i++, named++) {
+		while (named < base->n_mc_ids && !str_eq(base->mc_ids[named], page->users[i].mc_id))
+			named++;
+		if (named == base->n_mc_ids)
 			return false;
-		after = page->users[i].mc_id;
 	}
 	return true;
 }
 
-/* The pages of one query. A page begins with the last user of the one before, since bounds are inclusive. */
+/* The pages of one query. What is listed is bounded by who is named, or else by the digest as soon as a page is not all. */
 static void take_pages(struct query *q, struct output *out, struct users_query base)
 {
 	struct message m = { .kind = MESSAGE_USERS_QUERY, .users_query = base };
 	struct arena *a = arena_new(0);
+	struct bound bound = { .users = 0 };
 	const struct message *answer;
 	bool more = true;
 	while (a && more && out->good && (answer = query_ask(q, &m, MESSAGE_USERS_PAGE))) {
-		struct users_page page = answer->users_page;
-		struct str *from = &m.users_query.from;
-		more = page.page.more;
-		if (from->ptr && page.n_users && str_eq(page.users[0].mc_id, *from)) {
-			page.users++;
-			page.n_users--;
-		}
-		if (!in_order(&page, *from) || (more && page.n_users == 0)) {
-			query_nonsense(q, "a page of users out of order");
+		const struct users_page *page = &answer->users_page;
+		const char *fault = page_fault(&m, answer);
+		if (!fault && !all_named(&base, page))
+			fault = "a user who was not asked for";
+		if (fault) {
+			query_nonsense(q, fault);
 			break;
 		}
-		put_page(out, page.users, page.n_users);
-		if (page.n_users)
-			*from = arena_str(a, page.users[page.n_users - 1].mc_id);
+		put_page(out, page->users, page->n_users);
+		more = page->page.more;
+		if (more)
+			m.users_query.after = arena_str(a, page->users[page->n_users - 1].mc_id);
+		if (more && base.n_mc_ids == 0 && out->n >= bound.users && !count_users(q, &bound, &base, out->n + 1))
+			break;
 	}
 	arena_free(a);
 }
@@ -240,7 +275,7 @@ int users_command(int argc, char **argv)
 		table, parse, "[MC_ID...]",
 		"Lists the home system's users at a partner: all, or those named. What --csv and --json print can be changed and "
 		"given to acmc update --file: it has the revisions that update needs.\vExit codes: 0 listed, 1 some of those named "
-		"are not there, 2 wrong usage, 3 refused, 4 the home system or the partner was not reached, 5 system error.\n\n"
+		"are not there, 2 wrong usage, 3 refused, 4 the home system or the partner was not reached, or contradicts itself, 5 system error.\n\n"
 		OPTIONS_HELP,
 		children, NULL, NULL
 	};

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "common/crypto.h"
+#include "common/text.h"
 
 char *audit_digest_text(const uint8_t digest[DIGEST_SIZE], char text[2 * DIGEST_SIZE + 1])
 {
@@ -71,7 +72,7 @@ __attribute__((format(printf, 2, 3))) static void say(struct check *c, const cha
 	if (++c->n > MOST_FAULTS)
 		return;
 	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
+	text_vformat(text, sizeof text, format, args);
 	va_end(args);
 	c->fault(c->context, c->n < MOST_FAULTS ? text : "and more, which are not told");
 }
@@ -97,7 +98,13 @@ static const struct audit_link *find(const struct audit_chain *c, const uint8_t 
 
 static number last_number(const struct audit_chain *c)
 {
-	return c->n ? c->links[c->n - 1].number : 0;
+	return c->n ? c->links[c->n - 1].number : c->start.number;
+}
+
+/* Of the last entry, or of what the log begins behind. */
+static const uint8_t *last_digest(const struct audit_chain *c)
+{
+	return c->n ? c->links[c->n - 1].digest : c->start.digest;
 }
 
 static void say_numbers(struct check *c, number from, number to, const char *what, const char *more)
@@ -139,7 +146,7 @@ static void check_link(struct check *c, size_t i)
 	const struct audit_link *l = &chain->links[i];
 	if (l->unreadable || (i > 0 && chain->links[i - 1].number + 1 != l->number))
 		return;
-	const uint8_t *before = i > 0 ? chain->links[i - 1].digest : nothing;
+	const uint8_t *before = i > 0 ? chain->links[i - 1].digest : chain->start.digest;
 	if (same(l->previous, before))
 		return;
 	const struct audit_link *other = find(chain, l->previous);
@@ -149,6 +156,9 @@ static void check_link(struct check *c, size_t i)
 	else if (same(l->previous, nothing))
 		say(c, "entry %llu says that it is the first: entries were reordered, added or removed",
 		    (number)l->number);
+	else if (i == 0 && l->number == chain->start.number + 1 && l->number > 1)
+		say(c, "entry %llu does not follow entry %llu, which the log begins behind: entries were removed, or one of "
+		    "them was altered", (number)l->number, (number)chain->start.number);
 	else if (i == 0 && l->number == 1)
 		say(c, "entry 1 says that there was one before it: entries were removed, or it was altered");
 }
@@ -156,7 +166,10 @@ static void check_link(struct check *c, size_t i)
 /* Numbers that are not there. A file has none of its own. */
 static void check_numbers(struct check *c)
 {
-	number expected = 1;
+	number expected = c->chain->start.number + 1;
+	if (c->chain->n > 0 && c->chain->links[0].number < expected)
+		say(c, "entry %llu is there, though the log begins behind entry %llu: it was added, or that was altered",
+		    (number)c->chain->links[0].number, expected - 1);
 	for (size_t i = 0; i < c->chain->n && c->n < MOST_FAULTS; i++) {
 		number at = c->chain->links[i].number;
 		if (at > expected)
@@ -173,7 +186,9 @@ static void check_head(struct check *c)
 		say(c, "the head is missing, behind entry %llu: the tail may have been cut off", last);
 	if (chain->has_head != AUDIT_HEAD_FOUND)
 		return;
-	bool inside = last > 0 && same(chain->links[chain->n - 1].digest, chain->head.digest);
+	bool inside = last > 0 && same(last_digest(chain), chain->head.digest);
+	if (chain->n == 0 && head == last && last > 0 && !inside)
+		say(c, "the log is empty, and its head is not what it begins behind: one of them was altered");
 	if (head < last)
 		say_numbers(c, head + 1, last, "behind the head", ": added, or the head was altered");
 	else if (chain->numbered && head > last)
@@ -229,5 +244,30 @@ size_t audit_chain_check(const struct audit_chain *chain, audit_chain_fault *fau
 	}
 	check_head(&c);
 	free(seals);
+	return c.n;
+}
+
+/* NULL: it has no such entry. */
+static const uint8_t *digest_of_number(const struct audit_chain *c, number n)
+{
+	if (n == c->start.number)
+		return c->start.digest;
+	for (size_t i = 0; i < c->n; i++) {
+		if (c->links[i].number == n)
+			return c->links[i].digest;
+	}
+	return NULL;
+}
+
+size_t audit_chain_check_next(const struct audit_chain *chain, const struct audit_chain *next, audit_chain_fault *fault,
+			      void *context)
+{
+	struct check c = { chain, fault, context, 0 };
+	number last = last_number(chain), begins = next->start.number;
+	const uint8_t *digest = digest_of_number(next, last);
+	if (begins > last)
+		say_numbers(&c, last + 1, begins, "missing", ", between this log and the one before");
+	else if (!digest || !same(digest, last_digest(chain)))
+		say(&c, "this log does not go on from the one before, which ends with entry %llu", last);
 	return c.n;
 }

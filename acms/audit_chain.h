@@ -17,6 +17,7 @@ struct audit_link {
 
 struct audit_chain {
 	bool numbered; /* entries came with their numbers (a store), not just in their order (a file) */
+	struct audit_head start; /* what the first entry comes behind; number 0: it is the first of all */
 	struct audit_link *links;
 	size_t n, room;
 	enum { AUDIT_HEAD_FOUND, AUDIT_HEAD_MISSING, AUDIT_HEAD_NONE /* version 1 had none */ } has_head;
@@ -31,6 +32,10 @@ void audit_chain_free(struct audit_chain *c);
 typedef void audit_chain_fault(void *context, const char *text);
 /* Calls fault() for each; how many there were. */
 size_t audit_chain_check(const struct audit_chain *c, audit_chain_fault *fault, void *context);
+
+/* Whether `next` goes on where c ends; they may overlap. Likewise. */
+size_t audit_chain_check_next(const struct audit_chain *c, const struct audit_chain *next, audit_chain_fault *fault,
+			      void *context);
 
 /* 64 digits and a NUL. Returns text. */
 char *audit_digest_text(const uint8_t digest[DIGEST_SIZE], char text[2 * DIGEST_SIZE + 1]);

@@ -58,6 +58,16 @@ static bool listed(struct conf_str_list list, struct str s)
 	return false;
 }
 
+/* An MC service ID may stand there for several services; it is named once. */
+static bool came_before(const struct setup_user *u, size_t i)
+{
+	for (size_t j = 0; j < i; j++) {
+		if (str_eq(u->service_ids[j].mc_service_id, u->service_ids[i].mc_service_id))
+			return true;
+	}
+	return false;
+}
+
 /* Which identities no pattern covers. Denies even if there is no memory to name them. */
 static struct verdict check_identities(struct arena *a, const struct setup *setup,
 				       struct conf_str_list mc_ids, struct conf_str_list domains,
@@ -70,7 +80,7 @@ static struct verdict check_identities(struct arena *a, const struct setup *setu
 		const struct setup_user *u = &setup->users[i];
 		for (size_t j = 0; j <= u->n_service_ids; j++) {
 			struct str id = j ? u->service_ids[j - 1].mc_service_id : STR_NONE;
-			if (j ? any_domain(domains, id) : any_mc_id(mc_ids, u->mc_id))
+			if (j ? any_domain(domains, id) || came_before(u, j - 1) : any_mc_id(mc_ids, u->mc_id))
 				continue;
 			if (!denied)
 				found = arena_array(a, most, sizeof *found);
@@ -127,6 +137,29 @@ enum cause authorise_target(const struct config *config, const struct acmc_rule 
 		return CAUSE_TARGET_NOT_PERMITTED;
 	*partner = found;
 	return CAUSE_NO_CAUSE;
+}
+
+static const struct acmc_rule *acmc_named(const struct config *config, struct str name)
+{
+	for (size_t i = 0; i < config->n_acmcs; i++) {
+		if (str_eq(config->acmcs[i].name, name))
+			return &config->acmcs[i];
+	}
+	return NULL;
+}
+
+struct verdict authorise_again(struct arena *a, const struct config *config, struct str acmc, const struct setup *setup,
+			       struct str target)
+{
+	const struct acmc_rule *rule = acmc_named(config, acmc);
+	const struct partner_rule *partner;
+	if (!rule)
+		return (struct verdict){ .cause = CAUSE_ACMC_NOT_AUTHORISED,
+					 .detail = "the ACMC that asked for it is no longer configured" };
+	struct verdict v = authorise_acmc(a, rule, setup);
+	if (v.cause == CAUSE_NO_CAUSE)
+		v.cause = authorise_target(config, rule, target, 1, &partner);
+	return v;
 }
 
 enum cause authorise_query_target(const struct config *config, const struct acmc_rule *acmc,

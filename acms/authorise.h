@@ -21,6 +21,13 @@ enum cause authorise_target(const struct config *config, const struct acmc_rule 
 			    struct str target, size_t times, const struct partner_rule **partner);
 
 /*
+ * Step 2 again, for a request that was accepted before, by the rules of now: of the ACMC that had this name, for one target.
+ * 101, 102, 103, 104, 107, 301, or CAUSE_NO_CAUSE.
+ */
+struct verdict authorise_again(struct arena *a, const struct config *config, struct str acmc, const struct setup *setup,
+			       struct str target);
+
+/*
  * Whether it may look at what a partner holds or is believed to hold, and reconcile: it must be one that it may address.
  * 301, 303, 304, 103, or CAUSE_NO_CAUSE with *partner set.
  */

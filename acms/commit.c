@@ -25,6 +25,7 @@ bool work_start(struct work *w, struct store_txn *t, struct arena *a, const stru
 		return false;
 	}
 	memcpy(out->content, w->content, DIGEST_SIZE);
+	store_get_system(t, a, what->home, &w->system);
 	return true;
 }
 
@@ -37,7 +38,7 @@ static void note_ended(struct work *w, struct str home, struct str mc_id)
 	if (!w->ended)
 		w->ended = arena_array(w->arena, s->n_users + s->n_service_ids, sizeof *w->ended);
 	if (w->ended)
-		w->ended[w->n_ended++] = (struct user_key){ home, mc_id };
+		w->ended[w->n_ended++] = (struct user_key){ .home = home, .mc_id = mc_id };
 	else
 		store_fail_memory(w->txn);
 }
@@ -138,7 +139,6 @@ static bool look_up(struct work *w)
 static uint64_t held_now(struct work *w)
 {
 	uint64_t ended = 0;
-	store_get_system(w->txn, w->arena, w->what->home, &w->system);
 	for (size_t i = 0; i < w->n_ended; i++)
 		ended += str_eq(w->ended[i].home, w->what->home);
 	return w->system.users_held > ended ? w->system.users_held - ended : 0;
@@ -287,6 +287,11 @@ void work_audit(struct work *w)
 	for (size_t i = 0; mc_ids && i < s->n_users; i++)
 		mc_ids[i] = s->users[i].mc_id;
 	audit.n_mc_ids = mc_ids ? s->n_users : 0;
+	w->out->refused = v->cause != CAUSE_NO_CAUSE && v->cause != CAUSE_PARTLY_DONE;
+	if (w->out->refused && !refusal_grant(w->what->claim))
+		return;
+	if (w->out->refused)
+		audit_cut_names(&audit);
 	store_append_audit(w->txn, w->arena, &audit);
 }
 
@@ -398,6 +403,16 @@ static bool in_time(struct work *w)
 	return cause == CAUSE_NO_CAUSE;
 }
 
+/* What is kept for a home system is bounded: not its requests, but their answers, cannot be told how many will come. */
+static bool has_room(struct work *w)
+{
+	uint64_t most = w->what->most_answers_bytes;
+	if (w->what->setup.dry_run || most == 0 || w->system.answers_bytes < most)
+		return true;
+	refuse(w, CAUSE_TOO_MANY_ANSWERS, "provision.max_kept_answers of this home system is reached");
+	return false;
+}
+
 /* Puts it on disk until somebody decides. */
 static void hold(struct work *w)
 {
@@ -408,7 +423,7 @@ static void hold(struct work *w)
 				    .setup = what->setup };
 	w->out->revisions = NULL; /* nothing was done yet */
 	w->out->n_revisions = 0;
-	if (store_count_pending(w->txn, what->home, what->most_pending) >= what->most_pending) {
+	if (w->system.requests_pending >= what->most_pending) {
 		w->out->verdict = (struct verdict){ .cause = CAUSE_TOO_MANY_PENDING };
 		return;
 	}
@@ -431,10 +446,15 @@ void commit_setup(struct store_txn *t, struct arena *work, const struct commit_s
 	struct work w;
 	if (!work_start(&w, t, work, what, now_ms, out) || came_before(&w))
 		return;
-	if (!in_time(&w))
+	if (!in_time(&w) || !has_room(&w))
 		return;
 	if (!work_judge(&w) || store_status(t) != OK)
 		return;
+	if (out->verdict.cause == CAUSE_HOME_SYSTEM_NOT_AUTHORISED) { /* for who may do nothing nothing is kept */
+		if (!what->setup.dry_run)
+			work_audit(&w);
+		return;
+	}
 	bool manual = what->approval == APPROVAL_MANUAL && plan_applies(&w.plan) && w.plan.changes;
 	if (what->setup.dry_run && manual)
 		out->verdict.detail = "it would wait for the approval of an administrator";
@@ -492,5 +512,17 @@ void commit_refusal(struct store_txn *t, struct arena *work, const struct commit
 	if (r->home_acmc_id.ptr && mc_service_id_canonical(work, r->home_acmc_id, &acmc, NULL))
 		audit.claimed_acmc = acmc;
 	name_identities(work, what, &audit);
+	audit_cut_names(&audit);
 	store_append_audit(t, work, &audit);
+}
+
+void commit_refusal_sum(struct store_txn *t, struct arena *work, const struct refusal_sum *what, uint64_t now_ms)
+{
+	store_append_audit(t, work, &(struct audit_record){ .at_ms = now_ms,
+							    .action = AUDIT_REFUSALS,
+							    .home = what->home,
+							    .certificate = what->certificate,
+							    .cause = what->cause,
+							    .acmc = what->acmc,
+							    .refusals = what->n });
 }

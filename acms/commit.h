@@ -1,6 +1,7 @@
 #ifndef ACMS_COMMIT_H
 #define ACMS_COMMIT_H
 
+#include <stdatomic.h>
 #include "acms/config.h"
 #include "acms/store.h"
 #include "common/setup.h"
@@ -11,6 +12,26 @@
  * completely before its first write. The transaction's sticky status tells of store errors, and then what they
  * answered is void. What they return lives in the work arena.
  */
+
+/*
+ * Whether a refusal may have an entry of its own in the audit log: of each party so many a minute (refusals.h). A job may be
+ * run again: what was granted stays so.
+ */
+struct refusal_claim {
+	atomic_uint *left;
+	bool granted;
+};
+/* In any thread. c NULL: granted. */
+static inline bool refusal_grant(struct refusal_claim *c)
+{
+	if (!c || !c->left || c->granted)
+		return true;
+	unsigned left = atomic_load(c->left);
+	while (left > 0 && !atomic_compare_exchange_weak(c->left, &left, left - 1)) {
+	}
+	c->granted = left > 0;
+	return c->granted;
+}
 
 /* A request of a home system, or of an import, judged by the rules of when it was submitted. */
 struct commit_setup {
@@ -25,8 +46,10 @@ struct commit_setup {
 	uint64_t decide_within_ms;  /* when it is manual */
 	uint64_t most_users;        /* quota */
 	uint64_t most_pending;      /* of this home system */
+	uint64_t most_answers_bytes; /* that are kept for it; 0: no bound */
 	struct str token_issuer;    /* of the home system; STR_NONE: not configured */
 	enum audit_action action;   /* 0: by the operation */
+	struct refusal_claim *claim; /* if it is refused; NULL: that has an entry in the audit log in any case */
 };
 
 /* What became of it. */
@@ -40,6 +63,7 @@ struct commit_answer {
 	const uint64_t *revisions; /* of each user, in order, 0: none; or n_revisions is 0 */
 	size_t n_revisions;
 	struct decided_by decided_by;
+	bool refused;              /* as a whole; it has an entry in the audit log, if the claim was granted */
 };
 
 void commit_setup(struct store_txn *t, struct arena *work, const struct commit_setup *what,
@@ -57,6 +81,14 @@ struct commit_refusal {
 void commit_refusal(struct store_txn *t, struct arena *work, const struct commit_refusal *what,
 		    uint64_t now_ms);
 
+/* Refusals of one party that have no entry of their own: one for all. */
+struct refusal_sum {
+	struct str home, acmc, certificate; /* acmc STR_NONE: of a home system */
+	enum cause cause;                   /* of the last one */
+	uint64_t n;
+};
+void commit_refusal_sum(struct store_txn *t, struct arena *work, const struct refusal_sum *what, uint64_t now_ms);
+
 /*
  * A decision takes two steps, since the rules that the request is judged by are the loop's: find it, judge it there,
  * decide.
@@ -64,13 +96,19 @@ void commit_refusal(struct store_txn *t, struct arena *work, const struct commit
 struct commit_find {
 	const struct str *homes; /* that may be decided for */
 	size_t n_homes;
+	const struct str *known; /* all home systems that there are, for also_of_others; none: it is not asked for */
+	size_t n_known;
 	struct request_id request_id;
 };
 struct commit_found {
-	bool found;
-	const char *detail;        /* if not: what is known of it, for people; NULL: nothing */
-	struct str home;
-	struct pending_record pending;
+	struct commit_waiting {
+		struct str home;
+		struct pending_record pending;
+		bool also_of_others; /* another home system has, or had, a request with this ID */
+	} *waiting;                /* one of each home system that has it, in their order */
+	size_t n;
+	const char *detail;        /* if there is none: what is known of it, for people; NULL: nothing */
+	bool failed;               /* out of memory */
 };
 /* Into the arena a, which may be another than work. */
 void commit_find(struct store_txn *t, struct arena *a, const struct commit_find *what,

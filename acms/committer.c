@@ -1,80 +1,59 @@
 #include "acms/committer.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
+#include "acms/damage.h"
 #include "common/failpoint.h"
 #include "common/log.h"
 
-enum { BATCH_JOBS = 512, BATCH_WEIGHT = 10000, SPARE_ARENAS = 32 };
-
-struct queue {
-	struct job *first, **last;
-};
+enum { BATCH_JOBS = 512, BATCH_WEIGHT = 10000 };
 
 struct committer {
 	struct store *store;
 	struct committer_host host;
-	pthread_t thread;
-	bool running;
-	/* The loop's alone: */
-	struct queue gathered;
-	struct arena *spare[SPARE_ARENAS]; /* that jobs had; empty, with a block each */
-	size_t n_spare;
-	struct arena *work; /* of the job whose done() runs */
+	struct worker *worker;
+	struct job_queue gathered; /* the loop's alone */
 
 	pthread_mutex_t mutex; /* for what follows */
-	pthread_cond_t more;
-	struct queue waiting, done;
-	bool stopping, failed;
+	uint64_t begun;  /* the first transaction of the jobs at hand; 0: there are none */
+	uint64_t handed; /* the first one of those that were handed back since committer_finish; 0: none were */
+	bool failed;
 	struct error failure;
 };
 
-static void queue_init(struct queue *q)
-{
-	q->first = NULL;
-	q->last = &q->first;
-}
-
-static void queue_add(struct queue *q, struct job *job)
-{
-	job->next = NULL;
-	*q->last = job;
-	q->last = &job->next;
-}
-
-/* Empties from. */
-static void queue_append(struct queue *q, struct queue *from)
-{
-	if (!from->first)
-		return;
-	*q->last = from->first;
-	q->last = from->last;
-	queue_init(from);
-}
-
 /* --- the thread --- */
 
-static void run_job(struct committer *c, struct job *job, struct store_txn *t)
+static void note_begun(struct committer *c, uint64_t snapshot)
 {
-	if (job->work)
-		arena_reset(job->work); /* of an attempt before */
-	else
-		job->work = arena_new(0);
-	job->status = job->work ? OK : ERR_MEMORY;
-	if (job->work)
-		job->run(job, t, job->work, c->host.now_ms());
+	pthread_mutex_lock(&c->mutex);
+	if (c->begun == 0)
+		c->begun = snapshot;
+	pthread_mutex_unlock(&c->mutex);
+}
+
+/* full: NULL, or why those that add are not run. */
+static void run_job(struct committer *c, struct job *job, struct store_txn *t, const struct error *full)
+{
+	if (full && job->adds) {
+		job->status = full->status;
+		damage_log(NULL, full->text);
+		return;
+	}
+	worker_run(job, t, c->host.now_ms());
 }
 
 /* All of them in one transaction. OK: on disk. */
 static enum status commit_jobs(struct committer *c, struct job *first, size_t n, struct error *e)
 {
 	struct store_txn *t;
+	struct error why;
+	const struct error *full = store_is_full(c->store, &why) ? &why : NULL;
 	enum status status = store_begin_write(c->store, &t, e);
 	if (status != OK)
 		return status;
+	note_begun(c, store_snapshot(t));
 	for (struct job *job = first; n > 0 && store_status(t) == OK; job = job->next, n--)
-		run_job(c, job, t);
+		run_job(c, job, t, full);
 	fail_point("commit-before");
 	status = store_commit(t, e);
 	fail_point("commit-after");
@@ -102,8 +81,9 @@ static void give_up(struct committer *c, struct job *job, const struct error *e)
 }
 
 /* One that makes the transaction fail must not take the others down. */
-static void commit_batch(struct committer *c, struct job *first, size_t n)
+static void commit_batch(void *context, struct job *first, size_t n)
 {
+	struct committer *c = context;
 	struct error why, e, said = { OK, "" };
 	if (commit_growing(c, first, n, &why) == OK)
 		return;
@@ -119,131 +99,85 @@ static void commit_batch(struct committer *c, struct job *first, size_t n)
 	}
 }
 
-/* Moves what makes up the next transaction out of the queue. */
-static struct job *take_batch(struct committer *c, size_t *n)
+static void handed_back(void *context)
 {
-	struct job *first = c->waiting.first, *last = NULL;
-	size_t weight = 0;
-	*n = 0;
-	for (struct job *job = first; job && *n < BATCH_JOBS && weight < BATCH_WEIGHT;
-	     job = job->next) {
-		weight += job->weight;
-		last = job;
-		++*n;
-	}
-	if (!last)
-		return NULL;
-	c->waiting.first = last->next;
-	if (!last->next)
-		c->waiting.last = &c->waiting.first;
-	last->next = NULL;
-	return first;
-}
-
-static void hand_back(struct committer *c, struct job *job)
-{
+	struct committer *c = context;
 	pthread_mutex_lock(&c->mutex);
-	for (struct job *next; job; job = next) {
-		next = job->next;
-		queue_add(&c->done, job);
-	}
+	if (c->handed == 0)
+		c->handed = c->begun;
+	c->begun = 0;
 	pthread_mutex_unlock(&c->mutex);
 	c->host.wake(c->host.wake_context);
 }
 
-static void *run(void *context)
-{
-	struct committer *c = context;
-	for (;;) {
-		size_t n;
-		pthread_mutex_lock(&c->mutex);
-		while (!c->waiting.first && !c->stopping)
-			pthread_cond_wait(&c->more, &c->mutex);
-		struct job *batch = take_batch(c, &n);
-		pthread_mutex_unlock(&c->mutex);
-		if (!batch)
-			return NULL;
-		commit_batch(c, batch, n);
-		hand_back(c, batch);
-	}
-}
+static const struct worker_kind committing = {
+	.name = "committer",
+	.most_jobs = BATCH_JOBS,
+	.most_weight = BATCH_WEIGHT,
+	.work = commit_batch,
+	.handed_back = handed_back,
+};
 
 /* --- for the loop --- */
 
 enum status committer_start(struct store *store, const struct committer_host *host, struct committer **out,
 			    struct error *e)
 {
-	sigset_t all, before;
 	struct committer *c = calloc(1, sizeof *c);
 	if (!c)
 		return error_set(e, ERR_MEMORY, "out of memory");
 	c->store = store;
 	c->host = *host;
 	pthread_mutex_init(&c->mutex, NULL);
-	pthread_cond_init(&c->more, NULL);
-	queue_init(&c->gathered);
-	queue_init(&c->waiting);
-	queue_init(&c->done);
-	sigfillset(&all); /* signals are the loop's */
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	c->running = pthread_create(&c->thread, NULL, run, c) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	if (!c->running) {
+	job_queue_init(&c->gathered);
+	enum status status = worker_start(&committing, c, &c->worker, e);
+	if (status == OK)
+		*out = c;
+	else
 		committer_free(c);
-		return error_set(e, ERR_SYSTEM, "the committer's thread cannot be started");
-	}
-	*out = c;
-	return OK;
+	return status;
 }
 
 void committer_submit(struct committer *c, struct job *job)
 {
 	bool first = !c->gathered.first;
-	job->work = c->n_spare ? c->spare[--c->n_spare] : NULL;
-	queue_add(&c->gathered, job);
+	job_queue_add(&c->gathered, job);
 	if (first)
 		c->host.gather(c->host.gather_context);
 }
 
 void committer_flush(struct committer *c)
 {
-	pthread_mutex_lock(&c->mutex);
-	queue_append(&c->waiting, &c->gathered);
-	pthread_mutex_unlock(&c->mutex);
-	pthread_cond_signal(&c->more); /* not before: who wakes wants the mutex at once */
+	worker_give(c->worker, &c->gathered);
 }
 
 void committer_return_work(struct committer *c, struct arena *work)
 {
-	if (!work || c->n_spare == SPARE_ARENAS) {
-		arena_free(work);
-		return;
-	}
-	arena_reset(work);
-	c->spare[c->n_spare++] = work;
+	worker_return_work(c->worker, work);
 }
 
 struct arena *committer_keep_work(struct committer *c)
 {
-	struct arena *work = c->work;
-	c->work = NULL;
-	return work;
+	return worker_keep_work(c->worker);
 }
 
+/* What is submitted when the thread has ended comes back all the same: it has an owner. */
 bool committer_finish(struct committer *c)
 {
+	if (worker_is_stopped(c->worker))
+		committer_flush(c);
 	pthread_mutex_lock(&c->mutex);
-	struct job *first = c->done.first;
-	queue_init(&c->done);
+	c->handed = 0; /* before what is ready is looked for: what comes in between has another wake to come */
 	pthread_mutex_unlock(&c->mutex);
-	for (struct job *job = first, *next; job; job = next) {
-		next = job->next;
-		c->work = job->work;
-		job->work = NULL;
-		job->done(job, job->status);
-		committer_return_work(c, c->work);
-	}
-	return first != NULL;
+	return worker_finish(c->worker, NULL, NULL);
+}
+
+bool committer_has_told(struct committer *c, uint64_t snapshot)
+{
+	pthread_mutex_lock(&c->mutex);
+	uint64_t first = c->handed ? c->handed : c->begun;
+	pthread_mutex_unlock(&c->mutex);
+	return first == 0 || snapshot < first;
 }
 
 bool committer_failed(struct committer *c, struct error *why)
@@ -258,25 +192,17 @@ bool committer_failed(struct committer *c, struct error *why)
 
 void committer_stop(struct committer *c)
 {
-	if (!c->running)
+	if (worker_is_stopped(c->worker))
 		return;
-	pthread_mutex_lock(&c->mutex);
-	queue_append(&c->waiting, &c->gathered);
-	c->stopping = true;
-	pthread_mutex_unlock(&c->mutex);
-	pthread_cond_signal(&c->more);
-	pthread_join(c->thread, NULL);
-	c->running = false;
+	committer_flush(c);
+	worker_stop(c->worker);
 }
 
 void committer_free(struct committer *c)
 {
 	if (!c)
 		return;
-	committer_stop(c);
+	worker_free(c->worker);
 	pthread_mutex_destroy(&c->mutex);
-	pthread_cond_destroy(&c->more);
-	while (c->n_spare > 0)
-		arena_free(c->spare[--c->n_spare]);
 	free(c);
 }

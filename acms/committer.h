@@ -1,34 +1,14 @@
 #ifndef ACMS_COMMITTER_H
 #define ACMS_COMMITTER_H
 
-#include <stdbool.h>
-#include <stdint.h>
-#include "acms/store.h"
-#include "common/arena.h"
-#include "common/error.h"
+#include "acms/worker.h"
 
 /*
- * The thread that owns the store between committer_start and committer_stop. It takes all jobs that wait, runs them
+ * The thread that writes the store between committer_start and committer_stop. It takes all jobs that wait, runs them
  * one after the other in one transaction (each all or nothing by itself), and hands them back once what they wrote is
- * on disk. The event loop never waits for it.
+ * on disk. The event loop never waits for it. What only reads is the reader's.
  */
 struct committer;
-
-/* Embedded in what is to be done; whoever submits owns it again once done() is called. */
-struct job {
-	/*
-	 * In the committer's thread. Reads and writes; must check completely before its first write. May be run
-	 * again, when the transaction has to be: what it left in the job from the time before is to be dropped.
-	 * work is an empty arena for each run. The transaction's sticky status tells of store errors.
-	 */
-	void (*run)(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms);
-	/* In the loop. status OK: on disk. Otherwise nothing of it is. The work arena is emptied afterwards. */
-	void (*done)(struct job *job, enum status status);
-	size_t weight;      /* about how many records it writes */
-	struct arena *work; /* the committer's */
-	enum status status; /* the committer's */
-	struct job *next;   /* the committer's */
-};
 
 /* What it needs of whoever starts it. */
 struct committer_host {
@@ -52,13 +32,21 @@ void committer_submit(struct committer *c, struct job *job);
 void committer_flush(struct committer *c);
 /* Calls done() of all jobs that are ready, in the order in which they were submitted. False: there were none. */
 bool committer_finish(struct committer *c);
+/*
+ * Whether done() was called of all that is in that snapshot of the store. If not, that is a moment away: a wake that was not
+ * answered with committer_finish.
+ */
+bool committer_has_told(struct committer *c, uint64_t snapshot);
 /* In done(): its work arena is the caller's from now on. NULL: it has none, or it was taken before. */
 struct arena *committer_keep_work(struct committer *c);
 /* Which is to be given back. NULL is fine. */
 void committer_return_work(struct committer *c, struct arena *work);
 /* The store cannot be used any more (an I/O error in its meta page, say): the server must end. */
 bool committer_failed(struct committer *c, struct error *why);
-/* Runs what was submitted, flushed or not, ends the thread; committer_finish still works. Does not close the store. */
+/*
+ * Runs what was submitted, flushed or not, ends the thread; committer_finish still works, and fails what is submitted from
+ * then on, until it finds nothing. Does not close the store.
+ */
 void committer_stop(struct committer *c);
 void committer_free(struct committer *c); /* NULL is fine */
 

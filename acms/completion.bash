@@ -3,7 +3,7 @@ _acms() {
 	local cur=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} prev=${COMP_WORDS[COMP_CWORD - 1]}
 	if ((COMP_CWORD == 1)); then
 		mapfile -t COMPREPLY < <(compgen -W "serve check print health users audit --help --version" -- "$cur")
-	elif [[ $prev == -c || $prev == --config || $prev == import || $prev == verify ]]; then
+	elif [[ $prev == -c || $prev == --config || $prev == import || $prev == verify || $prev == rotate ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	elif [[ $prev == -s || $prev == --store ]]; then
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
@@ -12,7 +12,7 @@ _acms() {
 	elif [[ $command == users && $COMP_CWORD == 2 ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "list show export import" -- "$cur")
 	elif [[ $command == audit && $COMP_CWORD == 2 ]]; then
-		mapfile -t COMPREPLY < <(compgen -W "export verify" -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W "export verify rotate" -- "$cur")
 	elif [[ $command == audit ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "--config --store --format --since --until --request --help" -- "$cur")
 	elif [[ $command == users ]]; then

@@ -3,10 +3,12 @@
 #include <stdlib.h>
 #include "common/identity.h"
 #include "common/log.h"
+#include "common/receipt.h"
 
 /* The tables that a file is checked against, and readers of our own types. What they cannot say is in config_check.c. */
 
 enum { DAY = 86400 }; /* in seconds */
+enum { PAUSE_FRAMES = 4, QUEUED_BYTES_USUAL = 16 << 20 };
 
 /* --- readers --- */
 
@@ -43,6 +45,17 @@ static void read_requests(struct conf *c, const struct conf_node *node, const st
 	(void)key;
 	*(bool *)field = read_word(c, node, words, 2,
 				   "must be own (the requests that it asked for itself) or all") == 1;
+}
+
+static void read_acmc_name(struct conf *c, const struct conf_node *node, const struct conf_key *key,
+			   void *field)
+{
+	struct str s = conf_scalar(c, node);
+	(void)key;
+	if (s.ptr && s.len > RECEIPT_DECIDED_BY_MAX)
+		conf_mistake(c, node, "must have at most %d bytes: receipts name who decided", RECEIPT_DECIDED_BY_MAX);
+	else if (s.ptr)
+		*(struct str *)field = s;
 }
 
 static void read_operation(struct conf *c, const struct conf_node *item, size_t i, void *context)
@@ -249,7 +262,8 @@ static void read_clients(struct conf *c, const struct conf_node *node, const str
 static const struct partner_rule partner_defaults = { .max_users = 1000000,
 						      .max_requests_in_flight = 256,
 						      .decide_within_s = 7 * DAY,
-						      .max_pending = 1000 };
+						      .max_pending = 1000,
+						      .max_kept_answers = 1ull << 30 };
 
 static void read_partners(struct conf *c, const struct conf_node *node, const struct conf_key *key,
 			  void *field)
@@ -285,11 +299,12 @@ static const struct conf_key tls_keys[] = {
 static const struct conf_key store_keys[] = {
 	MUST("directory", conf_path, struct config, store_directory),
 	RANGE("map_size", conf_bytes, struct config, store_map_bytes, 1 << 20, 1ull << 46),
+	RANGE("max_size", conf_bytes, struct config, store_max_bytes, 1 << 20, 1ull << 46),
 	END
 };
 
 static const struct conf_key client_keys[] = {
-	MUST("name", conf_text, struct acmc_rule, name),
+	MUST("name", read_acmc_name, struct acmc_rule, name),
 	MUST("certificate", conf_certificate, struct acmc_rule, certificate),
 	KEY("home_acmc_ids", read_home_acmc_ids, struct acmc_rule, home_acmc_ids),
 	KEY("partners", read_targets, struct acmc_rule, partners),
@@ -324,6 +339,7 @@ static const struct conf_key provision_keys[] = {
 	SECTION("approval", false, approval_keys),
 	RANGE("decide_within", conf_seconds, struct partner_rule, decide_within_s, 1, 30 * DAY),
 	RANGE("max_pending", conf_number, struct partner_rule, max_pending, 1, 1000000),
+	RANGE("max_kept_answers", conf_bytes, struct partner_rule, max_kept_answers, 1 << 20, 1ull << 46),
 	END
 };
 
@@ -350,6 +366,8 @@ static const struct conf_key limits_keys[] = {
 	RANGE("max_connections", conf_number, struct config, max_connections, 1, 1000000),
 	RANGE("max_connections_per_peer", conf_number, struct config, max_connections_per_peer, 1,
 	      1000000),
+	RANGE("max_queued_bytes", conf_bytes, struct config, max_queued_bytes, QUEUED_FRAMES_MIN * FRAME_BYTES_MIN,
+	      1ull << 40),
 	RANGE("handshake_timeout", conf_seconds, struct config, handshake_timeout_s, 1, 300),
 	RANGE("frame_timeout", conf_seconds, struct config, frame_timeout_s, 1, 3600),
 	RANGE("idle_timeout", conf_seconds, struct config, limits.idle_timeout_seconds, 3, 86400),
@@ -357,7 +375,9 @@ static const struct conf_key limits_keys[] = {
 	RANGE("shutdown_timeout", conf_seconds, struct config, shutdown_timeout_s, 1, 300),
 	RANGE("request_deadline", conf_seconds, struct config, request_deadline_s, 1, 30 * DAY),
 	RANGE("keep_answers", conf_seconds, struct config, keep_answers_s, 1, 3650 * DAY),
+	RANGE("max_memory_of_requests", conf_bytes, struct config, max_request_bytes, 1 << 20, 1ull << 46),
 	RANGE("max_unfinished_requests", conf_number, struct config, max_unfinished, 1, 10000000),
+	RANGE("audited_refusals_per_minute", conf_number, struct config, audited_refusals, 1, 1000000),
 	END
 };
 
@@ -387,6 +407,7 @@ static const struct conf_key root_keys[] = {
 
 static const struct config defaults = {
 	.store_map_bytes = 1ull << 30,
+	.store_max_bytes = 1ull << 36,
 	.max_connections = 10000,
 	.max_connections_per_peer = 64,
 	.handshake_timeout_s = 10,
@@ -396,6 +417,8 @@ static const struct config defaults = {
 	.request_deadline_s = 7 * DAY,
 	.keep_answers_s = 30 * DAY,
 	.max_unfinished = 100000,
+	.audited_refusals = 60,
+	.max_request_bytes = 64 << 20,
 	.expiry_warning_days = 30,
 };
 
@@ -405,6 +428,13 @@ static unsigned line_of(const struct conf_node *root, const char *key)
 {
 	const struct conf_node *n = conf_child(root, key);
 	return n ? n->line : 1;
+}
+
+/* Enough for larger frames than usual, too. */
+static uint64_t default_queued_bytes(const struct config *config)
+{
+	uint64_t least = (uint64_t)QUEUED_FRAMES_MIN * config->limits.max_frame_bytes;
+	return least > QUEUED_BYTES_USUAL ? least : QUEUED_BYTES_USUAL;
 }
 
 static struct config *parse(struct conf *c, const char *text, size_t length)
@@ -420,7 +450,10 @@ static struct config *parse(struct conf *c, const char *text, size_t length)
 	config->log_level = STR("info");
 	conf_read_keys(c, root, root_keys, config);
 	config->tls_line = line_of(root, "tls");
+	config->store_line = line_of(root, "store");
 	config->acmcs_line = line_of(root, "acmcs");
+	if (config->max_queued_bytes == 0)
+		config->max_queued_bytes = default_queued_bytes(config);
 	config_check_whole(c, config, root);
 	return c->n_mistakes == 0 ? config : NULL;
 }
@@ -461,6 +494,12 @@ void config_free(struct config *c)
 {
 	if (c)
 		arena_free(c->arena);
+}
+
+size_t config_pause_at(const struct config *c)
+{
+	size_t frames = PAUSE_FRAMES * (size_t)c->limits.max_frame_bytes;
+	return frames < c->max_queued_bytes / 4 ? frames : c->max_queued_bytes / 4;
 }
 
 const struct partner_rule *config_partner(const struct config *c, struct str mc_system_id)

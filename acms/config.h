@@ -54,6 +54,7 @@ struct partner_rule {
 	enum approval approval[OPERATIONS];  /* approval: {setup: manual, ...}; default automatic */
 	uint32_t decide_within_s;            /* default 7 days */
 	uint32_t max_pending;                /* default 1000 */
+	uint64_t max_kept_answers;           /* in bytes; default 1 GiB */
 };
 
 struct config {
@@ -62,10 +63,10 @@ struct config {
 	struct str mc_system_id;
 	const struct listen_address *listen;
 	size_t n_listen;
-	unsigned tls_line, acmcs_line;       /* in the file */
+	unsigned tls_line, store_line, acmcs_line; /* in the file */
 	struct str certificate, key;         /* files, absolute */
 	struct str store_directory;          /* absolute */
-	uint64_t store_map_bytes;
+	uint64_t store_map_bytes, store_max_bytes; /* store.map_size, store.max_size: default 1 GiB, 64 GiB */
 	struct conf_str_list acmc_trust_anchors, acmc_crls;
 	const struct acmc_rule *acmcs;
 	size_t n_acmcs;
@@ -74,10 +75,13 @@ struct config {
 	struct limits limits;
 	uint32_t max_connections;
 	uint32_t max_connections_per_peer;
+	uint64_t max_queued_bytes;           /* limits.max_queued_bytes: of all connections of a party; default 16 MiB or more */
 	uint32_t handshake_timeout_s, frame_timeout_s, partner_timeout_s, shutdown_timeout_s;
 	uint32_t request_deadline_s;         /* limits.request_deadline, default 7 days, at most 30 days */
 	uint32_t keep_answers_s;             /* limits.keep_answers, default 30 days */
 	uint32_t max_unfinished;             /* limits.max_unfinished_requests, default 100000 */
+	uint32_t audited_refusals;           /* limits.audited_refusals_per_minute, of each party, default 60 */
+	uint64_t max_request_bytes;          /* limits.max_memory_of_requests, default 64 MiB */
 	uint32_t expiry_warning_days;
 	struct str log_level;                /* "error", "warning", "info", "debug" */
 };
@@ -95,6 +99,9 @@ void config_free(struct config *c); /* NULL is fine */
 
 /* Writes the effective configuration, defaults included, as YAML that parses back to the same. */
 enum status config_print(const struct config *c, FILE *out);
+
+/* What may be queued on a connection before reading from it pauses: a part of max_queued_bytes. */
+size_t config_pause_at(const struct config *c);
 
 /* NULL if there is none. */
 const struct partner_rule *config_partner(const struct config *c, struct str mc_system_id);

@@ -1,5 +1,6 @@
 #include "acms/config_internal.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "common/identity.h"
@@ -69,6 +70,85 @@ static void check_unique(struct conf *c, const struct conf_node *list, const cha
 	c->path[0] = '\0';
 }
 
+/* --- addresses to listen on --- */
+
+/* An address as the kernel compares it. */
+struct endpoint {
+	struct in6_addr address; /* IPv4 as ::ffff:a.b.c.d */
+	struct str zone;         /* of a link-local one: what follows the % */
+	uint32_t port;
+};
+
+static bool read_endpoint(const struct listen_address *from, struct endpoint *out)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct in_addr v4;
+	struct str s = from->address;
+	const char *percent = memchr(s.ptr, '%', s.len);
+	*out = (struct endpoint){ .port = from->port };
+	if (percent) {
+		out->zone = (struct str){ percent + 1, (size_t)(s.ptr + s.len - percent - 1) };
+		s.len = (size_t)(percent - s.ptr);
+	}
+	if (s.len >= sizeof text || (percent && out->zone.len == 0))
+		return false;
+	snprintf(text, sizeof text, "%.*s", STR_ARG(s));
+	if (!percent && inet_pton(AF_INET, text, &v4) == 1) {
+		out->address.s6_addr[10] = out->address.s6_addr[11] = 0xff;
+		memcpy(&out->address.s6_addr[12], &v4, sizeof v4);
+		return true;
+	}
+	return inet_pton(AF_INET6, text, &out->address) == 1 &&
+	       (!percent || IN6_IS_ADDR_LINKLOCAL(&out->address));
+}
+
+static bool is_any_v4(const struct endpoint *e)
+{
+	static const uint8_t none[4] = { 0 };
+	return IN6_IS_ADDR_V4MAPPED(&e->address) && memcmp(&e->address.s6_addr[12], none, 4) == 0;
+}
+
+/* Whether the one takes all connections of the other: "::" takes those of both families. */
+static bool covers(const struct endpoint *a, const struct endpoint *b)
+{
+	return IN6_IS_ADDR_UNSPECIFIED(&a->address) ||
+	       (is_any_v4(a) && IN6_IS_ADDR_V4MAPPED(&b->address)) ||
+	       (IN6_ARE_ADDR_EQUAL(&a->address, &b->address) && str_eq(a->zone, b->zone));
+}
+
+/* The first of n that cannot be listened on together with this one; n: none. */
+static size_t find_overlap(const struct endpoint *all, size_t n, const struct endpoint *e)
+{
+	size_t i = 0;
+	while (i < n && !(all[i].port == e->port && (covers(e, &all[i]) || covers(&all[i], e))))
+		i++;
+	return i;
+}
+
+static void check_listen(struct conf *c, const struct config *config, const struct conf_node *list)
+{
+	struct endpoint *all = arena_array(c->arena, config->n_listen, sizeof *all);
+	const struct conf_node *node = list && list->kind == CONF_LIST ? list->child : NULL;
+	size_t n = 0;
+	for (size_t i = 0; all && node && i < config->n_listen; node = node->next, i++) {
+		const struct listen_address *l = &config->listen[i];
+		const struct conf_node *address = conf_child(node, "address");
+		snprintf(c->path, sizeof c->path, "listen[%zu].address", i + 1);
+		if (!l->address.ptr)
+			continue; /* which was reported */
+		if (!read_endpoint(l, &all[n])) {
+			conf_mistake(c, address, "must be an IP address, such as 192.0.2.1, 2001:db8::1, 0.0.0.0 (all "
+				     "of IPv4) or \"::\" (all of both families)");
+			continue;
+		}
+		if (l->port && find_overlap(all, n, &all[n]) < n)
+			conf_mistake(c, address, "another entry listens on port %u of this address or of one that "
+				     "includes it", l->port);
+		n++;
+	}
+	c->path[0] = '\0';
+}
+
 /* What a client has under key are partners that are configured. */
 static void check_partner_names(struct conf *c, const struct config *config,
 				const struct conf_node *clients, const char *key)
@@ -118,10 +198,31 @@ static void check_deciders(struct conf *c, const struct config *config, const st
 	c->path[0] = '\0';
 }
 
+/* Otherwise a few answers of the usual length would end the connection. */
+static void check_queued(struct conf *c, const struct config *config, const struct conf_node *limits)
+{
+	const struct conf_node *node = conf_child(limits, "max_queued_bytes");
+	snprintf(c->path, sizeof c->path, "limits.max_queued_bytes");
+	if (node && config->max_queued_bytes < (uint64_t)QUEUED_FRAMES_MIN * config->limits.max_frame_bytes)
+		conf_mistake(c, node, "must be at least %d times max_frame, which is %u", QUEUED_FRAMES_MIN,
+			     config->limits.max_frame_bytes);
+	c->path[0] = '\0';
+}
+
+static void check_store(struct conf *c, const struct config *config, const struct conf_node *store)
+{
+	if (!store || config->store_max_bytes >= config->store_map_bytes)
+		return;
+	snprintf(c->path, sizeof c->path, "store.max_size");
+	conf_mistake(c, store, "less than map_size");
+	c->path[0] = '\0';
+}
+
 void config_check_whole(struct conf *c, const struct config *config, const struct conf_node *root)
 {
 	const struct conf_node *partners = conf_child(root, "partners");
 	const struct conf_node *clients = conf_child(conf_child(root, "acmcs"), "clients");
+	check_listen(c, config, conf_child(root, "listen"));
 	check_unique(c, partners, NULL, "mc_system_id", "another partner has this MC system ID");
 	check_unique(c, partners, NULL, "address", "another partner has this address");
 	check_unique(c, partners, "provision", "mc_ids", "another partner may provision the same");
@@ -132,6 +233,8 @@ void config_check_whole(struct conf *c, const struct config *config, const struc
 	check_partner_names(c, config, clients, "partners");
 	check_partner_names(c, config, clients, "approves");
 	check_deciders(c, config, partners);
+	check_queued(c, config, conf_child(root, "limits"));
+	check_store(c, config, conf_child(root, "store"));
 	for (size_t i = 0; i < config->n_partners; i++) {
 		if (config->mc_system_id.ptr &&
 		    str_eq(config->partners[i].mc_system_id, config->mc_system_id))

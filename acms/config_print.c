@@ -108,6 +108,7 @@ static void print_partner(const struct partner_rule *p, FILE *f)
 		policy(p->approval[OPERATION_REMOVE]));
 	fprintf(f, "      decide_within: %u s\n", p->decide_within_s);
 	fprintf(f, "      max_pending: %u\n", p->max_pending);
+	fprintf(f, "      max_kept_answers: %llu\n", (unsigned long long)p->max_kept_answers);
 }
 
 static void print_limits(const struct config *c, FILE *f)
@@ -119,10 +120,12 @@ static void print_limits(const struct config *c, FILE *f)
 		   "  max_mc_system_ids: %u\n"
 		   "  max_requests_in_flight: %u\n"
 		   "  max_connections: %u\n"
-		   "  max_connections_per_peer: %u\n",
+		   "  max_connections_per_peer: %u\n"
+		   "  max_queued_bytes: %llu\n",
 		c->limits.max_frame_bytes, c->limits.max_mc_ids,
 		c->limits.max_mc_service_ids_per_mc_id, c->limits.max_mc_system_ids,
-		c->limits.max_requests_in_flight, c->max_connections, c->max_connections_per_peer);
+		c->limits.max_requests_in_flight, c->max_connections, c->max_connections_per_peer,
+		(unsigned long long)c->max_queued_bytes);
 	fprintf(f, "  handshake_timeout: %u s\n"
 		   "  frame_timeout: %u s\n"
 		   "  idle_timeout: %u s\n"
@@ -130,10 +133,12 @@ static void print_limits(const struct config *c, FILE *f)
 		   "  shutdown_timeout: %u s\n"
 		   "  request_deadline: %u s\n"
 		   "  keep_answers: %u s\n"
-		   "  max_unfinished_requests: %u\n",
+		   "  max_unfinished_requests: %u\n"
+		   "  audited_refusals_per_minute: %u\n"
+		   "  max_memory_of_requests: %llu\n",
 		c->handshake_timeout_s, c->frame_timeout_s, c->limits.idle_timeout_seconds,
 		c->partner_timeout_s, c->shutdown_timeout_s, c->request_deadline_s, c->keep_answers_s,
-		c->max_unfinished);
+		c->max_unfinished, c->audited_refusals, (unsigned long long)c->max_request_bytes);
 }
 
 enum status config_print(const struct config *c, FILE *f)
@@ -151,6 +156,7 @@ enum status config_print(const struct config *c, FILE *f)
 	fputs("store:\n", f);
 	print_key(f, 2, "directory", c->store_directory);
 	fprintf(f, "  map_size: %llu\n", (unsigned long long)c->store_map_bytes);
+	fprintf(f, "  max_size: %llu\n", (unsigned long long)c->store_max_bytes);
 	print_acmcs(c, f);
 	if (c->n_partners > 0)
 		fputs("partners:\n", f);

@@ -22,25 +22,36 @@ static const char *about(struct arena *a, const struct request_record *r)
 	return detail ? detail : "it was answered before";
 }
 
+/* Once an ID was ambiguous it stays so, as long as what became of it is kept. */
+static bool is_ambiguous(struct store_txn *t, struct arena *a, const struct commit_find *what)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < what->n_known && n < 2; i++) {
+		struct pending_record p;
+		struct request_record r;
+		n += store_get_pending(t, a, what->known[i], what->request_id, &p) ||
+		     store_get_request(t, a, what->known[i], what->request_id, &r);
+	}
+	return n > 1;
+}
+
 void commit_find(struct store_txn *t, struct arena *a, const struct commit_find *what,
 		 struct commit_found *out)
 {
-	*out = (struct commit_found){ .found = false };
-	for (size_t i = 0; i < what->n_homes; i++) {
-		struct pending_record p;
+	*out = (struct commit_found){ .waiting = arena_array(a, what->n_homes, sizeof *out->waiting) };
+	out->failed = !out->waiting;
+	for (size_t i = 0; out->waiting && i < what->n_homes; i++) {
+		struct commit_waiting *w = &out->waiting[out->n];
 		struct request_record r;
-		if (store_get_pending(t, a, what->homes[i], what->request_id, &p)) {
-			if (out->found) {
-				out->found = false;
-				out->detail = "several home systems have a request with this ID: name one";
-				return;
-			}
-			*out = (struct commit_found){ true, NULL, what->homes[i], p };
-		} else if (!out->found && !out->detail &&
-			   store_get_request(t, a, what->homes[i], what->request_id, &r)) {
+		w->home = what->homes[i];
+		if (store_get_pending(t, a, w->home, what->request_id, &w->pending))
+			out->n++;
+		else if (!out->detail && store_get_request(t, a, w->home, what->request_id, &r))
 			out->detail = about(a, &r);
-		}
 	}
+	bool ambiguous = out->n > 0 && is_ambiguous(t, a, what);
+	for (size_t i = 0; i < out->n; i++)
+		out->waiting[i].also_of_others = ambiguous;
 }
 
 static void refuse(struct work *w, enum cause cause, const char *detail)

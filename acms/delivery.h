@@ -15,6 +15,7 @@ enum delivery_phase {
 	DELIVERY_PHASE_SENT,
 	DELIVERY_PHASE_HELD,      /* the partner waits for its ACMC */
 	DELIVERY_PHASE_RESTING,   /* until the next attempt */
+	DELIVERY_PHASE_BARRED,    /* it may have been sent, and must not be sent again as things are: until they change */
 	DELIVERY_PHASE_ANSWERING, /* the answer is being put on disk */
 	DELIVERY_PHASE_DONE,
 	DELIVERY_PHASES
@@ -29,8 +30,9 @@ enum delivery_event {
 	DELIVERY_EV_NONSENSE,    /* the response cannot be one to this request */
 	DELIVERY_EV_LOST,        /* the connection ended */
 	DELIVERY_EV_UNREACHABLE, /* connecting failed */
-	DELIVERY_EV_UNSENDABLE,  /* it exceeds what the partner takes or knows: final */
-	DELIVERY_EV_DUE,         /* it has rested */
+	DELIVERY_EV_UNSENDABLE,  /* its ACMC may not ask for it, or it exceeds what the partner takes or knows; never sent: final */
+	DELIVERY_EV_BARRED,      /* likewise, and it may have been sent: what became of it is not known */
+	DELIVERY_EV_DUE,         /* it has rested; or rules or connection are others than those that barred it */
 	DELIVERY_EV_DEADLINE,
 	DELIVERY_EV_STOPPING,
 	DELIVERY_EV_STORED,      /* the answer is on disk */
@@ -55,15 +57,15 @@ struct delivery_step {
 /* kept: it is on disk. What is not (a dry run) is answered at the first obstacle. */
 struct delivery_step delivery_step(enum delivery_phase phase, enum delivery_event event, bool kept);
 
-/* What answer the deadline would give. PARTNER_UNREACHABLE: it is sure that nothing was done. */
-struct delivery_outlook {
-	enum cause before; /* the present attempt */
-	enum cause now;
-};
-#define DELIVERY_OUTLOOK_START \
-	((struct delivery_outlook){ CAUSE_PARTNER_UNREACHABLE, CAUSE_PARTNER_UNREACHABLE })
-/* After an event that concerned what was queued or with the partner. */
-struct delivery_outlook delivery_outlook(struct delivery_outlook was, enum delivery_event event);
+/*
+ * What answer the deadline would give, after an event that concerned what was queued or with the partner. At first, and as
+ * long as it is sure that nothing was sent, PARTNER_UNREACHABLE.
+ */
+enum cause delivery_outlook(enum cause was, enum delivery_event event);
+static inline bool delivery_never_sent(enum cause outlook)
+{
+	return outlook == CAUSE_PARTNER_UNREACHABLE;
+}
 
 /* How long before attempt number `attempts` + 1: 1 s to 60 s, doubling; only after the first was lost at once. */
 uint64_t delivery_rest_ms(enum delivery_event why, unsigned attempts, uint32_t random);

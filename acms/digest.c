@@ -6,24 +6,20 @@
 /* MC IDs at even distances in a range of a length that is not known before: when there are too many, every other goes. */
 enum { SAMPLES = 64 };
 
-struct state {
-	size_t range;        /* that is being read */
-	struct crypto_sum *sum;
-	uint64_t users, stride;
-	struct str last;     /* the MC ID read last in this range; STR_NONE: none yet */
-	struct str samples[SAMPLES];
-	size_t n_samples;
-};
-
 struct digesting {
 	struct arena *arena;
-	struct state kept, now;
+	size_t n_ranges;
 	struct range_digest *results;
 	struct str (*splits)[DIGEST_SPLITS_MAX];
-	size_t n_ranges;
-	char last[MC_ID_MAX + 1]; /* of kept */
-	char reading[MC_ID_MAX + 1];
 	bool failed;
+	/* Of the range that is being read: */
+	size_t range;
+	struct crypto_sum *sum;
+	uint64_t users, stride;
+	struct str samples[SAMPLES];
+	size_t n_samples;
+	struct str last;     /* the MC ID read last; STR_NONE: none yet */
+	char last_bytes[MC_ID_MAX + 1];
 };
 
 struct digesting *digest_new(struct arena *a, size_t n_ranges)
@@ -35,9 +31,9 @@ struct digesting *digest_new(struct arena *a, size_t n_ranges)
 	d->n_ranges = n_ranges;
 	d->results = arena_array(a, n_ranges, sizeof *d->results);
 	d->splits = arena_array(a, n_ranges, sizeof *d->splits);
-	d->kept.sum = crypto_sum_new();
-	d->kept.stride = 1;
-	if (d->results && d->splits && d->kept.sum)
+	d->sum = crypto_sum_new();
+	d->stride = 1;
+	if (d->results && d->splits && d->sum)
 		return d;
 	digest_free(d);
 	return NULL;
@@ -47,41 +43,18 @@ void digest_free(struct digesting *d)
 {
 	if (!d)
 		return;
-	crypto_sum_free(d->kept.sum);
-	crypto_sum_free(d->now.sum);
+	crypto_sum_free(d->sum);
 	free(d);
-}
-
-void digest_begin(struct digesting *d)
-{
-	crypto_sum_free(d->now.sum);
-	d->now = d->kept;
-	d->now.sum = crypto_sum_copy(d->kept.sum);
-	d->failed = !d->now.sum;
-}
-
-bool digest_keep(struct digesting *d)
-{
-	if (d->failed || !d->now.sum)
-		return false;
-	crypto_sum_free(d->kept.sum);
-	d->kept = d->now;
-	d->now.sum = NULL;
-	if (d->kept.last.ptr) {
-		memmove(d->last, d->kept.last.ptr, d->kept.last.len); /* a run may have added nothing */
-		d->kept.last.ptr = d->last;
-	}
-	return true;
 }
 
 bool digest_next(struct digesting *d, const struct mc_id_range *ranges, size_t n_ranges,
 		 struct mc_id_range *rest)
 {
-	if (d->failed || d->now.range == n_ranges)
+	if (d->failed || d->range == n_ranges)
 		return false;
-	*rest = ranges[d->now.range];
-	if (d->now.last.ptr)
-		rest->from = d->now.last; /* with it: digest_user knows it */
+	*rest = ranges[d->range];
+	if (d->last.ptr)
+		rest->from = d->last; /* with it: digest_user knows it */
 	return true;
 }
 
@@ -116,34 +89,32 @@ static void add_user(struct crypto_sum *sum, struct str mc_id, const struct user
 /* Of users 0, stride, 2 * stride, ... */
 static void sample(struct digesting *d, struct str mc_id)
 {
-	struct state *now = &d->now;
-	if (now->users % now->stride != 0)
+	if (d->users % d->stride != 0)
 		return;
-	if (now->n_samples == SAMPLES) {
+	if (d->n_samples == SAMPLES) {
 		for (size_t i = 0; i < SAMPLES / 2; i++)
-			now->samples[i] = now->samples[2 * i];
-		now->n_samples = SAMPLES / 2;
-		now->stride *= 2;
-		if (now->users % now->stride != 0)
+			d->samples[i] = d->samples[2 * i];
+		d->n_samples = SAMPLES / 2;
+		d->stride *= 2;
+		if (d->users % d->stride != 0)
 			return;
 	}
 	struct str copy = arena_str(d->arena, mc_id);
 	d->failed |= !copy.ptr;
-	now->samples[now->n_samples++] = copy;
+	d->samples[d->n_samples++] = copy;
 }
 
 bool digest_user(struct digesting *d, struct str mc_id, const struct user_record *r, bool counts)
 {
-	struct state *now = &d->now;
-	if (mc_id.len > MC_ID_MAX || (now->last.ptr && str_eq(now->last, mc_id)))
+	if (mc_id.len > MC_ID_MAX || (d->last.ptr && str_eq(d->last, mc_id)))
 		return true;
-	memcpy(d->reading, mc_id.ptr, mc_id.len);
-	now->last = (struct str){ d->reading, mc_id.len };
+	memcpy(d->last_bytes, mc_id.ptr, mc_id.len);
+	d->last = (struct str){ d->last_bytes, mc_id.len };
 	if (!counts)
 		return true;
-	add_user(now->sum, mc_id, r);
+	add_user(d->sum, mc_id, r);
 	sample(d, mc_id);
-	now->users++;
+	d->users++;
 	return !d->failed;
 }
 
@@ -152,30 +123,37 @@ bool digest_user(struct digesting *d, struct str mc_id, const struct user_record
 /* Of the samples behind the first, so many that the range falls into equal shares. */
 static void choose_splits(struct digesting *d, struct range_digest *out)
 {
-	const struct state *now = &d->now;
-	size_t have = now->n_samples > 0 ? now->n_samples - 1 : 0;
+	size_t have = d->n_samples > 0 ? d->n_samples - 1 : 0;
 	size_t want = have < DIGEST_SPLITS_MAX ? have : DIGEST_SPLITS_MAX;
-	out->splits = d->splits[now->range];
+	out->splits = d->splits[d->range];
 	out->n_splits = want;
 	for (size_t k = 1; k <= want; k++)
-		out->splits[k - 1] = now->samples[k * (have + 1) / (want + 1)];
+		out->splits[k - 1] = d->samples[k * (have + 1) / (want + 1)];
 }
 
 void digest_end_range(struct digesting *d)
 {
-	struct state *now = &d->now;
-	if (d->failed || now->range == d->n_ranges)
+	if (d->failed || d->range == d->n_ranges)
 		return;
-	struct range_digest *out = &d->results[now->range];
-	out->users = now->users;
+	struct range_digest *out = &d->results[d->range];
+	out->users = d->users;
 	choose_splits(d, out);
-	d->failed |= crypto_sum_end(now->sum, out->digest) != OK;
-	*now = (struct state){ .range = now->range + 1, .sum = now->sum, .stride = 1 };
+	d->failed |= crypto_sum_end(d->sum, out->digest) != OK;
+	d->range++;
+	d->users = 0;
+	d->stride = 1;
+	d->n_samples = 0;
+	d->last = STR_NONE;
 }
 
-bool digest_complete(const struct digesting *d, size_t n_ranges)
+bool digest_failed(const struct digesting *d)
 {
-	return d->kept.range == n_ranges;
+	return d->failed;
+}
+
+bool digest_complete(const struct digesting *d)
+{
+	return d->range == d->n_ranges;
 }
 
 /* --- the answer --- */
@@ -195,12 +173,11 @@ static void thin(struct range_digest *r, size_t most)
 	}
 }
 
-bool digest_results(struct digesting *d, size_t most_bytes, struct range_digest **out)
+struct range_digest *digest_results(struct digesting *d, size_t most_bytes)
 {
 	const size_t fixed = 48; /* number, digest, framing */
 	size_t share = d->n_ranges ? most_bytes / d->n_ranges : 0;
-	*out = d->results;
 	for (size_t i = 0; i < d->n_ranges; i++)
 		thin(&d->results[i], share > fixed ? share - fixed : 0);
-	return d->results != NULL;
+	return d->results;
 }

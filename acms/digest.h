@@ -5,28 +5,23 @@
 #include "acms/record.h"
 #include "common/message.h"
 
-/*
- * Digests of ranges of users (PROTOCOL.md 10), taken a run at a time: what a run adds counts once digest_keep says so,
- * and is dropped by the next digest_begin otherwise, since a transaction may have to be run again.
- */
+/* Digests of ranges of users (PROTOCOL.md 10), taken a run at a time, each of which goes on where the last one ended. */
 struct digesting;
 
 /* Some of it lives in the arena; digest_free before the arena goes. NULL: out of memory. */
 struct digesting *digest_new(struct arena *a, size_t n_ranges);
 void digest_free(struct digesting *d); /* NULL is fine */
 
-void digest_begin(struct digesting *d);
-/* What is left of the range that is to be read now; false: all are done. rest->from borrows from d. */
+/* What is left of the range that is to be read now; false: all are done, or it has failed. rest->from borrows from d. */
 bool digest_next(struct digesting *d, const struct mc_id_range *ranges, size_t n_ranges,
 		 struct mc_id_range *rest);
-/* The next user of it. counts: it is passed over otherwise. False: out of memory; digest_keep says so. */
+/* The next user of it. counts: it is passed over otherwise. False: out of memory. */
 bool digest_user(struct digesting *d, struct str mc_id, const struct user_record *r, bool counts);
 void digest_end_range(struct digesting *d);
-/* False: it has failed, and is of no more use. */
-bool digest_keep(struct digesting *d);
-
-bool digest_complete(const struct digesting *d, size_t n_ranges);
-/* One for each range; with so many splits that all of it takes about most_bytes. False: out of memory. */
-bool digest_results(struct digesting *d, size_t most_bytes, struct range_digest **out);
+/* It is out of memory, and of no more use. */
+bool digest_failed(const struct digesting *d);
+bool digest_complete(const struct digesting *d);
+/* One for each range; with so many splits that all of it takes about most_bytes. */
+struct range_digest *digest_results(struct digesting *d, size_t most_bytes);
 
 #endif

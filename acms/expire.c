@@ -34,11 +34,19 @@ size_t expire_sort(struct user_key *keys, size_t n)
 	return kept;
 }
 
+/*
+ * One whose record cannot be read goes, too, for who is not vouched for must not stay. Her MC service IDs are not known: an
+ * owner who is not there is as good as none.
+ */
 static bool expire_user(struct store_txn *t, struct arena *a, const struct user_key *key)
 {
 	struct user_record r;
-	if (!store_get_user(t, a, STORE_USERS, key->home, key->mc_id, &r))
-		return false;
+	if (!store_get_user(t, a, STORE_USERS, key->home, key->mc_id, &r)) {
+		bool damaged = store_pass_over(t);
+		if (damaged || key->not_after_ms)
+			store_drop_user(t, STORE_USERS, key->home, key->mc_id, key->not_after_ms);
+		return damaged;
+	}
 	for (size_t i = 0; i < r.n_service_ids; i++)
 		store_delete_owner(t, r.service_ids[i].mc_service_id);
 	store_delete_user(t, STORE_USERS, key->home, key->mc_id, &r);
@@ -63,9 +71,13 @@ static size_t expire_of(struct store_txn *t, struct arena *a, const struct user_
 	audit.removed = audit.n_mc_ids;
 	if (audit.n_mc_ids == 0)
 		return 0;
-	store_get_system(t, a, keys[0].home, &system);
-	system.users_held -= audit.removed < system.users_held ? audit.removed : system.users_held;
-	store_put_system(t, a, keys[0].home, &system);
+	bool counted = store_get_system(t, a, keys[0].home, &system);
+	if (counted) {
+		system.users_held -= audit.removed < system.users_held ? audit.removed : system.users_held;
+		store_put_system(t, a, keys[0].home, &system);
+	} else {
+		store_pass_over(t); /* her end must not wait for that */
+	}
 	store_append_audit(t, a, &audit);
 	return audit.n_mc_ids;
 }
@@ -88,10 +100,10 @@ struct found_users {
 	size_t n;
 };
 
-static bool take_user(void *context, struct str home, struct str mc_id)
+static bool take_user(void *context, struct str home, struct str mc_id, uint64_t not_after_ms)
 {
 	struct found_users *f = context;
-	struct user_key copy = { arena_str(f->arena, home), arena_str(f->arena, mc_id) };
+	struct user_key copy = { arena_str(f->arena, home), arena_str(f->arena, mc_id), not_after_ms };
 	if (copy.home.ptr && copy.mc_id.ptr)
 		f->keys[f->n++] = copy;
 	return f->n < SWEEP_USERS;
@@ -124,11 +136,15 @@ static bool sweep_believed(struct store_txn *t, struct arena *a, uint64_t now_ms
 					  now_ms > believed_past_end_ms ? now_ms - believed_past_end_ms : 0);
 	size_t removed = 0;
 	for (size_t i = 0; i < f.n; i++) {
+		const struct user_key *k = &f.keys[i];
 		struct user_record r;
-		if (!store_get_user(t, a, STORE_BELIEVED, f.keys[i].home, f.keys[i].mc_id, &r))
-			continue;
-		store_delete_user(t, STORE_BELIEVED, f.keys[i].home, f.keys[i].mc_id, &r);
-		removed++;
+		if (store_get_user(t, a, STORE_BELIEVED, k->home, k->mc_id, &r)) {
+			store_delete_user(t, STORE_BELIEVED, k->home, k->mc_id, &r);
+			removed++;
+		} else {
+			store_pass_over(t);
+			store_drop_user(t, STORE_BELIEVED, k->home, k->mc_id, k->not_after_ms);
+		}
 	}
 	return removed > 0 && f.n == SWEEP_USERS;
 }
@@ -235,6 +251,7 @@ static void time_out(struct store_txn *t, struct arena *a, const struct request_
 				     .action = AUDIT_EXPIRE };
 	if (!work_start(&w, t, a, &what, now_ms, &to->answer))
 		return;
+	store_pass_over(t); /* the home system's counts are not needed */
 	memcpy(w.content, p.content, DIGEST_SIZE);
 	to->answer.verdict = (struct verdict){ .cause = CAUSE_APPROVAL_TIMEOUT };
 	w.plan.verdict = to->answer.verdict;

@@ -35,7 +35,7 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 	struct error e = { ERR_MEMORY, "out of memory" };
 	enum cause why;
 	if (!a || message_decode(a, payload, length, &m, &why, &e) != OK) {
-		snprintf(h->why, sizeof h->why, "%s", e.text);
+		text_format(h->why, sizeof h->why, "%s", e.text);
 		loop_stop(h->loop);
 	} else if (m.kind == MESSAGE_HELLO) {
 		exchange_send(c, &(struct message){ .kind = MESSAGE_PING, .token = HEALTH_TOKEN });
@@ -76,7 +76,7 @@ static const struct conn_handlers health_handlers = {
 static void on_timeout(void *context)
 {
 	struct health *h = context;
-	snprintf(h->why, sizeof h->why, "no answer in %d seconds", HEALTH_TIMEOUT_MS / 1000);
+	text_format(h->why, sizeof h->why, "no answer in %d seconds", HEALTH_TIMEOUT_MS / 1000);
 	loop_stop(h->loop);
 }
 
@@ -91,7 +91,11 @@ static const char *reachable(struct str address)
 static enum status ask(struct health *h, struct tls_context *tls, struct error *e)
 {
 	const struct listen_address *to = &h->config->listen[0];
-	struct conn_settings settings = { HEALTH_TIMEOUT_MS, HEALTH_TIMEOUT_MS, 1000, SIZE_MAX };
+	struct conn_settings settings = { .handshake_timeout_ms = HEALTH_TIMEOUT_MS,
+					  .frame_timeout_ms = HEALTH_TIMEOUT_MS,
+					  .drain_timeout_ms = 1000,
+					  .pause_at_bytes = FRAME_BYTES_MIN,
+					  .max_queued_bytes = 2 * FRAME_BYTES_MIN };
 	struct loop_timer *timer = loop_timer_new(h->loop, on_timeout, h);
 	enum status status = error_set(e, ERR_MEMORY, "out of memory");
 	if (timer && conn_connect(h->loop, tls, reachable(to->address),

@@ -15,6 +15,9 @@ struct asking {
 	struct verdict verdict;     /* of a refusal, */
 	struct verdict on_record;   /* and what the audit log says of it */
 	bool well_formed;
+	struct refusal_party *party;
+	struct refusal_claim claim;
+	uint64_t rules;             /* that it was judged by */
 	struct home_accepted out;
 };
 
@@ -71,9 +74,9 @@ static void tell_accepted(struct peer *p, const struct asking *g)
 					     g->out.deadline_ms, STR_NONE } };
 	char id[REQUEST_ID_TEXT_SIZE];
 	request_id_format(g->what.setup.request_id, id);
-	log_info("request %s of ACMC %s: %s, %zu user%s, %zu target%s", id, LOG_STR(g->what.acmc),
-		 g->out.repeated ? "repeated" : "accepted", g->what.setup.n_users, text_s(g->what.setup.n_users),
-		 g->what.n_routes, text_s(g->what.n_routes));
+	party_log(g->request->holding.party, PARTY_REQUESTS, LOG_LEVEL_INFO, "request %s of ACMC %s: %s, %zu user%s, %zu target%s", id,
+		  LOG_STR(g->what.acmc), g->out.repeated ? "repeated" : "accepted", g->what.setup.n_users,
+		  text_s(g->what.setup.n_users), g->what.n_routes, text_s(g->what.n_routes));
 	if (p && peer_version(p) >= 2)
 		peer_send(p, &m);
 }
@@ -93,6 +96,7 @@ static struct asked *add_kept(struct server *s, struct asking *g)
 	if (a) {
 		a->acmc = g->what.acmc;
 		a->certificate = g->what.certificate;
+		a->accepted_ms = g->out.accepted_ms;
 		memcpy(a->content, g->out.content, DIGEST_SIZE);
 	}
 	return a;
@@ -109,7 +113,7 @@ static struct asked *asked_of(struct server *s, struct asking *g)
 			continue;
 		if (!a)
 			a = add_kept(s, g);
-		if (!a || !outbox_add_target(a, g->out.targets[i].target)) {
+		if (!a || !outbox_add_target(a, g->out.targets[i].target, g->rules)) {
 			log_error("out of memory: a request is delivered after the next start");
 			break;
 		}
@@ -128,7 +132,9 @@ static void accepted(struct job *job, enum status status)
 	struct server *s = r->server;
 	struct peer *p = r->peer;
 	LIST_REMOVE(g, in_server);
+	s->n_accepting--;
 	fail_point("home-accepted");
+	refusal_settle(g->party, &g->claim, status == OK && g->out.late, g->what.certificate, g->verdict.cause);
 	if (status != OK || g->out.reused || g->out.late) {
 		if (status != OK || g->out.reused)
 			g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
@@ -170,6 +176,7 @@ static struct asking *asking_new(struct request *r, const struct acmc_rule *acmc
 	}
 	g->arena = a;
 	g->request = r;
+	g->rules = r->server->rules;
 	g->job.weight = r->setup.n_users + 1;
 	g->what = (struct home_request){ .setup = r->setup,
 					 .acmc = arena_str(a, acmc->name),
@@ -181,6 +188,8 @@ static struct asking *asking_new(struct request *r, const struct acmc_rule *acmc
 		arena_free(a);
 		return NULL;
 	}
+	g->party = refusals_party(&r->server->refusals, g->what.own, acmc->name);
+	g->claim = refusal_claim_now(r->server, g->party);
 	return g;
 }
 
@@ -188,8 +197,11 @@ static void refuse(struct request *r, const struct acmc_rule *acmc, const struct
 		   const struct verdict *v, bool well_formed)
 {
 	struct asking *g = asking_new(r, acmc, routes, n);
-	if (!g) {
+	if (!g || !refusal_grant(&g->claim)) {
+		if (g)
+			refusal_settle(g->party, &g->claim, true, g->what.certificate, v->cause);
 		respond_all(r, routes, n, v, well_formed);
+		arena_free(g ? g->arena : NULL);
 		return;
 	}
 	g->verdict = *v;
@@ -206,15 +218,18 @@ static void refuse(struct request *r, const struct acmc_rule *acmc, const struct
 }
 
 /* What memory has for a dry run. NULL: there is none. */
-static struct asked *asked_unkept(struct request *r)
+static struct asked *asked_unkept(struct request *r, const struct acmc_rule *acmc)
 {
 	struct server *s = r->server;
 	uint64_t deadline = clock_wall_ms() + s->live->config->partner_timeout_s * 1000ull;
 	struct arena *arena = arena_new(0);
 	struct setup copy;
 	struct asked *a = NULL;
-	if (arena && setup_copy(arena, &r->setup, &copy))
+	struct str name = arena ? arena_str(arena, acmc->name) : STR_NONE;
+	if (name.ptr && setup_copy(arena, &r->setup, &copy))
 		a = outbox_add(s, &copy.request_id, deadline, false, arena, &copy);
+	if (a)
+		a->acmc = name;
 	if (!a) {
 		arena_free(arena);
 	} else if (!outbox_watch(a, r->peer, r)) {
@@ -225,14 +240,14 @@ static struct asked *asked_unkept(struct request *r)
 }
 
 /* Delivered from memory, now or not at all. */
-static void deliver_unkept(struct request *r, const struct route *routes, size_t n)
+static void deliver_unkept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n)
 {
-	struct asked *a = asked_unkept(r);
+	struct asked *a = asked_unkept(r, acmc);
 	bool any = false;
 	r->unanswered = n + 1;
 	for (size_t i = 0; i < n; i++) {
 		struct verdict v = { .cause = routes[i].cause };
-		if (v.cause == CAUSE_NO_CAUSE && (!a || !outbox_add_target(a, routes[i].target)))
+		if (v.cause == CAUSE_NO_CAUSE && (!a || !outbox_add_target(a, routes[i].target, r->server->rules)))
 			v = (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" };
 		any |= v.cause == CAUSE_NO_CAUSE;
 		if (v.cause != CAUSE_NO_CAUSE)
@@ -269,7 +284,7 @@ static struct verdict check_room(const struct request *r)
 	if (r->setup.dry_run ? a || is_being_accepted(s, id) : a && !a->kept)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
 					 .detail = "another request with this ID is under way" };
-	if (!a && HASH_COUNT(s->asked) >= s->live->config->max_unfinished)
+	if (!a && s->n_asked + s->n_accepting >= s->live->config->max_unfinished)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
 					 .detail = "too many requests are unfinished" };
 	return (struct verdict){ .cause = CAUSE_NO_CAUSE };
@@ -309,13 +324,17 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 		return;
 	}
 	g->what.setup = copy;
+	request_holds(r, g->arena);
 	if (late->cause != CAUSE_NO_CAUSE) {
 		g->verdict = *late;
 		g->verdict.detail = arena_printf(g->arena, "%s", late->detail);
 		g->what.late = &g->verdict;
+		g->what.claim = &g->claim;
 	}
+	r->server->n_accepting++;
 	g->job.run = run_accept;
 	g->job.done = accepted;
+	g->job.adds = true;
 	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
 	committer_submit(r->server->committer, &g->job);
 }
@@ -328,7 +347,7 @@ static void take(struct request *r, const struct acmc_rule *acmc, const struct r
 	if (v.cause != CAUSE_NO_CAUSE)
 		respond_all(r, routes, n, &v, true);
 	else if (r->setup.dry_run)
-		deliver_unkept(r, routes, n);
+		deliver_unkept(r, acmc, routes, n);
 	else
 		accept(r, acmc, routes, n, late);
 }
@@ -340,6 +359,8 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 	size_t n = 0;
 	fail_point("home-received");
 	struct verdict v = setup_check(r->arena, &r->received, &config->limits, &r->setup);
+	if (v.cause == CAUSE_NO_CAUSE && peer_version(r->peer) >= 2)
+		v = setup_answerable(&r->setup, peer_max_frame(r->peer));
 	bool well_formed = v.cause == CAUSE_NO_CAUSE;
 	struct route *routes = routes_of(r->arena, config, acmc, r->received.mc_system_ids,
 					 r->received.n_mc_system_ids, &n);
@@ -347,7 +368,7 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 	    r->received.n_mc_system_ids > config->limits.max_mc_system_ids) {
 		struct route spare = { .target = config->mc_system_id };
 		if (well_formed) /* only for want of memory */
-			v.cause = CAUSE_TOO_MANY_IDENTITIES;
+			v = setup_no_memory(r->arena);
 		if (!own) {
 			respond_all(r, &spare, 1, &v, false);
 			return;

@@ -3,6 +3,7 @@
 #include "common/content.h"
 #include "common/crypto.h"
 #include "common/receipt.h"
+#include "common/text.h"
 
 static bool digest_content(struct arena *work, const struct setup *s, uint8_t digest[DIGEST_SIZE])
 {
@@ -50,10 +51,12 @@ static void audit_request(struct store_txn *t, struct arena *work, const struct 
 				      .n_identities = v->n_identities,
 				      .detail = str_of(v->detail) };
 	struct str *targets = arena_array(work, r->n_routes, sizeof *targets);
-	for (size_t i = 0; targets && i < r->n_routes; i++)
-		targets[i] = r->routes[i].target;
+	for (size_t i = 0; targets && i < r->n_routes; i++) /* as named, which may be anything */
+		targets[i] = text_cut(r->routes[i].target, MC_SYSTEM_ID_MAX);
 	entry.targets = targets;
 	entry.n_targets = r->n_routes;
+	if (v->cause != CAUSE_NO_CAUSE)
+		audit_cut_names(&entry);
 	if (!targets || !entry.mc_ids)
 		store_fail_memory(t);
 	else
@@ -100,7 +103,7 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 					      .acmc = r->acmc,
 					      .certificate = r->certificate,
 					      .setup = r->setup };
-	*out = (struct home_accepted){ .deadline_ms = r->setup.expires_ms };
+	*out = (struct home_accepted){ .accepted_ms = now_ms, .deadline_ms = r->setup.expires_ms };
 	out->targets = arena_array(work, r->n_routes, sizeof *out->targets);
 	struct str *targets = arena_array(work, r->n_routes, sizeof *targets);
 	if (!out->targets || !targets || !digest_content(work, &r->setup, asked.content)) {
@@ -112,6 +115,7 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 		out->repeated = str_eq(before.acmc, r->acmc) && same_targets(&before, r) &&
 				memcmp(before.content, asked.content, DIGEST_SIZE) == 0;
 		out->reused = !out->repeated;
+		out->accepted_ms = before.accepted_ms;
 		out->deadline_ms = before.setup.expires_ms;
 		if (out->repeated)
 			look_again(t, work, r, out);
@@ -119,7 +123,8 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 	}
 	if (r->late) {
 		out->late = true;
-		audit_request(t, work, r, r->late, now_ms);
+		if (refusal_grant(r->claim))
+			audit_request(t, work, r, r->late, now_ms);
 		return;
 	}
 	for (size_t i = 0; i < r->n_routes; i++)
@@ -134,28 +139,62 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 
 /* --- answers --- */
 
-/*
- * What the partner has of the user now, as far as we can know. Done_ms is by its clock: answers that are asked for again
- * after an outage come in another order than that in which things were done.
- */
-static void believe(struct store_txn *t, struct arena *work, const struct home_answer *a,
-		    const struct setup *s, const struct setup_user *u, uint64_t revision, uint64_t done_ms)
+/* What one answer changes in what we believe. */
+struct believing {
+	struct store_txn *txn;
+	struct arena *work;
+	const struct home_answer *answer;
+	const struct setup *setup;
+	uint64_t done_ms;          /* by the partner's clock */
+	uint64_t asked_ms, now_ms; /* by ours: when we accepted it */
+	struct request_id by;      /* whose answer was looked at last, */
+	bool any, by_was_known;    /* and whether we had it when we accepted this one */
+};
+
+/* Whether we had that request's answer when we accepted this one. */
+static bool was_known(struct believing *b, const struct request_id *by)
 {
+	struct answer_record before;
+	if (!b->any || memcmp(&b->by, by, sizeof *by) != 0) {
+		b->any = true;
+		b->by = *by;
+		b->by_was_known = store_get_answer(b->txn, b->work, *by, b->answer->partner, &before) &&
+				  before.answered_ms <= b->asked_ms;
+	}
+	return b->by_was_known;
+}
+
+/*
+ * Whether what we believe was done later. Times are by the partner's clock: answers that are asked for again after an outage
+ * come in another order than that in which things were done. But its clock may have been put back: what we asked for when
+ * we had the other's answer was done after it, whatever that clock says.
+ */
+static bool is_older(struct believing *b, const struct user_record *had, uint64_t revision)
+{
+	if (b->done_ms > had->changed_ms || (b->done_ms == had->changed_ms && revision >= had->revision))
+		return false;
+	return !was_known(b, &had->by);
+}
+
+/* What the partner has of the user now, as far as we can know. */
+static void believe(struct believing *b, const struct setup_user *u, uint64_t revision)
+{
+	const struct setup *s = b->setup;
+	struct str partner = b->answer->partner;
 	struct user_record had, has = { .revision = revision,
 					.service_ids = u->service_ids,
 					.n_service_ids = u->n_service_ids,
-					.created_ms = done_ms,
-					.changed_ms = done_ms,
+					.created_ms = b->done_ms,
+					.changed_ms = b->done_ms,
 					.by = s->request_id,
 					.validity = s->validity };
 	/* Who is new there is mostly new here, and need not be looked for first. */
-	if (revision == 1 && store_add_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, &has))
+	if (revision == 1 && store_add_user(b->txn, b->work, STORE_BELIEVED, partner, u->mc_id, &has))
 		return;
-	bool known = store_get_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, &had);
-	if (known && (done_ms < had.changed_ms ||
-		      (done_ms == had.changed_ms && revision < had.revision)))
+	bool known = store_get_user(b->txn, b->work, STORE_BELIEVED, partner, u->mc_id, &had);
+	if (known && is_older(b, &had, revision))
 		return;
-	bool ended = known && had.validity.not_after_ms && had.validity.not_after_ms <= done_ms;
+	bool ended = known && had.validity.not_after_ms && had.validity.not_after_ms <= b->done_ms;
 	bool there = known && !ended; /* one that had ended was set up anew */
 	if (there)
 		has.created_ms = had.created_ms;
@@ -165,36 +204,36 @@ static void believe(struct store_txn *t, struct arena *work, const struct home_a
 	}
 	if (s->operation == OPERATION_SETUP && !s->has_validity && there)
 		has.validity = had.validity;
-	store_put_user(t, work, STORE_BELIEVED, a->partner, u->mc_id, known ? &had : NULL, &has);
+	store_put_user(b->txn, b->work, STORE_BELIEVED, partner, u->mc_id, known ? &had : NULL, &has);
 }
 
 /*
  * Removed: a record whose validity has ended, which look-ups pass over. It stays for as long as an answer may still come of
  * what was done to the user before.
  */
-static void believe_removed(struct store_txn *t, struct arena *work, const struct home_answer *a,
-			    struct str mc_id, uint64_t done_ms, uint64_t now_ms)
+static void believe_removed(struct believing *b, struct str mc_id)
 {
 	struct user_record had;
-	bool known = store_get_user(t, work, STORE_BELIEVED, a->partner, mc_id, &had);
+	struct str partner = b->answer->partner;
+	bool known = store_get_user(b->txn, b->work, STORE_BELIEVED, partner, mc_id, &had);
 	struct user_record gone = { .revision = known ? had.revision : 1,
-				    .created_ms = done_ms,
-				    .changed_ms = done_ms,
-				    .by = a->request_id,
-				    .validity = { 0, done_ms < now_ms ? done_ms : now_ms } };
-	if (!known || had.changed_ms <= done_ms)
-		store_put_user(t, work, STORE_BELIEVED, a->partner, mc_id, known ? &had : NULL, &gone);
+				    .created_ms = b->done_ms,
+				    .changed_ms = b->done_ms,
+				    .by = b->answer->request_id,
+				    .validity = { 0, b->done_ms < b->now_ms ? b->done_ms : b->now_ms } };
+	if (!known || !is_older(b, &had, had.revision))
+		store_put_user(b->txn, b->work, STORE_BELIEVED, partner, mc_id, known ? &had : NULL, &gone);
 }
 
 /* All but those that are named with a cause. */
-static void believe_all_removed(struct store_txn *t, struct arena *work, const struct home_answer *a,
-				const struct setup *s, uint64_t done_ms, uint64_t now_ms)
+static void believe_all_removed(struct believing *b)
 {
-	const struct setup_response *r = a->response;
-	bool *named = arena_array(work, s->n_users + 1, sizeof *named); /* the last: of none */
+	const struct setup_response *r = b->answer->response;
+	const struct setup *s = b->setup;
+	bool *named = arena_array(b->work, s->n_users + 1, sizeof *named); /* the last: of none */
 	size_t at = 0;
 	if (!named) {
-		store_fail_memory(t);
+		store_fail_memory(b->txn);
 		return;
 	}
 	for (size_t i = 0; i < r->n_identities; i++) {
@@ -203,26 +242,28 @@ static void believe_all_removed(struct store_txn *t, struct arena *work, const s
 	}
 	for (size_t i = 0; i < s->n_users; i++) {
 		if (!named[i])
-			believe_removed(t, work, a, s->users[i].mc_id, done_ms, now_ms);
+			believe_removed(b, s->users[i].mc_id);
 	}
 }
 
-static void update_believed(struct store_txn *t, struct arena *work, const struct home_answer *a,
-			    const struct setup *s, const struct answer_record *answer, uint64_t now_ms)
+static void update_believed(struct store_txn *t, struct arena *work, const struct home_answer *a, const struct setup *s,
+			    const struct answer_record *answer, uint64_t asked_ms)
 {
 	const struct setup_response *r = a->response;
+	struct believing b = { .txn = t, .work = work, .answer = a, .setup = s, .asked_ms = asked_ms,
+			       .now_ms = answer->answered_ms };
 	if (!r || (r->cause != CAUSE_NO_CAUSE && r->cause != CAUSE_PARTLY_DONE))
 		return;
-	uint64_t done_ms = r->done_ms ? r->done_ms : now_ms;
+	b.done_ms = r->done_ms ? r->done_ms : b.now_ms;
 	if (s->operation == OPERATION_REMOVE) {
-		believe_all_removed(t, work, a, s, done_ms, now_ms);
+		believe_all_removed(&b);
 	} else if (a->version < 2) { /* which says no revisions */
 		for (size_t i = 0; i < s->n_users; i++)
-			believe(t, work, a, s, &s->users[i], 1, done_ms);
+			believe(&b, &s->users[i], 1);
 	} else {
 		for (size_t i = 0; i < answer->n_revisions; i++) {
 			if (answer->revisions[i])
-				believe(t, work, a, s, &s->users[i], answer->revisions[i], done_ms);
+				believe(&b, &s->users[i], answer->revisions[i]);
 		}
 	}
 }
@@ -235,7 +276,9 @@ static struct answer_record answer_of(const struct home_answer *a, uint64_t now_
 					       .origin = ORIGIN_HOME_ACMS,
 					       .cause = a->cause,
 					       .detail = a->detail && *a->detail ? str_of(a->detail) :
-										   STR_NONE };
+										   STR_NONE,
+					       .identities = a->identities,
+					       .n_identities = a->n_identities };
 	return (struct answer_record){ .answered_ms = now_ms,
 				       .origin = r->origin,
 				       .cause = r->cause,
@@ -267,10 +310,17 @@ static void audit_answer(struct store_txn *t, struct arena *work, const struct h
 				      .identities = answer->identities,
 				      .n_identities = answer->n_identities,
 				      .detail = answer->detail };
+	if (answer->cause != CAUSE_NO_CAUSE && answer->cause != CAUSE_PARTLY_DONE)
+		audit_cut_names(&entry);
 	if (!entry.mc_ids)
 		store_fail_memory(t);
 	else
 		store_append_audit(t, work, &entry);
+}
+
+static bool is_transient(const struct setup_response *r)
+{
+	return !r->result && cause_kind(r->cause) == CAUSE_KIND_TRANSIENT;
 }
 
 /*
@@ -314,34 +364,58 @@ static enum status make_claims(struct arena *a, const struct asked_record *asked
 	return status == OK && !out->ptr ? ERR_MEMORY : status;
 }
 
-static const char *receipt_fault(struct arena *work, const struct home_answer *a, const struct asked_record *asked,
+/* As whoever looks at it later: what cannot be decoded then is none. */
+static enum status read_again(struct arena *work, struct str claims, const struct setup *s)
+{
+	struct receipt_claims c;
+	struct error e;
+	enum status status = receipt_decode(work, claims, &c, &e);
+	return status == OK && receipt_misfit(&c, s) ? ERR_INPUT : status;
+}
+
+/* What cannot be found out for want of memory fails the transaction: the partner is asked again, and is not to blame. */
+static const char *receipt_fault(struct store_txn *t, struct arena *work, const struct home_answer *a, const struct asked_record *asked,
 				 const struct answer_record *answer)
 {
 	struct str claims;
 	if (!a->receipt || !answer->done_ms)
 		return "a response without a receipt";
+	const char *misdated = receipt_misdated(answer->done_ms, asked->accepted_ms, asked->setup.expires_ms,
+						answer->answered_ms);
+	if (misdated)
+		return misdated;
 	enum status status = make_claims(work, asked, a->partner, a->own, answer, &claims);
+	if (status == OK)
+		status = read_again(work, claims, &asked->setup);
 	if (status == ERR_INPUT)
 		return "a response that there can be no receipt for";
 	if (status == OK)
 		status = merkle_check(a->memo, claims, &a->receipt->path, &a->receipt->root);
 	if (status == ERR_INPUT)
 		return "a receipt for something else than was asked and answered";
-	return status == OK ? NULL : "a receipt that cannot be verified: out of memory";
+	if (status != OK)
+		store_fail_memory(t);
+	return NULL;
 }
 
 /* NULL: it is an answer, and its revisions are in the record. */
-static const char *fault_of(struct arena *work, const struct home_answer *a, const struct asked_record *asked,
+static const char *fault_of(struct store_txn *t, struct arena *work, const struct home_answer *a, const struct asked_record *asked,
 			    struct answer_record *answer)
 {
 	const struct setup_response *r = a->response;
 	const char *fault = r ? setup_response_fault(&asked->setup, a->partner, a->version, r) : NULL;
+	if (fault == setup_fault_memory) {
+		store_fail_memory(t);
+		return NULL;
+	}
 	if (fault || !r || a->version < 2)
 		return fault;
-	if (!setup_revisions(work, &asked->setup, r, &answer->revisions, &answer->n_revisions))
-		return "a response that there is not enough memory to record";
+	if (!setup_revisions(work, &asked->setup, r, &answer->revisions, &answer->n_revisions)) {
+		store_fail_memory(t);
+		return NULL;
+	}
 	bool done = r->cause == CAUSE_NO_CAUSE || r->cause == CAUSE_PARTLY_DONE;
-	return done ? receipt_fault(work, a, asked, answer) : NULL;
+	return done ? receipt_fault(t, work, a, asked, answer) : NULL;
 }
 
 void home_answer(struct store_txn *t, struct arena *work, const struct home_answer *a,
@@ -354,12 +428,13 @@ void home_answer(struct store_txn *t, struct arena *work, const struct home_answ
 		return;
 	out->setup = asked->setup;
 	out->answer = answer_of(a, now_ms);
-	out->fault = fault_of(work, a, asked, &out->answer);
-	if (out->fault)
+	out->fault = fault_of(t, work, a, asked, &out->answer);
+	out->later = !out->fault && a->response && is_transient(a->response);
+	if (out->fault || out->later || store_status(t) != OK)
 		return;
 	store_put_answer(t, work, a->request_id, a->partner, &out->answer);
 	store_delete_outbox(t, a->partner, a->request_id);
-	update_believed(t, work, a, &out->setup, &out->answer, now_ms);
+	update_believed(t, work, a, &out->setup, &out->answer, asked->accepted_ms);
 	audit_answer(t, work, a, asked, &out->answer);
 	out->recorded = true;
 }
@@ -404,13 +479,20 @@ struct pruning {
 	struct { struct request_id id; struct str *targets; size_t n_targets; } old[PRUNE_DELETES];
 };
 
+/* An answer that cannot be read was there by the deadline. */
+static bool was_answered(struct pruning *p, struct request_id id, const struct asked_record *r, struct str target)
+{
+	struct answer_record answer;
+	arena_reset(p->scratch);
+	if (store_get_answer(p->txn, p->scratch, id, target, &answer))
+		return answer.answered_ms < p->before_ms;
+	return store_pass_over(p->txn) && r->setup.expires_ms < p->before_ms;
+}
+
 static bool all_answered(struct pruning *p, struct request_id id, const struct asked_record *r)
 {
 	for (size_t i = 0; i < r->setup.n_targets; i++) {
-		struct answer_record answer;
-		arena_reset(p->scratch);
-		if (!store_get_answer(p->txn, p->scratch, id, r->setup.targets[i], &answer) ||
-		    answer.answered_ms >= p->before_ms)
+		if (!was_answered(p, id, r, r->setup.targets[i]))
 			return false;
 	}
 	return true;

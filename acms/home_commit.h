@@ -1,6 +1,7 @@
 #ifndef ACMS_HOME_COMMIT_H
 #define ACMS_HOME_COMMIT_H
 
+#include "acms/commit.h"
 #include "acms/route.h"
 #include "acms/store.h"
 #include "common/setup.h"
@@ -20,6 +21,7 @@ struct home_request {
 	const struct route *routes;
 	size_t n_routes;
 	const struct verdict *late; /* NULL, or why it is refused unless it came before */
+	struct refusal_claim *claim; /* if it is; NULL: that has an entry in the audit log in any case */
 };
 
 /* What one target has answered. */
@@ -33,7 +35,7 @@ struct home_accepted {
 	bool reused;               /* the ID is another request's */
 	bool late;                 /* refused, as said; that is in the audit log */
 	bool repeated;             /* came before: what follows is what is known of it */
-	uint64_t deadline_ms;
+	uint64_t accepted_ms, deadline_ms;
 	uint8_t content[DIGEST_SIZE]; /* of the request */
 	struct home_answered *targets; /* one for each route, in their order */
 };
@@ -55,12 +57,15 @@ struct home_answer {
 	uint32_t version;          /* of the connection that it came by */
 	const struct receipt_proof *receipt; /* signed by the partner, whatever it is for; NULL: none came */
 	struct merkle_memo *memo;  /* of all answers, for receipts that were signed together */
-	enum cause cause;
+	enum cause cause;          /* with response NULL, as what follows */
 	const char *detail;
+	const struct identity_cause *identities;
+	size_t n_identities;
 };
 
 struct home_recorded {
 	const char *fault;         /* it cannot be an answer to the request; nothing was written */
+	bool later;                /* the partner asks to come later: nothing was written */
 	bool recorded;             /* or else nobody waits for it */
 	struct setup setup;        /* the request */
 	struct answer_record answer;

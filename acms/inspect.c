@@ -49,8 +49,14 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 {
 	struct inspect *i = state->input;
 	switch (key) {
-	case 'c': i->config = arg; break;
-	case 's': i->directory = arg; break;
+	case 'c':
+		i->config = arg;
+		i->names_store = true;
+		break;
+	case 's':
+		i->directory = arg;
+		i->names_store = true;
+		break;
 	case OPT_HOME:
 		i->home = str_of(arg);
 		if (!mc_system_id_valid(i->home))
@@ -66,10 +72,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 		if (!i->has_request)
 			argp_error(state, "--request: must be a request ID (a UUID)");
 		break;
-	case ARGP_KEY_ARG:
-		if (i->n_arguments == 2)
-			argp_error(state, "unexpected argument: %s", arg);
-		i->arguments[i->n_arguments++] = arg;
+	case ARGP_KEY_ARGS: /* all that are no options: getopt has put them behind those */
+		i->arguments = state->argv + state->next;
+		i->n_arguments = (size_t)(state->argc - state->next);
 		break;
 	default: return ARGP_ERR_UNKNOWN;
 	}
@@ -83,6 +88,15 @@ void inspect_parse(struct inspect *i, int argc, char **argv, enum inspect_option
 			     NULL, NULL, NULL };
 	*i = (struct inspect){ .config = DEFAULT_CONFIG };
 	argp_parse(&argp, argc, argv, 0, NULL, i);
+}
+
+static bool damaged; /* a record was passed over */
+
+static void say_damage(void *context, const char *text)
+{
+	(void)context;
+	damaged = true;
+	fprintf(stderr, "acms: %s\n", text);
 }
 
 struct store *inspect_open(const struct inspect *i, enum store_mode mode)
@@ -99,6 +113,10 @@ struct store *inspect_open(const struct inspect *i, enum store_mode mode)
 	if (store_open(directory, config ? config->mc_system_id : STR_NONE,
 		       mode == STORE_WRITE ? config->store_map_bytes : 0, mode, &s, &e) != OK)
 		fprintf(stderr, "acms: %s\n", e.text);
+	if (s)
+		store_on_damage(s, say_damage, NULL);
+	if (s && config)
+		store_bound(s, config->store_max_bytes);
 	config_free(config);
 	return s;
 }
@@ -111,11 +129,18 @@ enum status inspect_end(struct store_txn *t, struct error *e)
 	return OK;
 }
 
+enum status inspect_not_written(struct error *e)
+{
+	if (!ferror(stdout))
+		return error_set(e, ERR_MEMORY, "out of memory");
+	return error_set(e, ERR_SYSTEM, "%s", "");
+}
+
 int inspect_result(enum status status, const struct error *e)
 {
 	if (status != OK && e->text[0])
 		fprintf(stderr, "acms: %s\n", e->text);
-	return status == OK ? EXIT_GOOD : EXIT_BAD;
+	return status == OK && !damaged ? EXIT_GOOD : EXIT_BAD;
 }
 
 /* --- the commands --- */
@@ -123,14 +148,16 @@ int inspect_result(enum status status, const struct error *e)
 struct action {
 	const char *name;
 	int (*run)(const struct inspect *i);
-	bool takes_argument;
+	size_t least, most; /* arguments */
 };
+
+enum { MANY = 10000 };
 
 static const struct action *action_of(const struct inspect *i, const struct action *actions)
 {
 	for (; i->n_arguments > 0 && actions->name; actions++) {
-		if (strcmp(actions->name, i->arguments[0]) == 0 &&
-		    (i->n_arguments == 1 || actions->takes_argument))
+		size_t n = i->n_arguments - 1;
+		if (strcmp(actions->name, i->arguments[0]) == 0 && n >= actions->least && n <= actions->most)
 			return actions;
 	}
 	return NULL;
@@ -147,9 +174,9 @@ static const char users_doc[] =
 int users_command(int argc, char **argv)
 {
 	static const struct action actions[] = {
-		{ "list", users_list, false },	   { "show", users_show, true },
-		{ "export", users_export, false }, { "import", users_import, true },
-		{ NULL, NULL, false },
+		{ "list", users_list, 0, 0 },	   { "show", users_show, 0, 1 },
+		{ "export", users_export, 0, 0 }, { "import", users_import, 0, 1 },
+		{ NULL, NULL, 0, 0 },
 	};
 	struct inspect i;
 	inspect_parse(&i, argc, argv, INSPECT_USERS, "list | show [MC_ID] | export | import FILE", users_doc);
@@ -163,20 +190,24 @@ int users_command(int argc, char **argv)
 static const char audit_doc[] =
 	"Looks at the audit log, also while the server runs.\v"
 	"export: the entries, as JSON or as stored. verify: whether the log, or a file exported with --format cbor, is "
-	"whole: no entry altered, removed, added, reordered or cut off. Exit code 1 if not, and each fault is told.";
+	"whole: no entry altered, removed, added, reordered or cut off. Exit code 1 if not, and each fault is told. "
+	"Several files: whether each goes on where the one before ends; and then the log, if --config or --store is "
+	"given. rotate: exports the log to a file as stored, verifies that, and removes what is in it from the store, "
+	"where the log goes on. If it was interrupted, repeat it with the same file.";
 
 int audit_command(int argc, char **argv)
 {
 	static const struct action actions[] = {
-		{ "export", audit_export, false },
-		{ "verify", audit_verify, true },
-		{ NULL, NULL, false },
+		{ "export", audit_export, 0, 0 },
+		{ "verify", audit_verify, 0, MANY },
+		{ "rotate", audit_rotate, 1, 1 },
+		{ NULL, NULL, 0, 0 },
 	};
 	struct inspect i;
-	inspect_parse(&i, argc, argv, INSPECT_AUDIT, "export | verify [FILE]", audit_doc);
+	inspect_parse(&i, argc, argv, INSPECT_AUDIT, "export | verify [FILE...] | rotate FILE", audit_doc);
 	const struct action *action = action_of(&i, actions);
 	if (action)
 		return action->run(&i);
-	fprintf(stderr, "acms audit: export or verify? See acms audit --help\n");
+	fprintf(stderr, "acms audit: export, verify or rotate FILE? See acms audit --help\n");
 	return EXIT_USAGE;
 }

@@ -15,8 +15,9 @@ struct inspect {
 	uint64_t since_ms, until_ms; /* 0: not given */
 	bool has_request;
 	struct request_id request;
-	const char *arguments[2];
+	char **arguments;         /* of argv */
 	size_t n_arguments;
+	bool names_store;         /* --config or --store is given */
 };
 
 enum inspect_options { INSPECT_USERS, INSPECT_AUDIT };
@@ -26,7 +27,9 @@ void inspect_parse(struct inspect *i, int argc, char **argv, enum inspect_option
 struct store *inspect_open(const struct inspect *i, enum store_mode mode);
 /* Ends a read transaction with its error, if it has one. */
 enum status inspect_end(struct store_txn *t, struct error *e);
-/* Says on standard error what failed, if anything; the exit code. */
+/* After not everything could be printed: why, unless it is for output.h to say. */
+enum status inspect_not_written(struct error *e);
+/* Says on standard error what failed, if anything; the exit code, which is not good if a record was passed over, either. */
 int inspect_result(enum status status, const struct error *e);
 
 /* The subcommands of acms users. */
@@ -38,5 +41,6 @@ int users_import(const struct inspect *i);
 /* The subcommands of acms audit. */
 int audit_export(const struct inspect *i);
 int audit_verify(const struct inspect *i);
+int audit_rotate(const struct inspect *i);
 
 #endif

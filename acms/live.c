@@ -1,6 +1,8 @@
 #include "acms/live.h"
 
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "common/log.h"
 #include "common/text.h"
 
@@ -25,6 +27,44 @@ static bool can_certify(const struct live *l, FILE *mistakes)
 		return report(mistakes, c, c->tls_line, "tls: key: receipts cannot be signed", &e);
 	}
 	return true;
+}
+
+/* Partners that we send to see us as a client. */
+static bool check_uses(const struct live *l, FILE *mistakes)
+{
+	const struct config *c = l->config;
+	struct error e;
+	bool client = false, good = true;
+	for (size_t i = 0; i < c->n_partners; i++)
+		client |= c->partners[i].host.ptr != NULL;
+	if (tls_identity_check_use(l->identity, true, &e) != OK)
+		good = report(mistakes, c, c->tls_line, "tls: certificate", &e);
+	if (client && tls_identity_check_use(l->identity, false, &e) != OK)
+		good = report(mistakes, c, c->tls_line, "tls: certificate", &e);
+	return good;
+}
+
+/*
+ * A directory that is not there yet is the store's to complain about: a configuration may be checked on another machine.
+ * Root may check it for the user that acms runs as.
+ */
+static bool check_store(const struct config *c, FILE *mistakes)
+{
+	struct stat st;
+	struct error e;
+	const char *file = c->store_directory.ptr;
+	if (stat(file, &st) != 0)
+		return true;
+	if (!S_ISDIR(st.st_mode))
+		error_set(&e, ERR_CONFIG, "%s: is not a directory", file);
+	else if (geteuid() != 0 && st.st_uid != geteuid())
+		error_set(&e, ERR_CONFIG, "%s: belongs to another user: chown it to the user that runs this", file);
+	else if (st.st_mode & (S_IRWXG | S_IRWXO))
+		error_set(&e, ERR_CONFIG, "%s: others have access to it, and it holds identities: chmod 0700",
+			  file);
+	else
+		return true;
+	return report(mistakes, c, c->store_line, "store: directory", &e);
 }
 
 static bool load_acmc_trust(struct live *l, FILE *mistakes)
@@ -96,6 +136,9 @@ static bool load_all(struct live *l, FILE *mistakes)
 		good = report(mistakes, c, c->tls_line, "tls", &e);
 	else
 		good = can_certify(l, mistakes);
+	if (l->identity)
+		good &= check_uses(l, mistakes);
+	good &= check_store(c, mistakes);
 	good &= load_acmc_trust(l, mistakes);
 	for (size_t i = 0; i < c->n_partners; i++)
 		good &= load_partner(l, i, mistakes);

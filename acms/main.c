@@ -69,8 +69,6 @@ int print_command(int argc, char **argv)
 	if (!config)
 		return EXIT_BAD;
 	bool good = config_print(config, stdout) == OK && fflush(stdout) == 0;
-	if (!good)
-		perror("acms: standard output");
 	config_free(config);
 	return good ? EXIT_GOOD : EXIT_BAD;
 }
@@ -89,5 +87,5 @@ int main(int argc, char **argv)
 	return commands_run(argc, argv, commands,
 			    "Administrative configuration management server of an MC system: sets MC "
 			    "service users up in partner systems, and takes users from them.",
-			    "acms(8), acms.yaml(5)");
+			    "acms(8), acms.yaml(5)", EXIT_BAD);
 }

@@ -1,3 +1,5 @@
+#include <search.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include "acms/outbox_internal.h"
@@ -8,11 +10,16 @@
 
 /* --- what is unfinished --- */
 
+/* In a balanced tree: ACMCs choose the IDs, and could choose them so that they collide in a table. */
+static int compare_ids(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct request_id));
+}
+
 struct asked *outbox_find(struct server *s, const struct request_id *id)
 {
-	struct asked *a;
-	HASH_FIND(hh, s->asked, id, sizeof *id, a);
-	return a;
+	char *const *node = tfind(id, &s->asked_by_id, compare_ids);
+	return node ? (struct asked *)(*node - offsetof(struct asked, id)) : NULL;
 }
 
 struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t deadline_ms, bool kept,
@@ -21,8 +28,13 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 	struct asked *a = calloc(1, sizeof *a);
 	if (!a)
 		return NULL;
-	a->server = s;
 	a->id = *id;
+	char **node = tsearch(&a->id, &s->asked_by_id, compare_ids);
+	if (!node || *node != (char *)&a->id) {
+		free(a);
+		return NULL;
+	}
+	a->server = s;
 	a->deadline_ms = deadline_ms;
 	a->kept = kept;
 	a->arena = arena;
@@ -31,11 +43,12 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 	s->users_at_hand += a->setup.n_users;
 	TAILQ_INIT(&a->deliveries);
 	LIST_INIT(&a->watchers);
-	HASH_ADD(hh, s->asked, id, sizeof a->id, a);
+	TAILQ_INSERT_TAIL(&s->asked, a, in_server);
+	s->n_asked++;
 	return a;
 }
 
-bool outbox_add_target(struct asked *a, struct str target)
+bool outbox_add_target(struct asked *a, struct str target, uint64_t permitted)
 {
 	struct delivery *d = calloc(1, sizeof *d + target.len + 1);
 	if (!d)
@@ -44,7 +57,8 @@ bool outbox_add_target(struct asked *a, struct str target)
 	memcpy(copy, target.ptr, target.len);
 	d->target = (struct str){ copy, target.len };
 	d->asked = a;
-	d->outlook = DELIVERY_OUTLOOK_START;
+	d->outlook = CAUSE_PARTNER_UNREACHABLE;
+	d->permitted = permitted;
 	TAILQ_INSERT_TAIL(&a->deliveries, d, in_asked);
 	return true;
 }
@@ -77,9 +91,12 @@ void outbox_forget(struct asked *a)
 		watch_free(w);
 	while ((d = TAILQ_FIRST(&a->deliveries))) {
 		TAILQ_REMOVE(&a->deliveries, d, in_asked);
+		free(d->told.detail);
 		free(d);
 	}
-	HASH_DELETE(hh, a->server->asked, a);
+	tdelete(&a->id, &a->server->asked_by_id, compare_ids);
+	TAILQ_REMOVE(&a->server->asked, a, in_server);
+	a->server->n_asked--;
 	a->server->users_at_hand -= a->setup.n_users;
 	arena_free(a->arena);
 	free(a);
@@ -118,6 +135,7 @@ static void delivery_free(struct delivery *d)
 	if (d->link)
 		partner_link_drop(d->link, d);
 	TAILQ_REMOVE(&a->deliveries, d, in_asked);
+	free(d->told.detail);
 	free(d);
 	if (TAILQ_EMPTY(&a->deliveries))
 		outbox_forget(a);
@@ -127,17 +145,28 @@ static void delivery_free(struct delivery *d)
 
 /* --- who wants to hear of it --- */
 
-/* NULL: out of memory. */
-static struct watch *watch(struct asked *a, struct peer *p, struct request *request)
+/* Its own requests, or all. */
+static bool may_see(const struct peer *p, struct str acmc)
+{
+	const struct acmc_rule *rule = peer_acmc(p);
+	return rule && (rule->sees_all_requests || str_eq(rule->name, acmc));
+}
+
+/* NULL: out of memory, or it is not to be seen. */
+static struct watch *watch(struct asked *a, struct peer *p, struct str acmc, struct request *request)
 {
 	struct watch *w;
+	if (!may_see(p, acmc))
+		return NULL;
 	LIST_FOREACH(w, &a->watchers, in_asked) {
 		if (w->peer == p && !request && !w->request)
 			return w;
 	}
-	w = calloc(1, sizeof *w);
+	w = calloc(1, sizeof *w + acmc.len);
 	if (!w)
 		return NULL;
+	memcpy(w + 1, acmc.ptr, acmc.len);
+	w->acmc = (struct str){ (const char *)(w + 1), acmc.len };
 	w->asked = a;
 	w->peer = p;
 	w->request = request;
@@ -149,40 +178,37 @@ static struct watch *watch(struct asked *a, struct peer *p, struct request *requ
 
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request)
 {
-	struct watch *w = watch(a, p, request);
-	if (w)
-		w->spells_out = false;
-	return w;
+	const struct acmc_rule *asks = peer_acmc(p);
+	struct watch *w = asks ? watch(a, p, asks->name, request) : NULL;
+	if (!w)
+		return false;
+	if (w->spells_out && !request)
+		outbox_tell_missed(w); /* whoever asks again may not know */
+	w->spells_out = false;
+	return true;
 }
 
-bool outbox_follow(struct asked *a, struct peer *p)
+bool outbox_follow(struct asked *a, struct peer *p, struct str acmc)
 {
-	return watch(a, p, NULL);
+	return watch(a, p, acmc, NULL);
+}
+
+/* A request of version 1, or a dry run, that counted as in flight by it is not answered here any more. */
+static void watch_end(struct watch *w)
+{
+	struct request *r = w->request;
+	watch_free(w);
+	if (r) {
+		r->unanswered = 1;
+		request_answered(r);
+	}
 }
 
 void outbox_peer_gone(struct peer *p)
 {
 	struct watch *w;
-	while ((w = LIST_FIRST(peer_watches(p)))) {
-		struct request *r = w->request;
-		watch_free(w);
-		if (r) {
-			r->unanswered = 1;
-			request_answered(r);
-		}
-	}
-}
-
-static void tell(struct asked *a, struct str target, enum process_state state, uint64_t until_ms,
-		 struct str detail)
-{
-	struct message m = { .kind = MESSAGE_PROCESS_INDICATION,
-			     .indication = { a->id, target, state, until_ms, detail } };
-	struct watch *w;
-	LIST_FOREACH(w, &a->watchers, in_asked) {
-		if (peer_version(w->peer) >= 2)
-			peer_send(w->peer, &m);
-	}
+	while ((w = LIST_FIRST(peer_watches(p))))
+		watch_end(w);
 }
 
 /* Without memory it is not told, and asks again. */
@@ -191,7 +217,7 @@ static void tell_spelled_out(struct peer *p, const struct setup *setup, const st
 	struct message m = { .kind = MESSAGE_SETUP_RESPONSE, .response = *response };
 	struct arena *a = arena_new(0);
 	if (a && setup_spell_out(a, setup, &m.response))
-		peer_send(p, &m);
+		peer_push(p, &m);
 	arena_free(a);
 }
 
@@ -207,7 +233,7 @@ void outbox_tell_response(struct asked *a, const struct setup *setup, const stru
 			continue;
 		}
 		if (!r) {
-			peer_send(w->peer, &m);
+			peer_push(w->peer, &m);
 			continue;
 		}
 		request_respond(r, response);
@@ -224,7 +250,7 @@ void outbox_tell_delayed(struct delivery *d)
 	if (d->told_delayed || !d->asked->kept)
 		return;
 	d->told_delayed = true;
-	tell(d->asked, d->target, PROCESS_DELAYED, d->asked->deadline_ms, str_of(d->detail));
+	outbox_tell(d, PROCESS_DELAYED, d->asked->deadline_ms, str_of(d->detail));
 }
 
 void outbox_nonsense(struct delivery *d, const char *what)
@@ -237,7 +263,7 @@ void outbox_pending(struct delivery *d, uint64_t until_ms, struct str detail)
 {
 	d->pending_until_ms = until_ms;
 	d->attempts = 0;
-	tell(d->asked, d->target, PROCESS_PENDING, until_ms, detail);
+	outbox_tell(d, PROCESS_PENDING, until_ms, detail);
 	outbox_event(d, DELIVERY_EV_PENDING, "");
 }
 
@@ -259,7 +285,7 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 {
 	struct delivery_step step = delivery_step(d->phase, event, d->asked->kept);
 	if (detail)
-		snprintf(d->detail, sizeof d->detail, "%s", LOG_STR(str_of(detail)));
+		text_format(d->detail, sizeof d->detail, "%s", LOG_STR(str_of(detail)));
 	if (step.next == d->phase && step.action == DELIVERY_DO_NOTHING)
 		return;
 	bool was_near = is_near_answer(d->phase);
@@ -290,7 +316,8 @@ void outbox_event(struct delivery *d, enum delivery_event event, const char *det
 	case DELIVERY_DO_RECORD:
 		break;
 	case DELIVERY_DO_ANSWER:
-		outbox_answer_ourselves(d, event == DELIVERY_EV_UNSENDABLE ? d->unsendable : d->outlook.now);
+		outbox_answer_ourselves(d, event == DELIVERY_EV_UNSENDABLE ? d->unsendable :
+									     &(struct verdict){ .cause = d->outlook });
 		break;
 	case DELIVERY_DO_FINISH:
 		delivery_free(d);
@@ -336,7 +363,8 @@ void outbox_send(struct asked *a)
 void outbox_relink(struct server *s)
 {
 	struct asked *a, *next_asked;
-	HASH_ITER(hh, s->asked, a, next_asked) {
+	for (a = TAILQ_FIRST(&s->asked); a; a = next_asked) {
+		next_asked = TAILQ_NEXT(a, in_server);
 		struct delivery *d, *next;
 		for (d = TAILQ_FIRST(&a->deliveries); d; d = next) {
 			next = TAILQ_NEXT(d, in_asked);
@@ -345,13 +373,38 @@ void outbox_relink(struct server *s)
 	}
 }
 
+static void rejudge_watchers(struct asked *a)
+{
+	struct watch *w, *next;
+	for (w = LIST_FIRST(&a->watchers); w; w = next) {
+		next = LIST_NEXT(w, in_asked);
+		if (!may_see(w->peer, w->acmc))
+			watch_end(w);
+	}
+}
+
+void outbox_rejudge(struct server *s)
+{
+	struct asked *a;
+	TAILQ_FOREACH(a, &s->asked, in_server) {
+		struct delivery *d;
+		rejudge_watchers(a);
+		TAILQ_FOREACH(d, &a->deliveries, in_asked) {
+			if (d->phase == DELIVERY_PHASE_BARRED)
+				outbox_event(d, DELIVERY_EV_DUE, NULL);
+		}
+	}
+}
+
 void outbox_tick(struct server *s)
 {
 	uint64_t now = clock_wall_ms();
 	struct asked *a, *next_asked;
-	HASH_ITER(hh, s->asked, a, next_asked) {
+	for (a = TAILQ_FIRST(&s->asked); a; a = next_asked) {
+		next_asked = TAILQ_NEXT(a, in_server);
 		struct delivery *d, *next;
 		bool over = a->deadline_ms <= now;
+		outbox_tell_late(a);
 		for (d = over ? TAILQ_FIRST(&a->deliveries) : NULL; d; d = next) {
 			next = TAILQ_NEXT(d, in_asked);
 			outbox_event(d, DELIVERY_EV_DEADLINE, NULL);
@@ -365,8 +418,6 @@ static struct setup_response parting(const struct request *r, struct str target)
 			     .detail = "the home ACMS stops; the request goes on when it is back" };
 	struct setup_response response;
 	setup_refuse(&r->received, target, ORIGIN_HOME_ACMS, &v, &response);
-	response.mc_ids = r->received.mc_ids;
-	response.n_mc_ids = r->received.n_mc_ids;
 	return response;
 }
 
@@ -393,7 +444,8 @@ static void part_from(struct asked *a)
 void outbox_stop(struct server *s)
 {
 	struct asked *a, *next_asked;
-	HASH_ITER(hh, s->asked, a, next_asked) {
+	for (a = TAILQ_FIRST(&s->asked); a; a = next_asked) {
+		next_asked = TAILQ_NEXT(a, in_server);
 		struct delivery *d, *next;
 		if (a->kept) {
 			part_from(a);
@@ -408,8 +460,8 @@ void outbox_stop(struct server *s)
 
 void outbox_free(struct server *s)
 {
-	struct asked *a, *next;
-	HASH_ITER(hh, s->asked, a, next)
+	struct asked *a;
+	while ((a = TAILQ_FIRST(&s->asked)))
 		outbox_forget(a);
 }
 
@@ -428,7 +480,7 @@ static bool load_one(void *context, struct str target, struct request_id id,
 	struct asked *a = outbox_find(l->server, &id);
 	if (!a)
 		a = outbox_add(l->server, &id, r->deadline_ms, true, NULL, NULL);
-	l->failed = !a || !outbox_add_target(a, target);
+	l->failed = !a || !outbox_add_target(a, target, 0);
 	l->n++;
 	return !l->failed;
 }
@@ -436,12 +488,11 @@ static bool load_one(void *context, struct str target, struct request_id id,
 /* That it was sent before is possible, so until the partner says something its outcome is not known. */
 static void assume_sent(struct server *s)
 {
-	struct asked *a, *next;
-	HASH_ITER(hh, s->asked, a, next) {
+	struct asked *a;
+	TAILQ_FOREACH(a, &s->asked, in_server) {
 		struct delivery *d;
 		TAILQ_FOREACH(d, &a->deliveries, in_asked)
-			d->outlook = (struct delivery_outlook){ CAUSE_PARTNER_CONNECTION_LOST,
-								CAUSE_PARTNER_CONNECTION_LOST };
+			d->outlook = CAUSE_PARTNER_CONNECTION_LOST;
 	}
 }
 

@@ -17,6 +17,7 @@ struct answer_job {
 	char detail[200];
 	struct home_answer what;
 	struct home_recorded out;
+	uint64_t late;               /* the connection that a response came by which nobody waits for; or 0 */
 };
 
 static void log_answer(const struct request_id *id, const struct setup_response *r)
@@ -50,14 +51,20 @@ static void settle(struct answer_job *j, struct delivery *d)
 	if (j->out.fault) {
 		if (link)
 			partner_link_nonsense(link, j->out.fault);
-		if (d)
+		if (d && !j->late)
 			outbox_nonsense(d, j->out.fault);
 		return;
 	}
-	if (!j->out.recorded) {
-		log_info("partner %s: a response that nobody waits for (late or repeated) is dropped",
-			 LOG_STR(j->what.partner));
-	} else if (d) {
+	if (j->out.later) {
+		char why[160];
+		snprintf(why, sizeof why, "the partner says %s", cause_name(j->response.cause));
+		if (d && !j->late)
+			outbox_event(d, DELIVERY_EV_TRANSIENT, why);
+		return;
+	}
+	if (j->out.recorded && d) {
+		if (link && j->what.response)
+			partner_link_useful(link);
 		publish(d, &j->out.setup, &j->out.answer);
 		fail_point("home-answer-told");
 	}
@@ -69,7 +76,10 @@ static void answered(struct job *job, enum status status)
 {
 	struct answer_job *j = (struct answer_job *)job;
 	struct delivery *d = outbox_find_delivery(j->server, &j->what.request_id, j->what.partner);
+	struct partner_link *link = j->late ? partner_link_find(j->server, j->what.partner) : NULL;
 	fail_point("home-answered");
+	if (link)
+		partner_link_late_done(link, j->late, status == OK && j->out.recorded);
 	if (d && !d->asked->kept) /* a dry run since, with the ID of one that was done */
 		d = NULL;
 	if (status == OK)
@@ -114,7 +124,7 @@ static struct answer_job *answer_job_new(struct arena *arena, const struct reque
 static void borrow_asked(struct answer_job *j, const struct asked *a)
 {
 	j->shared = arena_share(a->arena);
-	j->asked = (struct asked_record){ .acmc = a->acmc, .certificate = a->certificate, .setup = a->setup };
+	j->asked = (struct asked_record){ .accepted_ms = a->accepted_ms, .acmc = a->acmc, .certificate = a->certificate, .setup = a->setup };
 	memcpy(j->asked.content, a->content, DIGEST_SIZE);
 	j->what.asked = j->shared ? &j->asked : NULL;
 }
@@ -126,23 +136,42 @@ static void answer_unkept(struct delivery *d, const struct answer_record *answer
 	outbox_event(d, DELIVERY_EV_STORED, NULL);
 }
 
-void outbox_answer_ourselves(struct delivery *d, enum cause cause)
+/* Into the arena of its answer. False: it is spent. */
+static bool copy_identities(struct arena *a, const struct verdict *v, struct home_answer *out)
+{
+	struct identity_cause *ids = arena_array(a, v->n_identities, sizeof *ids);
+	bool good = ids != NULL;
+	for (size_t i = 0; good && i < v->n_identities; i++) {
+		const struct identity_cause *c = &v->identities[i];
+		ids[i] = (struct identity_cause){ arena_str(a, c->mc_id), arena_str(a, c->mc_service_id), c->cause };
+		good = ids[i].mc_id.ptr && !ids[i].mc_service_id.ptr == !c->mc_service_id.ptr;
+	}
+	out->identities = ids;
+	out->n_identities = v->n_identities;
+	return good;
+}
+
+void outbox_answer_ourselves(struct delivery *d, const struct verdict *why)
 {
 	struct asked *a = d->asked;
-	struct answer_record own = { .origin = ORIGIN_HOME_ACMS, .cause = cause,
-				     .detail = d->detail[0] ? str_of(d->detail) : STR_NONE };
+	struct answer_record own = { .origin = ORIGIN_HOME_ACMS, .cause = why->cause,
+				     .detail = d->detail[0] ? str_of(d->detail) : STR_NONE,
+				     .identities = why->identities, .n_identities = why->n_identities };
 	if (!a->kept) {
 		answer_unkept(d, &own);
 		return;
 	}
 	struct answer_job *j = answer_job_new(arena_new(0), &a->id, d->target);
-	if (!j) {
+	if (!j || !copy_identities(j->arena, why, &j->what)) {
+		if (j)
+			arena_free(j->arena);
+		free(j);
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
 		return;
 	}
 	d->by_ourselves = true;
-	snprintf(j->detail, sizeof j->detail, "%s", d->detail);
-	j->what.cause = cause;
+	text_format(j->detail, sizeof j->detail, "%s", d->detail);
+	j->what.cause = why->cause;
 	j->what.detail = j->detail;
 	submit_answer(j, a->server, 0);
 }
@@ -150,6 +179,10 @@ void outbox_answer_ourselves(struct delivery *d, enum cause cause)
 static void take_unkept(struct delivery *d, struct arena *a, const struct setup_response *r, uint32_t version)
 {
 	const char *fault = setup_response_fault(&d->asked->setup, d->target, version, r);
+	if (fault == setup_fault_memory) {
+		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
+		return;
+	}
 	if (fault) {
 		if (d->link)
 			partner_link_nonsense(d->link, fault);
@@ -164,31 +197,12 @@ static void take_unkept(struct delivery *d, struct arena *a, const struct setup_
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
 }
 
-static bool is_transient(const struct setup_response *r)
-{
-	return !r->result && cause_kind(r->cause) == CAUSE_KIND_TRANSIENT;
-}
-
 void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		     const struct setup_response *response, uint32_t version,
-		     const struct receipt_proof *receipt)
+		     const struct receipt_proof *receipt, uint64_t late)
 {
-	struct delivery *d = outbox_find_delivery(s, &response->request_id, partner);
+	struct delivery *d = late ? NULL : outbox_find_delivery(s, &response->request_id, partner);
 	size_t users = d ? d->users : 0;
-	if (d && d->phase == DELIVERY_PHASE_ANSWERING && !d->by_ourselves) { /* one is enough */
-		arena_free(arena);
-		return;
-	}
-	if (d && d->phase == DELIVERY_PHASE_ANSWERING)
-		d = NULL; /* late by a hair: it takes the place of ours */
-	if (is_transient(response) && (!d || d->asked->kept)) {
-		char why[160];
-		snprintf(why, sizeof why, "the partner says %s", cause_name(response->cause));
-		if (d)
-			outbox_event(d, DELIVERY_EV_TRANSIENT, why);
-		arena_free(arena);
-		return;
-	}
 	if (d)
 		outbox_event(d, DELIVERY_EV_RESPONSE, NULL);
 	if (d && !d->asked->kept) {
@@ -203,6 +217,7 @@ void outbox_response(struct server *s, struct str partner, struct arena *arena,
 		return;
 	}
 	j->response = *response;
+	j->late = late;
 	j->what.response = &j->response;
 	j->what.version = version;
 	j->what.receipt = receipt;

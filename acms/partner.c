@@ -18,6 +18,8 @@ struct partner_job {
 	struct commit_setup setup;
 	struct commit_answer answer;
 	struct partner_telling telling;
+	struct refusal_party *party;
+	struct refusal_claim claim;
 	struct arena *kept; /* the work arena, which the answer lives in, until it is told */
 };
 
@@ -158,8 +160,8 @@ static void indicate(struct partner_job *j)
 		return;
 	}
 	request_id_format(r->setup.request_id, id);
-	log_info("request %s of system %s waits for a decision: %s, %zu users", id,
-		 LOG_STR(j->setup.home), operation_name(r->setup.operation), r->setup.n_users);
+	party_log(r->holding.party, PARTY_REQUESTS, LOG_LEVEL_INFO, "request %s of system %s waits for a decision: %s, %zu users", id,
+		  LOG_STR(j->setup.home), operation_name(r->setup.operation), r->setup.n_users);
 	if (r->peer)
 		peer_send(r->peer, &m);
 	if (!j->answer.repeated)
@@ -185,6 +187,9 @@ static void done(struct job *job, enum status status)
 {
 	struct partner_job *j = (struct partner_job *)job;
 	fail_point("partner-committed");
+	if (!j->refused)
+		refusal_settle(j->party, &j->claim, status == OK && j->answer.refused, j->setup.certificate,
+			       j->answer.verdict.cause);
 	if (status != OK)
 		unavailable(j->request, "the store could not be written", j->well_formed);
 	else if (j->refused)
@@ -198,6 +203,7 @@ static void done(struct job *job, enum status status)
 static void submit(struct partner_job *j, size_t weight)
 {
 	j->job = (struct job){ .run = run, .done = done, .weight = weight };
+	j->job.adds = !j->refused && j->request->setup.operation != OPERATION_REMOVE;
 	committer_submit(j->request->server->committer, &j->job);
 }
 
@@ -207,6 +213,11 @@ static void refuse(struct partner_job *j, const struct partner_rule *home, struc
 {
 	struct request *r = j->request;
 	if (r->received.dry_run) {
+		respond(r, v, well_formed);
+		return;
+	}
+	if (!refusal_grant(&j->claim)) {
+		refusal_settle(j->party, &j->claim, true, certificate, v->cause);
 		respond(r, v, well_formed);
 		return;
 	}
@@ -236,6 +247,7 @@ bool partner_judge(struct arena *a, const struct partner_rule *home, struct str 
 		.decide_within_ms = home->decide_within_s * 1000ull,
 		.most_users = home->max_users,
 		.most_pending = home->max_pending,
+		.most_answers_bytes = home->max_kept_answers,
 		.token_issuer = home->token_issuer.ptr ? arena_str(a, home->token_issuer) : STR_NONE,
 	};
 	/* Identities outside the namespace are no reason to refuse the others, where that is asked for. */
@@ -247,40 +259,6 @@ bool partner_judge(struct arena *a, const struct partner_rule *home, struct str 
 	return out->home.ptr && (!home->token_issuer.ptr || out->token_issuer.ptr);
 }
 
-/* The most that the response of version 2 takes for a user, done or refused. */
-static size_t response_bytes(const struct setup_user *u)
-{
-	size_t id = u->mc_id.len, done = id + 17, refused = id + 9;
-	for (size_t i = 0; i < u->n_service_ids; i++) {
-		size_t service_id = u->service_ids[i].mc_service_id.len;
-		done += id + service_id + 11;
-		refused += id + service_id + 12;
-	}
-	return id + 3 + (done > refused ? done : refused);
-}
-
-/* What home adds for its ACMC: the user's part of content and claims, be it done or not. */
-static size_t receipt_bytes(const struct setup_user *u)
-{
-	size_t n = 3 + u->mc_id.len + 8 + 1 + CBOR_HEAD_MAX;
-	for (size_t i = 0; i < u->n_service_ids; i++)
-		n += 1 + 3 + u->service_ids[i].mc_service_id.len;
-	return n;
-}
-
-/*
- * Whether its response will fit into a frame, whatever it says, at home with the whole receipt, too. That a request takes
- * a quarter of a frame does not make sure of it: they say more about a user than a request must. Found out afterwards, it
- * could never be answered.
- */
-static bool answerable(const struct setup *s, uint32_t max_frame)
-{
-	size_t n = 8192; /* certificates, signature, details */
-	for (size_t i = 0; i < s->n_users; i++)
-		n += response_bytes(&s->users[i]) + receipt_bytes(&s->users[i]);
-	return n <= max_frame;
-}
-
 static struct verdict check(struct request *r, uint32_t version)
 {
 	struct verdict v;
@@ -288,11 +266,7 @@ static struct verdict check(struct request *r, uint32_t version)
 		return (struct verdict){ .cause = CAUSE_UNSUPPORTED_ELEMENT,
 					 .detail = "an element of version 2 in a request of version 1" };
 	v = setup_check(r->arena, &r->received, &r->server->live->config->limits, &r->setup);
-	if (v.cause == CAUSE_NO_CAUSE && version >= 2 &&
-	    !answerable(&r->setup, peer_max_frame(r->peer)))
-		v = (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES,
-				      .detail = "its response might not fit into a frame" };
-	return v;
+	return v.cause == CAUSE_NO_CAUSE && version >= 2 ? setup_answerable(&r->setup, peer_max_frame(r->peer)) : v;
 }
 
 void partner_setup(struct request *r, const struct partner_rule *home)
@@ -307,6 +281,8 @@ void partner_setup(struct request *r, const struct partner_rule *home)
 		return;
 	}
 	j->request = r;
+	j->party = refusals_party(&r->server->refusals, home->mc_system_id, STR_NONE);
+	j->claim = refusal_claim_now(r->server, j->party);
 	struct verdict v = check(r, version);
 	if (v.cause != CAUSE_NO_CAUSE) {
 		refuse(j, home, certificate, &v, false);
@@ -322,6 +298,7 @@ void partner_setup(struct request *r, const struct partner_rule *home)
 	}
 	j->setup.certificate = certificate;
 	j->setup.must_expire = version >= 2;
+	j->setup.claim = &j->claim;
 	j->well_formed = true;
 	submit(j, r->setup.n_users);
 }

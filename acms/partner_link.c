@@ -48,8 +48,8 @@ static void refuse(struct partner_link *l, enum cause cause, const char *detail)
 {
 	if (l->session == SESSION_DRAINING || l->session == SESSION_ENDED)
 		return;
-	snprintf(l->last_failure, sizeof l->last_failure, "%s: %s", cause_name(cause),
-		 LOG_STR(str_of(detail)));
+	text_format(l->last_failure, sizeof l->last_failure, "%s: %s", cause_name(cause),
+		    LOG_STR(str_of(detail)));
 	if (cause != CAUSE_GOING_AWAY)
 		log_warning("partner %s: closing: %s", l->mc_system_id, l->last_failure);
 	exchange_send_close(l->conn, cause, detail);
@@ -60,7 +60,7 @@ static void refuse(struct partner_link *l, enum cause cause, const char *detail)
 static void break_off(struct partner_link *l, enum cause cause, const char *what)
 {
 	refuse(l, cause, what);
-	partner_link_feed(l, LINK_EV_CLOSE);
+	partner_link_feed(l, LINK_EV_BROKEN);
 	conn_close(l->conn);
 }
 
@@ -82,11 +82,67 @@ void partner_link_nonsense(struct partner_link *l, const char *what)
 		break_off(l, CAUSE_MALFORMED_MESSAGE, what);
 }
 
+static void log_unasked(struct partner_link *l, uint64_t missed)
+{
+	if (missed > 0)
+		log_info("partner %s: %llu more messages that nobody waits for were dropped", l->mc_system_id,
+			 (unsigned long long)missed);
+}
+
+bool partner_link_bear(struct partner_link *l, const char *what)
+{
+	uint64_t missed;
+	bool logged = log_limit_allows(&l->unasked_lines, LOG_LIMIT_LINES, clock_mono_ms(), &missed);
+	log_unasked(l, missed);
+	if (logged)
+		log_info("partner %s: %s that nobody waits for (late or repeated) is dropped", l->mc_system_id, what);
+	if (++l->unasked < UNASKED_MAX)
+		return true;
+	break_off(l, CAUSE_UNEXPECTED_MESSAGE, "too many messages in a row that nobody had asked for");
+	return false;
+}
+
+void partner_link_log_missed(struct partner_link *l)
+{
+	log_unasked(l, log_limit_missed(&l->unasked_lines, clock_mono_ms()));
+}
+
+void partner_link_late_done(struct partner_link *l, uint64_t connection, bool recorded)
+{
+	if (l->connection != connection || !l->conn)
+		return;
+	if (recorded)
+		l->unasked = 0;
+	if (--l->n_late == 0)
+		conn_resume(l->conn);
+}
+
 /* Once an end has said Close and nothing is owed any more, the connection can go. */
 void partner_link_close_if_drained(struct partner_link *l)
 {
 	if (l->conn && l->session == SESSION_DRAINING && l->n_sent == 0 && l->n_asked == 0)
 		conn_close(l->conn);
+}
+
+/* The partner is no longer who it was: nothing that it still says is to be believed. */
+static void disown(struct partner_link *l, const char *why)
+{
+	break_off(l, CAUSE_NO_LONGER_AUTHORISED, why);
+}
+
+/* False, with the reason: it is not. */
+static bool is_still_partner(struct partner_link *l, struct error *e)
+{
+	bool good = tls_recheck(conn_ssl(l->conn), l->tls, e) != NULL;
+	l->ends = good ? tls_peer_ends(conn_ssl(l->conn)) : INT64_MAX;
+	return good;
+}
+
+void partner_link_check_end(struct partner_link *l, int64_t now)
+{
+	struct error e = { ERR_TLS, "" };
+	if (l->conn && conn_is_open(l->conn) && l->ends <= now && !is_still_partner(l, &e))
+		disown(l, e.text);
 }
 
 static void close_orderly(struct partner_link *l)
@@ -105,6 +161,7 @@ static void on_opened(struct conn *c, void *context)
 {
 	struct partner_link *l = context;
 	const struct config *config = l->server->live->config;
+	l->ends = tls_peer_ends(conn_ssl(c));
 	exchange_send_hello(c, config->mc_system_id, &config->limits, "acms " ACX_VERSION);
 	loop_timer_set(l->watchdog, config->handshake_timeout_s * 1000u);
 }
@@ -119,13 +176,15 @@ static void on_hello(struct partner_link *l, const struct hello *hello)
 		return;
 	}
 	l->announced = hello->limits;
-	snprintf(l->last_failure, sizeof l->last_failure,
-		 "the partner takes no more requests at a time");
+	text_format(l->last_failure, sizeof l->last_failure,
+		    "the partner takes no more requests at a time");
 	conn_set_max_frame(l->conn, l->server->live->config->limits.max_frame_bytes);
 	log_info("partner %s: up at %s, %s", l->mc_system_id, conn_address(l->conn),
 		 LOG_STR(hello->software));
 	l->pings = l->pongs = 0;
+	l->up_mono_ms = clock_mono_ms();
 	loop_timer_set(l->watchdog, l->announced.idle_timeout_seconds * 1000ull / 3);
+	traffic_event(l, DELIVERY_PHASE_BARRED, DELIVERY_EV_DUE, NULL); /* it may have been this partner's limits */
 	partner_link_feed(l, LINK_EV_UP);
 }
 
@@ -146,8 +205,8 @@ static void on_watchdog(void *context)
 
 static void on_close_message(struct partner_link *l, const struct close_message *m)
 {
-	snprintf(l->last_failure, sizeof l->last_failure, "the partner closed: %s %s",
-		 cause_name(m->cause), LOG_STR(m->detail));
+	text_format(l->last_failure, sizeof l->last_failure, "the partner closed: %s %s",
+		    cause_name(m->cause), LOG_STR(m->detail));
 	log_warning("partner %s: %s", l->mc_system_id, l->last_failure);
 	partner_link_feed(l, LINK_EV_CLOSE);
 	partner_link_close_if_drained(l);
@@ -163,6 +222,8 @@ static bool on_message(struct partner_link *l, struct arena *a, struct message *
 			       message_kind_name(m->kind));
 		return false;
 	}
+	if (m->kind == MESSAGE_PONG && (m->token != l->pings || l->pongs == l->pings) && !partner_link_bear(l, "a Pong"))
+		return false;
 	if (m->kind == MESSAGE_PONG && m->token == l->pings)
 		l->pongs = l->pings;
 	set_session(l, step.next);
@@ -193,14 +254,15 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 	struct partner_link *l = context;
 	struct arena *a = arena_new(message_budget(length));
 	struct message m;
-	struct error e = { ERR_MEMORY, "out of memory" };
+	struct error e;
 	enum cause why = CAUSE_MALFORMED_MESSAGE;
-	(void)c;
 	bool taken = false;
 	if (a && message_decode(a, payload, length, &m, &why, &e) == OK)
 		taken = on_message(l, a, &m);
-	else
+	else if (a && !arena_starved(a))
 		partner_link_refuse(l, why, e.text);
+	else /* not the partner's fault */
+		conn_kill(c, "out of memory");
 	if (!taken)
 		arena_free(a);
 }
@@ -229,8 +291,8 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 	struct server *s = l->server;
 	(void)c;
 	if (end != CONN_END_LOCAL && l->session != SESSION_DRAINING)
-		snprintf(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(text)));
-	if (end != CONN_END_LOCAL && (l->state == LINK_UP || l->failures == 0))
+		text_format(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(text)));
+	if (end != CONN_END_LOCAL && (link_is_up(l->state) || l->failures == 0))
 		log_warning("partner %s: %s", l->mc_system_id, l->last_failure);
 	l->conn = NULL;
 	loop_timer_cancel(l->watchdog);
@@ -241,11 +303,18 @@ static void on_ended(struct conn *c, enum conn_end end, const char *text, void *
 	server_check_stopped(s);
 }
 
+static void on_drained(struct conn *c, void *context)
+{
+	(void)c;
+	traffic_send(context);
+}
+
 static const struct conn_handlers link_handlers = {
 	.opened = on_opened,
 	.frame = on_frame,
 	.bad_frame = on_bad_frame,
 	.ended = on_ended,
+	.drained = on_drained,
 };
 
 static void start_connecting(struct partner_link *l)
@@ -254,13 +323,17 @@ static void start_connecting(struct partner_link *l)
 	struct conn_settings settings = { .handshake_timeout_ms = c->handshake_timeout_s * 1000u,
 					  .frame_timeout_ms = c->frame_timeout_s * 1000u,
 					  .drain_timeout_ms = c->shutdown_timeout_s * 1000u,
-					  .max_queued_bytes = SIZE_MAX };
+					  .pause_at_bytes = config_pause_at(c),
+					  .max_queued_bytes = c->max_queued_bytes,
+					  .reads_when_choked = true };
 	l->session = SESSION_WAIT_HELLO;
 	l->connection++;
+	l->unasked = 0;
+	l->n_late = 0;
 	l->conn = conn_connect(l->server->loop, l->tls, l->rule->host.ptr, l->rule->port, &settings,
 			       &link_handlers, l);
 	if (!l->conn) {
-		snprintf(l->last_failure, sizeof l->last_failure, "out of memory");
+		text_format(l->last_failure, sizeof l->last_failure, "out of memory");
 		partner_link_feed(l, LINK_EV_ENDED);
 	}
 }
@@ -270,27 +343,13 @@ static void on_retry(void *context)
 	partner_link_feed(context, LINK_EV_RETRY);
 }
 
-static void retry_in(struct partner_link *l, uint64_t ms)
-{
-	l->retry_at_ms = clock_mono_ms() + ms;
-	loop_timer_set(l->retry, ms);
-}
-
-/* Sooner than it was going to be, never later: requests that keep coming must not put it off. */
-static void retry_soon(struct partner_link *l)
-{
-	uint64_t now = clock_mono_ms();
-	if (l->retry_at_ms < now || l->retry_at_ms > now + LINK_RETRY_SOON_MS)
-		retry_in(l, LINK_RETRY_SOON_MS);
-}
-
 static void retry_later(struct partner_link *l)
 {
 	uint32_t random = 0;
 	crypto_random((uint8_t *)&random, sizeof random);
 	uint64_t ms = link_backoff_ms(l->failures++, random);
 	log_debug("partner %s: next attempt in %llu ms", l->mc_system_id, (unsigned long long)ms);
-	retry_in(l, ms);
+	loop_timer_set(l->retry, ms);
 }
 
 void partner_link_feed(struct partner_link *l, enum link_event event)
@@ -312,13 +371,18 @@ void partner_link_feed(struct partner_link *l, enum link_event event)
 	if (step.actions & LINK_DO_RESET)
 		l->failures = 0;
 	if (step.actions & LINK_DO_RETRY_SOON)
-		retry_soon(l);
+		loop_timer_set(l->retry, LINK_RETRY_SOON_MS);
 	if (step.actions & LINK_DO_RETRY_LATER)
 		retry_later(l);
 	if (step.actions & LINK_DO_SEND)
 		traffic_send(l);
 	if (step.actions & LINK_DO_CONNECT)
 		start_connecting(l);
+}
+
+void partner_link_useful(struct partner_link *l)
+{
+	partner_link_feed(l, LINK_EV_USEFUL);
 }
 
 /* --- all of them --- */
@@ -330,7 +394,7 @@ static struct partner_link *link_new(struct server *s, struct str mc_system_id)
 		return NULL;
 	l->server = s;
 	memcpy(l->mc_system_id, mc_system_id.ptr, mc_system_id.len);
-	snprintf(l->last_failure, sizeof l->last_failure, "not connected yet");
+	text_format(l->last_failure, sizeof l->last_failure, "not connected yet");
 	l->session = SESSION_ENDED;
 	for (int phase = 0; phase < DELIVERY_PHASES; phase++)
 		TAILQ_INIT(&l->lists[phase]);
@@ -348,16 +412,13 @@ static struct partner_link *link_new(struct server *s, struct str mc_system_id)
 /* A link that goes to another place, or whose partner is no longer who it was, is made anew. */
 static bool still_good(struct partner_link *l, const struct partner_rule *before)
 {
-	struct error e;
+	struct error e = { ERR_TLS, "" };
 	if (!l->conn || !conn_is_open(l->conn))
 		return false;
 	if (!str_eq(before->host, l->rule->host) || before->port != l->rule->port)
 		return false;
-	if (tls_recheck(conn_ssl(l->conn), l->tls, &e))
-		return true;
-	log_warning("partner %s: %s", l->mc_system_id, e.text);
-	snprintf(l->last_failure, sizeof l->last_failure, "%s", LOG_STR(str_of(e.text)));
-	conn_kill(l->conn, l->last_failure); /* nothing that it still says is to be believed */
+	if (!is_still_partner(l, &e))
+		disown(l, e.text);
 	return true;
 }
 
@@ -396,6 +457,7 @@ bool partner_links_configure(struct server *s)
 {
 	const struct config *c = s->live->config;
 	struct partner_link *l, *next;
+	s->rules++;
 	for (l = TAILQ_FIRST(&s->links); l; l = next) {
 		const struct partner_rule *rule = config_partner(c, str_of(l->mc_system_id));
 		next = TAILQ_NEXT(l, in_server);
@@ -408,6 +470,7 @@ bool partner_links_configure(struct server *s)
 			return false;
 	}
 	outbox_relink(s);
+	outbox_rejudge(s);
 	return true;
 }
 

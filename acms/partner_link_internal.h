@@ -3,6 +3,7 @@
 
 #include "acms/link.h"
 #include "acms/server.h"
+#include "common/log_limit.h"
 
 /* What partner_link.c (the connection to a partner) and partner_traffic.c (what goes over it) share. */
 
@@ -18,6 +19,7 @@ struct partner_link {
 	unsigned failures;             /* in a row */
 	char last_failure[400];        /* why the link is not up, escaped */
 	struct conn *conn;             /* NULL: none */
+	int64_t ends;                  /* Unix seconds: then the partner's certificate is judged again */
 	enum session_state session;
 	uint32_t version;              /* negotiated */
 	struct limits announced;       /* by the partner */
@@ -28,15 +30,30 @@ struct partner_link {
 	struct query_list asked;       /* queries under way */
 	uint64_t tokens;
 	struct loop_timer *retry, *watchdog;
-	uint64_t retry_at_ms;          /* clock_mono_ms; when retry fires, if it is set */
+	uint64_t up_mono_ms;           /* since when it is up */
 	uint64_t pings, pongs;
+	unsigned unasked;              /* messages in a row on this connection that nobody had asked for */
+	struct log_limit unasked_lines;
+	size_t n_late;                 /* responses on their way to the store that no delivery waits for */
 };
+
+/* What is borne of a connection. */
+enum { UNASKED_MAX = 1000, LATE_MAX = 16 };
 
 /* --- partner_link.c --- */
 
 void partner_link_feed(struct partner_link *l, enum link_event event);
 /* The partner broke the protocol: nothing that it owes us can be trusted to come any more. */
 void partner_link_refuse(struct partner_link *l, enum cause cause, const char *what);
+/* Breaks off with a partner whose certificate, or a CRL that it is checked against, has ended. now: Unix seconds. */
+void partner_link_check_end(struct partner_link *l, int64_t now);
+/*
+ * A message came that nobody had asked for, or that comes too late. False: there were too many in a row, and the connection
+ * is given up.
+ */
+bool partner_link_bear(struct partner_link *l, const char *what);
+/* How many of those were not logged, if there were some and none comes any more. */
+void partner_link_log_missed(struct partner_link *l);
 /* Once an end has said Close and nothing is owed any more, the connection can go. */
 void partner_link_close_if_drained(struct partner_link *l);
 

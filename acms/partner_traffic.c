@@ -1,13 +1,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "acms/authorise.h"
 #include "acms/partner_link_internal.h"
 #include "common/clock.h"
 #include "common/exchange.h"
 #include "common/failpoint.h"
 #include "common/frame.h"
 #include "common/log.h"
+#include "common/page.h"
 #include "common/receipt_sign.h"
+#include "common/text.h"
 
 /* What goes over the connection to a partner, and comes back: deliveries and queries. */
 
@@ -57,11 +60,31 @@ static bool over_limit(const struct partner_link *l, const struct setup *setup)
 	return false;
 }
 
-static void unsendable(struct delivery *d, enum cause cause)
+/*
+ * It cannot be sent. That is its answer if it is sure that it never was; otherwise the partner may have done it, and what
+ * is said about it is not said here: it waits for an answer, another configuration or connection, or its deadline.
+ */
+static void unsendable(struct delivery *d, const struct verdict *why)
 {
-	d->unsendable = cause;
-	d->detail[0] = '\0';
-	outbox_event(d, DELIVERY_EV_UNSENDABLE, NULL);
+	const char *detail = why->detail ? why->detail : cause_text(why->cause);
+	if (!delivery_never_sent(d->outlook)) {
+		outbox_event(d, DELIVERY_EV_BARRED, detail);
+		return;
+	}
+	d->unsendable = why;
+	outbox_event(d, DELIVERY_EV_UNSENDABLE, why->detail ? why->detail : "");
+}
+
+/* By the rules of now, if they are not those that it was accepted, or judged, by. Ours alone: a partner judges by its own. */
+static struct verdict judge(struct delivery *d, struct arena *a, struct str acmc, const struct setup *setup)
+{
+	const struct server *s = d->asked->server;
+	struct verdict v = { .cause = CAUSE_NO_CAUSE };
+	if (d->permitted != s->rules)
+		v = authorise_again(a, s->live->config, acmc, setup, d->target);
+	if (v.cause == CAUSE_NO_CAUSE)
+		d->permitted = s->rules;
+	return v;
 }
 
 /* In version 1 there are no expires and no groups; what else it does not know cannot be left out. */
@@ -74,18 +97,21 @@ static bool for_version(uint32_t version, struct setup_request *request)
 	return !setup_request_needs_version_2(request);
 }
 
-static void send_one(struct partner_link *l, struct delivery *d, const struct setup *setup)
+static void send_one(struct partner_link *l, struct delivery *d, struct str acmc, const struct setup *setup)
 {
 	struct message m = { .kind = MESSAGE_SETUP_REQUEST };
 	struct arena *a = arena_new(0);
+	struct verdict v = { .cause = CAUSE_NO_CAUSE };
 	if (d->asked->kept && d->asked->deadline_ms <= clock_wall_ms()) {
 		outbox_event(d, DELIVERY_EV_DEADLINE, NULL);
 	} else if (!a || !setup_to_request(a, setup, d->target, &m.request)) {
 		outbox_event(d, DELIVERY_EV_NOT_STORED, "out of memory");
+	} else if ((v = judge(d, a, acmc, setup)).cause != CAUSE_NO_CAUSE) {
+		unsendable(d, &v);
 	} else if (!for_version(l->version, &m.request)) {
-		unsendable(d, CAUSE_PARTNER_VERSION);
+		unsendable(d, &(struct verdict){ .cause = CAUSE_PARTNER_VERSION });
 	} else if (over_limit(l, setup) || !send_request(l, &m)) {
-		unsendable(d, CAUSE_PARTNER_LIMIT);
+		unsendable(d, &(struct verdict){ .cause = CAUSE_PARTNER_LIMIT });
 	} else {
 		d->attempts++;
 		d->users = setup->n_users;
@@ -108,8 +134,10 @@ static void run_load(struct job *job, struct store_txn *t, struct arena *work, u
 {
 	struct load_job *j = (struct load_job *)job;
 	(void)now_ms;
-	for (size_t i = 0; i < j->n; i++)
+	for (size_t i = 0; i < j->n; i++) {
 		j->items[i].found = store_get_asked(t, work, j->items[i].id, &j->items[i].asked);
+		store_pass_over(t); /* the others are read */
+	}
 }
 
 static struct delivery *delivery_of(struct partner_link *l, const struct request_id *id)
@@ -130,7 +158,7 @@ static void loaded(struct job *job, enum status status)
 {
 	struct load_job *j = (struct load_job *)job;
 	struct partner_link *l = partner_link_find(j->server, str_of(j->mc_system_id));
-	bool up = l && l->state == LINK_UP && l->connection == j->connection;
+	bool up = l && link_is_up(l->state) && l->connection == j->connection;
 	for (size_t i = 0; l && i < j->n; i++) {
 		struct delivery *d = delivery_of(l, &j->items[i].id);
 		if (!d || d->phase != DELIVERY_PHASE_LOADING)
@@ -138,7 +166,7 @@ static void loaded(struct job *job, enum status status)
 		if (status != OK || !j->items[i].found)
 			outbox_event(d, DELIVERY_EV_NOT_STORED, "the store could not be read");
 		else if (up)
-			send_one(l, d, &j->items[i].asked.setup);
+			send_one(l, d, j->items[i].asked.acmc, &j->items[i].asked.setup);
 		else
 			outbox_event(d, DELIVERY_EV_DUE, NULL);
 	}
@@ -169,7 +197,7 @@ static void load(struct partner_link *l, size_t room)
 		outbox_event(d, DELIVERY_EV_LOADING, NULL);
 	}
 	l->server->requests++;
-	committer_submit(l->server->committer, &j->job);
+	reader_submit(l->server->reader, &j->job); /* its phase tells whether it is still to be sent then */
 }
 
 static size_t room_on(const struct partner_link *l)
@@ -179,15 +207,21 @@ static size_t room_on(const struct partner_link *l)
 		       l->announced.max_requests_in_flight - taken : 0;
 }
 
+/* A partner that does not read what it is sent is sent no more until it does: partner_link.c goes on then. */
+static bool is_ready(const struct partner_link *l)
+{
+	return link_is_up(l->state) && l->users_sent < USERS_SENT_MAX && !conn_is_choked(l->conn);
+}
+
 /* Each that it looks at leaves the queue, if only for a while. */
 void traffic_send(struct partner_link *l)
 {
 	struct delivery *d;
 	size_t room;
-	while (l->state == LINK_UP && l->users_sent < USERS_SENT_MAX && (room = room_on(l)) > 0 &&
+	while (is_ready(l) && (room = room_on(l)) > 0 &&
 	       (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]))) {
 		if (d->asked->arena) {
-			send_one(l, d, &d->asked->setup);
+			send_one(l, d, d->asked->acmc, &d->asked->setup);
 		} else if (l->n_loading == 0) {
 			load(l, room);
 		} else {
@@ -208,7 +242,7 @@ void partner_link_submit(struct partner_link *l, struct delivery *d)
 	if (d->phase != DELIVERY_PHASE_QUEUED)
 		return;
 	if (l->state == LINK_DOWN && l->failures > 0) {
-		snprintf(d->detail, sizeof d->detail, "%.*s", (int)sizeof d->detail - 1, l->last_failure);
+		text_format(d->detail, sizeof d->detail, "%s", l->last_failure);
 		if (!d->asked->kept) {
 			outbox_event(d, DELIVERY_EV_UNREACHABLE, NULL);
 			return;
@@ -264,13 +298,13 @@ void traffic_fail_queries(struct partner_link *l, enum cause cause)
 void partner_link_ask(struct partner_link *l, struct query *q)
 {
 	struct message m = q->message;
-	if (l->state != LINK_UP) {
+	if (!link_is_up(l->state)) {
 		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, l->last_failure);
 	} else if (l->version < 2) {
 		query_refuse(q, CAUSE_PARTNER_VERSION, NULL);
 	} else if (message_size(&m) - FRAME_HEADER_SIZE > most_bytes(l)) {
 		query_refuse(q, CAUSE_PARTNER_LIMIT, "ask about fewer users at a time");
-	} else if (room_on(l) == 0) {
+	} else if (room_on(l) == 0 || conn_is_choked(l->conn)) {
 		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, "towards the partner");
 	} else {
 		q->link_token = ++l->tokens;
@@ -291,16 +325,18 @@ static void on_page(struct partner_link *l, struct message *m)
 		if (q->link_token == page->token)
 			break;
 	}
-	if (!q)
-		return; /* late */
-	bool fits = q->message.kind == (users ? MESSAGE_USERS_QUERY : MESSAGE_DIGEST_QUERY) &&
-		    (users || page->cause != CAUSE_NO_CAUSE ||
-		     m->digest_page.n_digests == q->message.digest_query.n_ranges);
-	forget_query(l, q);
-	if (!fits) {
-		query_refuse(q, CAUSE_PARTNER_PROTOCOL_ERROR, NULL);
+	if (!q) {
+		partner_link_bear(l, "a page");
 		return;
 	}
+	l->unasked = 0;
+	const char *fault = page_fault(&q->message, m);
+	forget_query(l, q);
+	if (fault) {
+		query_refuse(q, CAUSE_PARTNER_PROTOCOL_ERROR, fault);
+		return;
+	}
+	partner_link_useful(l);
 	page->token = *message_token(&q->message);
 	query_reply(q, m);
 }
@@ -321,10 +357,23 @@ static struct receipt_proof *good_receipt(struct partner_link *l, struct arena *
 	else if (p)
 		memcpy(p->root.bytes, response->receipt_root.ptr, sizeof p->root.bytes);
 	if (p && response->receipt_root.ptr &&
-	    receipt_verify_peer(a, conn_ssl(l->conn), response->receipt, &p->root, &p->path, &e) == OK)
+	    receipt_verify_peer(a, conn_ssl(l->conn), response->receipt, &p->root, response->done_ms, &p->path, &e) == OK)
 		return p;
 	partner_link_nonsense(l, e.text);
 	return NULL;
+}
+
+/*
+ * What nobody waits for may still be wanted: it may take the place of an answer of ours. The store knows, and no more comes by
+ * this connection than it can say. False: the connection is given up.
+ */
+static bool take_late(struct partner_link *l)
+{
+	if (!partner_link_bear(l, "a response"))
+		return false;
+	if (++l->n_late == LATE_MAX)
+		conn_pause(l->conn);
+	return true;
 }
 
 /* True: the arena, which the message lives in, is taken. */
@@ -332,18 +381,28 @@ static bool on_response(struct partner_link *l, struct arena *a, const struct se
 {
 	struct receipt_proof *receipt = NULL;
 	struct delivery *d = delivery_of(l, &response->request_id);
+	bool late = !d || d->phase == DELIVERY_PHASE_ANSWERING;
 	fail_point("home-response");
+	if (d && late && !d->by_ourselves) { /* one is enough */
+		partner_link_bear(l, "a response");
+		return false;
+	}
 	if (l->version >= 2 && response->receipt.ptr && !(receipt = good_receipt(l, a, response))) {
 		if (d)
 			outbox_nonsense(d, "a receipt that is not valid");
 		return false;
 	}
-	outbox_response(l->server, str_of(l->mc_system_id), a, response, l->version, receipt);
+	if (late && !take_late(l))
+		return false;
+	if (!late)
+		l->unasked = 0;
+	outbox_response(l->server, str_of(l->mc_system_id), a, response, l->version, receipt, late ? l->connection : 0);
 	traffic_send(l);
 	partner_link_close_if_drained(l);
 	return true;
 }
 
+/* One for each time that a request is sent. */
 static void on_indication(struct partner_link *l, const struct process_indication *m)
 {
 	struct delivery *d = delivery_of(l, &m->request_id);
@@ -351,8 +410,12 @@ static void on_indication(struct partner_link *l, const struct process_indicatio
 		partner_link_refuse(l, CAUSE_MALFORMED_MESSAGE, "a process indication that a partner does not give");
 		return;
 	}
-	if (d)
-		outbox_pending(d, m->until_ms, m->detail);
+	if (!d || d->phase != DELIVERY_PHASE_SENT) {
+		partner_link_bear(l, "a process indication");
+		return;
+	}
+	l->unasked = 0;
+	outbox_pending(d, m->until_ms, m->detail);
 	traffic_send(l);
 	partner_link_close_if_drained(l);
 }
@@ -398,14 +461,14 @@ static void check_sent(struct partner_link *l, uint64_t now)
 {
 	uint64_t patience = l->server->live->config->partner_timeout_s * 1000ull;
 	const struct delivery *oldest = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_SENT]);
-	struct query *q = TAILQ_FIRST(&l->asked);
-	if (q && now - q->asked_mono_ms >= patience) {
+	struct query *q;
+	while ((q = TAILQ_FIRST(&l->asked)) && now - q->asked_mono_ms >= patience) {
 		forget_query(l, q);
 		query_refuse(q, CAUSE_PARTNER_TIMEOUT, NULL);
 	}
 	if (l->conn && oldest && now - oldest->sent_mono_ms >= patience) {
-		snprintf(l->last_failure, sizeof l->last_failure, "no answer within %u s",
-			 l->server->live->config->partner_timeout_s);
+		text_format(l->last_failure, sizeof l->last_failure, "no answer within %u s",
+			    l->server->live->config->partner_timeout_s);
 		conn_kill(l->conn, l->last_failure);
 	}
 }
@@ -413,6 +476,7 @@ static void check_sent(struct partner_link *l, uint64_t now)
 void partner_links_tick(struct server *s)
 {
 	uint64_t now = clock_mono_ms();
+	int64_t unix_now = (int64_t)(clock_wall_ms() / 1000);
 	struct partner_link *l;
 	TAILQ_FOREACH(l, &s->links, in_server) {
 		struct delivery *d, *next;
@@ -422,5 +486,9 @@ void partner_links_tick(struct server *s)
 				outbox_event(d, DELIVERY_EV_DUE, NULL);
 		}
 		check_sent(l, now);
+		partner_link_check_end(l, unix_now);
+		partner_link_log_missed(l);
+		if (l->state == LINK_TRIED && now - l->up_mono_ms >= LINK_LASTS_MS)
+			partner_link_feed(l, LINK_EV_USEFUL);
 	}
 }

@@ -8,8 +8,6 @@
 #include "common/log.h"
 #include "common/text.h"
 
-enum { FAILURES_LOGGED = 100, FAILURE_PERIOD_MS = 10000 };
-
 static void on_idle(void *context);
 
 void *peer_accepted(struct conn *c, void *context)
@@ -25,11 +23,14 @@ void *peer_accepted(struct conn *c, void *context)
 	}
 	p->server = s;
 	p->conn = c;
-	snprintf(p->name, sizeof p->name, "%s", conn_address(c));
+	p->ends = INT64_MAX;
+	text_format(p->name, sizeof p->name, "%s", conn_address(c));
 	TAILQ_INIT(&p->requests);
 	TAILQ_INIT(&p->queries);
+	TAILQ_INIT(&p->waiting);
 	LIST_INIT(&p->watches);
 	TAILQ_INSERT_TAIL(&s->peers, p, in_server);
+	party_join(s->strangers, p);
 	return p;
 }
 
@@ -53,52 +54,64 @@ void peer_refuse(struct peer *p, enum cause cause, const char *detail)
 	if (p->session == SESSION_DRAINING || p->session == SESSION_ENDED)
 		return;
 	if (cause == CAUSE_GOING_AWAY || cause == CAUSE_IDLE_TIMEOUT)
-		log_info("%s: closing: %s", p->name, detail);
+		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_INFO, "%s: closing: %s", p->name, detail);
 	else
-		log_warning("%s: closing: %s: %s", p->name, cause_name(cause),
-			    LOG_STR(str_of(detail)));
+		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_WARNING, "%s: closing: %s: %s", p->name,
+			  cause_name(cause), LOG_STR(str_of(detail)));
 	exchange_send_close(p->conn, cause, detail);
 	loop_timer_cancel(p->idle);
 	set_session(p, session_step(SESSION_SERVER, p->session, SESSION_EV_CLOSE_SENT).next);
 	if (p->in_flight == 0 || p->session == SESSION_ENDED)
 		conn_close(p->conn);
+	else
+		peer_restart_idle(p);
 }
 
+/* Whoever takes no answers is idle, however much he has asked. */
 void peer_restart_idle(struct peer *p)
 {
-	if (p->session == SESSION_OPEN && p->in_flight == 0)
+	bool idle = p->in_flight == 0 || party_awaits_peer(p);
+	if (p->session == SESSION_OPEN && idle)
 		loop_timer_set(p->idle, p->limits.idle_timeout_seconds * 1000u);
-	else if (p->session == SESSION_OPEN)
+	else if (p->session == SESSION_DRAINING && party_awaits_peer(p))
+		loop_timer_set(p->idle, p->server->live->config->shutdown_timeout_s * 1000ull);
+	else if (p->session == SESSION_OPEN || p->session == SESSION_DRAINING)
 		loop_timer_cancel(p->idle);
 }
 
 static void on_idle(void *context)
 {
 	struct peer *p = context;
+	bool unread = party_awaits_peer(p);
 	peer_refuse(p, CAUSE_IDLE_TIMEOUT,
-	       p->session == SESSION_WAIT_HELLO ? "no Hello in time" : "idle");
+		    p->session == SESSION_WAIT_HELLO ? "no Hello in time" :
+		    unread			     ? "its answers are not taken" :
+						       "idle");
+	if (unread)
+		peer_drop_waiting(p);
 }
 
-/* What the principal may ask for, and what to call it. */
-static void adopt(struct peer *p, const struct principal *who)
+/* What the principal may ask for, and what to call it. False: out of memory. */
+static bool adopt(struct peer *p, const struct principal *who)
 {
 	const struct config *c = p->server->live->config;
+	char name[sizeof p->name - 100]; /* the address is behind it */
 	p->principal = who ? *who : (struct principal){ PRINCIPAL_SELF, NULL, NULL };
 	p->limits = c->limits;
 	if (p->principal.kind == PRINCIPAL_SYSTEM)
 		p->limits.max_requests_in_flight = p->principal.partner->max_requests_in_flight;
 	tls_peer_describe(conn_ssl(p->conn), p->certificate, sizeof p->certificate);
-	const char *kind = "self";
-	struct str name = c->mc_system_id;
-	if (p->principal.kind == PRINCIPAL_ACMC) {
-		kind = "ACMC";
-		name = p->principal.acmc->name;
-	} else if (p->principal.kind == PRINCIPAL_SYSTEM) {
-		kind = "system";
-		name = p->principal.partner->mc_system_id;
-	}
-	snprintf(p->name, sizeof p->name, "%s %s (%s)", kind, LOG_STR(name), conn_address(p->conn));
+	p->ends = tls_peer_ends(conn_ssl(p->conn));
+	party_name(&p->principal, c->mc_system_id, name, sizeof name);
+	text_format(p->name, sizeof p->name, "%s (%s)", name, conn_address(p->conn));
 	log_debug("%s: certificate %s", p->name, p->certificate);
+	struct party *party = party_named(p->server, name, LOG_LIMIT_LINES);
+	if (!party) {
+		conn_kill(p->conn, "out of memory");
+		return false;
+	}
+	party_join(party, p);
+	return true;
 }
 
 static bool same_principal(const struct principal *a, const struct principal *b)
@@ -121,10 +134,11 @@ static void on_opened(struct conn *c, void *context)
 	struct server *s = p->server;
 	const struct principal *who = tls_peer_is_self(conn_ssl(c)) ? NULL : tls_peer(conn_ssl(c));
 	int64_t left = tls_peer_expires_in(conn_ssl(c), (int64_t)(clock_wall_ms() / 1000));
-	adopt(p, who);
+	if (!adopt(p, who))
+		return;
 	if (left < (int64_t)s->live->config->expiry_warning_days * 86400)
-		log_warning("%s: its certificate expires in %lld days", p->name,
-			    (long long)(left / 86400));
+		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_WARNING, "%s: its certificate expires in %lld days",
+			  p->name, (long long)(left / 86400));
 	p->max_frame_bytes = FRAME_BYTES_MIN; /* until it says */
 	exchange_send_hello(c, s->live->config->mc_system_id, &p->limits, "acms " ACX_VERSION);
 	loop_timer_set(p->idle, s->live->config->handshake_timeout_s * 1000u);
@@ -148,6 +162,20 @@ void peer_send(struct peer *p, const struct message *m)
 	plain.response.done_ms = 0;
 	plain.response.decided_by = (struct decided_by){ .acmc = STR_NONE };
 	exchange_send(p->conn, &plain);
+}
+
+bool peer_would_miss(struct peer *p)
+{
+	p->missed |= conn_is_choked(p->conn);
+	return conn_is_choked(p->conn);
+}
+
+void peer_push(struct peer *p, const struct message *m)
+{
+	if (peer_takes(p, m))
+		peer_send(p, m);
+	else
+		log_debug("%s: %s is longer than its frames, and not sent", p->name, message_kind_name(m->kind));
 }
 
 uint32_t peer_version(const struct peer *p)
@@ -206,7 +234,7 @@ static void on_hello(struct peer *p, const struct hello *hello)
 }
 
 /* True: the message's arena now belongs to a request. */
-static bool act(struct peer *p, struct arena *a, const struct message *m, size_t frame_bytes)
+static bool act(struct peer *p, struct arena *a, const struct message *m)
 {
 	struct session_step step = session_step(SESSION_SERVER, p->session, session_event_of(m->kind));
 	if (step.action == SESSION_DO_DELIVER && m->kind != MESSAGE_SETUP_REQUEST &&
@@ -217,19 +245,19 @@ static bool act(struct peer *p, struct arena *a, const struct message *m, size_t
 	switch (step.action) {
 	case SESSION_DO_DELIVER:
 		if (m->kind == MESSAGE_SETUP_REQUEST)
-			peer_take_request(p, a, &m->request, frame_bytes);
+			peer_take_request(p, a, &m->request);
 		else
-			peer_take_query(p, a, m, frame_bytes);
+			peer_take_query(p, a, m);
 		return true;
 	case SESSION_DO_PONG:
 		exchange_send(p->conn, &(struct message){ .kind = MESSAGE_PONG, .token = m->token });
 		break;
 	case SESSION_DO_DRAIN:
 		/* Each acmc says goodbye so; a partner that leaves is news. */
-		log_write(p->principal.kind == PRINCIPAL_ACMC && m->close.cause == CAUSE_GOING_AWAY ? LOG_LEVEL_DEBUG :
-													 LOG_LEVEL_INFO,
+		party_log(p->party, PARTY_CONNECTIONS,
+			  p->principal.kind == PRINCIPAL_ACMC && m->close.cause == CAUSE_GOING_AWAY ? LOG_LEVEL_DEBUG :
+												      LOG_LEVEL_INFO,
 			  "%s: closes: %s %s", p->name, cause_name(m->close.cause), LOG_STR(m->close.detail));
-		loop_timer_cancel(p->idle);
 		peer_close_if_drained(p);
 		break;
 	case SESSION_DO_REFUSE:
@@ -271,7 +299,7 @@ static void on_frame(struct conn *c, const uint8_t *payload, size_t length, void
 	else if (m.kind == MESSAGE_HELLO)
 		on_hello(p, &m.hello);
 	else
-		taken = act(p, a, &m, length);
+		taken = act(p, a, &m);
 	if (!taken)
 		arena_free(a);
 }
@@ -286,9 +314,9 @@ static void on_bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t l
 		peer_refuse(p, CAUSE_MALFORMED_MESSAGE, "an empty frame");
 		break;
 	case CONN_FRAME_OVER:
-		snprintf(detail, sizeof detail, "a frame of %u bytes, where %u are allowed", length,
-			 p->session == SESSION_WAIT_HELLO ? FRAME_HELLO_MAX :
-							    p->limits.max_frame_bytes);
+		text_format(detail, sizeof detail, "a frame of %u bytes, where %u are allowed", length,
+			    p->session == SESSION_WAIT_HELLO ? FRAME_HELLO_MAX :
+							       p->limits.max_frame_bytes);
 		peer_refuse(p, CAUSE_FRAME_TOO_LARGE, detail);
 		break;
 	case CONN_FRAME_SLOW:
@@ -297,48 +325,35 @@ static void on_bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t l
 	}
 }
 
-/* Strangers must not be able to fill the log. */
-static bool may_log_failure(struct server *s)
-{
-	uint64_t period = clock_mono_ms() / FAILURE_PERIOD_MS;
-	if (period != s->failures.period && s->failures.more > 0)
-		log_warning("%u more connections failed before they got in", s->failures.more);
-	if (period != s->failures.period) {
-		s->failures.period = period;
-		s->failures.logged = s->failures.more = 0;
-	}
-	if (s->failures.logged < FAILURES_LOGGED)
-		return ++s->failures.logged;
-	s->failures.more++;
-	return false;
-}
-
 static void on_ended(struct conn *c, enum conn_end end, const char *text, void *context)
 {
 	struct peer *p = context;
 	struct server *s = p->server;
-	struct request *r;
-	struct query *q;
-	bool got_in = p->max_frame_bytes != 0;
 	(void)c;
-	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL || (!got_in && !may_log_failure(s)))
+	if (end == CONN_END_CLOSED || end == CONN_END_LOCAL)
 		log_debug("%s: ended: %s", p->name, LOG_STR(str_of(text)));
 	else
-		log_warning("%s: ended: %s", p->name, LOG_STR(str_of(text)));
+		party_log(p->party, PARTY_CONNECTIONS, LOG_LEVEL_WARNING, "%s: ended: %s", p->name,
+			  LOG_STR(str_of(text)));
 	approval_peer_gone(s, p);
-	while ((r = TAILQ_FIRST(&p->requests))) {
-		TAILQ_REMOVE(&p->requests, r, in_peer);
-		r->peer = NULL;
-	}
-	while ((q = TAILQ_FIRST(&p->queries))) {
-		TAILQ_REMOVE(&p->queries, q, in_peer);
-		q->peer = NULL;
-	}
+	peer_drop_requests(p);
 	outbox_peer_gone(p);
 	loop_timer_free(p->idle);
+	party_leave(p);
 	TAILQ_REMOVE(&s->peers, p, in_server);
 	free(p);
 	server_check_stopped(s);
+}
+
+static void on_drained(struct conn *c, void *context)
+{
+	struct peer *p = context;
+	bool missed = p->missed;
+	(void)c;
+	p->missed = false;
+	if (missed)
+		outbox_drained(p);
+	party_peer_drained(p);
 }
 
 const struct conn_handlers peer_handlers = {
@@ -346,26 +361,33 @@ const struct conn_handlers peer_handlers = {
 	.frame = on_frame,
 	.bad_frame = on_bad_frame,
 	.ended = on_ended,
+	.drained = on_drained,
 };
 
 /* --- all of them --- */
 
-static void reload_peer(struct peer *p, const struct live *live)
+/* What is true of its certificate now. */
+static void judge_again(struct peer *p, const struct live *live)
 {
 	struct error e = { ERR_TLS, "" };
 	struct limits announced = p->limits;
-	if (p->max_frame_bytes == 0) { /* still in its handshake, made for the old rules */
-		conn_kill(p->conn, "the configuration changed during the handshake");
-		return;
-	}
 	const struct principal *who = tls_recheck(conn_ssl(p->conn), live->server_tls, &e);
 	if (!who && !tls_peer_is_self(conn_ssl(p->conn))) {
 		p->principal = (struct principal){ PRINCIPAL_SELF, NULL, NULL };
+		p->ends = INT64_MAX;
 		peer_refuse(p, CAUSE_NO_LONGER_AUTHORISED, e.text);
 		return;
 	}
-	adopt(p, who);
-	p->limits = announced; /* what was promised in Hello holds for the connection */
+	if (adopt(p, who))
+		p->limits = announced; /* what was promised in Hello holds for the connection */
+}
+
+static void reload_peer(struct peer *p, const struct live *live)
+{
+	if (p->max_frame_bytes == 0) /* still in its handshake, made for the old rules */
+		conn_kill(p->conn, "the configuration changed during the handshake");
+	else
+		judge_again(p, live);
 }
 
 void peers_reload(struct server *s, const struct live *live)
@@ -374,6 +396,23 @@ void peers_reload(struct server *s, const struct live *live)
 	for (p = TAILQ_FIRST(&s->peers); p; p = next) {
 		next = TAILQ_NEXT(p, in_server);
 		reload_peer(p, live);
+	}
+}
+
+/* A signature or two each: when a CRL ends that many are checked against, others are served in between. */
+enum { JUDGED_A_TICK = 50 };
+
+void peers_tick(struct server *s)
+{
+	int64_t now = (int64_t)(clock_wall_ms() / 1000);
+	struct peer *p, *next;
+	int n = 0;
+	for (p = TAILQ_FIRST(&s->peers); p && n < JUDGED_A_TICK; p = next) {
+		next = TAILQ_NEXT(p, in_server);
+		if (p->ends > now)
+			continue;
+		judge_again(p, s->live);
+		n++;
 	}
 }
 
@@ -406,6 +445,6 @@ void peers_send_system(struct server *s, struct str mc_system_id, const struct m
 		if (p->session == SESSION_OPEN && p->version >= 2 &&
 		    p->principal.kind == PRINCIPAL_SYSTEM &&
 		    str_eq(p->principal.partner->mc_system_id, mc_system_id))
-			peer_send(p, m);
+			peer_push(p, m);
 	}
 }

@@ -220,6 +220,18 @@ static void spread_refusals(struct planning *p)
 
 /* --- the verdict --- */
 
+/* Each identity of a user once; the user's are those from first on. */
+static void name_identity(struct verdict *v, size_t first, const struct identity_cause *named)
+{
+	struct str id = named->mc_service_id;
+	for (size_t i = first; i < v->n_identities; i++) {
+		struct str before = v->identities[i].mc_service_id;
+		if (id.ptr && before.ptr ? str_eq(id, before) : !id.ptr && !before.ptr)
+			return;
+	}
+	v->identities[v->n_identities++] = *named;
+}
+
 static bool name_refused(struct planning *p)
 {
 	const struct plan_question *q = p->q;
@@ -233,16 +245,16 @@ static bool name_refused(struct planning *p)
 	v->identities = ids;
 	for (size_t i = 0; i < p->setup->n_users; i++) {
 		const struct setup_user *u = &p->setup->users[i];
+		size_t first = v->n_identities;
 		for (; at < q->n_refused && str_eq(q->refused[at].mc_id, u->mc_id); at++)
-			ids[v->n_identities++] = q->refused[at];
+			name_identity(v, first, &q->refused[at]);
 		if (p->causes[i] != CAUSE_NO_CAUSE)
-			ids[v->n_identities++] =
-				(struct identity_cause){ u->mc_id, STR_NONE, p->causes[i] };
+			name_identity(v, first, &(struct identity_cause){ u->mc_id, STR_NONE, p->causes[i] });
 		for (size_t j = 0; j < u->n_service_ids; j++, c++) {
 			if (p->claims && p->claims[c].in_the_way)
-				ids[v->n_identities++] = (struct identity_cause){
-					u->mc_id, p->claims[c].mc_service_id,
-					CAUSE_MC_SERVICE_ID_IN_USE };
+				name_identity(v, first,
+					      &(struct identity_cause){ u->mc_id, p->claims[c].mc_service_id,
+									CAUSE_MC_SERVICE_ID_IN_USE });
 		}
 	}
 	return true;

@@ -10,7 +10,7 @@ enum {
 	USER_NOT_BEFORE,
 	USER_NOT_AFTER
 };
-enum { SYSTEM_USERS_HELD = 1, SYSTEM_TOKEN_ISSUER };
+enum { SYSTEM_USERS_HELD = 1, SYSTEM_TOKEN_ISSUER, SYSTEM_REQUESTS_PENDING, SYSTEM_ANSWERS_BYTES };
 
 /* --- maps --- */
 
@@ -51,13 +51,22 @@ size_t service_ids_size(const struct user_service_id *ids, size_t n)
 	return size;
 }
 
+static int compare_ids(const struct user_service_id *a, const struct user_service_id *b)
+{
+	if (a->service != b->service)
+		return a->service < b->service ? -1 : 1;
+	return str_cmp(a->mc_service_id, b->mc_service_id);
+}
+
 void put_service_ids(struct cbor_writer *w, const struct user_service_id *ids, size_t n)
 {
 	cbor_put_array(w, n);
 	for (size_t i = 0; i < n; i++) {
 		cbor_put_array(w, 2);
 		cbor_put_uint(w, ids[i].service);
-		cbor_put_text(w, ids[i].mc_service_id);
+		cbor_put_id(w, ids[i].mc_service_id, MC_SERVICE_ID_MAX);
+		if (!mc_service_name((int)ids[i].service) || (i > 0 && compare_ids(&ids[i - 1], &ids[i]) >= 0))
+			cbor_refuse(w);
 	}
 }
 
@@ -67,13 +76,6 @@ static enum mc_service get_service(struct cbor_reader *r)
 	if (!r->bad && (service > INT32_MAX || !mc_service_name((int)service)))
 		cbor_fail(r, "an unknown service");
 	return (enum mc_service)service;
-}
-
-static int compare_ids(const struct user_service_id *a, const struct user_service_id *b)
-{
-	if (a->service != b->service)
-		return a->service < b->service ? -1 : 1;
-	return str_cmp(a->mc_service_id, b->mc_service_id);
 }
 
 /* Memory for a list that was announced, not zeroed; NULL if there is none or the record is bad. */
@@ -107,12 +109,11 @@ size_t identities_size(const struct identity_cause *causes, size_t n)
 	return size;
 }
 
-static void put_text_or_null(struct cbor_writer *w, struct str s)
+void put_cause(struct cbor_writer *w, enum cause cause)
 {
-	if (s.ptr)
-		cbor_put_text(w, s);
-	else
-		cbor_put_null(w);
+	if ((uint64_t)cause > INT32_MAX)
+		cbor_refuse(w);
+	cbor_put_uint(w, (uint64_t)cause);
 }
 
 void put_identities(struct cbor_writer *w, const struct identity_cause *causes, size_t n)
@@ -120,9 +121,12 @@ void put_identities(struct cbor_writer *w, const struct identity_cause *causes, 
 	cbor_put_array(w, n);
 	for (size_t i = 0; i < n; i++) {
 		cbor_put_array(w, 3);
-		cbor_put_text(w, causes[i].mc_id);
-		put_text_or_null(w, causes[i].mc_service_id);
-		cbor_put_uint(w, (uint64_t)causes[i].cause);
+		cbor_put_id(w, causes[i].mc_id, MC_ID_MAX);
+		if (causes[i].mc_service_id.ptr)
+			cbor_put_text(w, causes[i].mc_service_id);
+		else
+			cbor_put_null(w);
+		put_cause(w, causes[i].cause);
 	}
 }
 
@@ -195,19 +199,29 @@ size_t decided_by_size(const struct decided_by *d)
 void put_decided_by(struct cbor_writer *w, const struct decided_by *d)
 {
 	cbor_put_array(w, 3);
-	cbor_put_text(w, d->acmc);
-	put_text_or_null(w, d->reason);
+	cbor_put_prose(w, d->acmc);
+	if (d->reason.ptr)
+		cbor_put_prose(w, d->reason);
+	else
+		cbor_put_null(w);
 	cbor_put_uint(w, d->at_ms);
 }
 
-struct decided_by get_decided_by(struct cbor_reader *r)
+struct decided_by get_decided_by(struct cbor_reader *r, struct arena *a)
 {
 	struct decided_by d;
 	cbor_expect_array(r, 3);
-	d.acmc = cbor_get_text(r);
-	d.reason = cbor_get_text_or_null(r);
+	d.acmc = cbor_get_prose(r, a);
+	d.reason = cbor_next_is_null(r) ? STR_NONE : cbor_get_prose(r, a);
 	d.at_ms = cbor_get_uint(r);
 	return d;
+}
+
+void put_operation(struct cbor_writer *w, enum operation operation)
+{
+	if (operation == OPERATION_SETUP || (uint64_t)operation >= OPERATIONS)
+		cbor_refuse(w);
+	cbor_put_uint(w, operation);
 }
 
 enum operation get_operation(struct cbor_reader *r)
@@ -216,6 +230,14 @@ enum operation get_operation(struct cbor_reader *r)
 	if (operation == OPERATION_SETUP || operation >= OPERATIONS)
 		cbor_fail(r, "an unknown operation");
 	return r->bad ? OPERATION_SETUP : (enum operation)operation;
+}
+
+void put_number(struct cbor_writer *w, uint64_t key, uint64_t value)
+{
+	if (value == 0)
+		return;
+	cbor_put_uint(w, key);
+	cbor_put_uint(w, value);
 }
 
 uint64_t get_nonzero(struct cbor_reader *r)
@@ -236,6 +258,8 @@ struct str record_encode_user(struct arena *a, const struct user_record *r)
 	cbor_put_map(&w, 5 + (v->not_before_ms > 0) + (v->not_after_ms > 0));
 	cbor_put_uint(&w, USER_REVISION);
 	cbor_put_uint(&w, r->revision);
+	if (r->revision == 0)
+		cbor_refuse(&w);
 	cbor_put_uint(&w, USER_SERVICE_IDS);
 	put_service_ids(&w, r->service_ids, r->n_service_ids);
 	cbor_put_uint(&w, USER_CREATED);
@@ -285,8 +309,8 @@ struct str record_encode_owner(struct arena *a, const struct owner_record *r)
 {
 	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + r->home.len + r->mc_id.len);
 	cbor_put_array(&w, 2);
-	cbor_put_text(&w, r->home);
-	cbor_put_text(&w, r->mc_id);
+	cbor_put_id(&w, r->home, MC_SYSTEM_ID_MAX);
+	cbor_put_id(&w, r->mc_id, MC_ID_MAX);
 	return cbor_written(&w);
 }
 
@@ -302,13 +326,15 @@ enum status record_decode_owner(struct str value, struct owner_record *out, stru
 struct str record_encode_system(struct arena *a, const struct system_record *r)
 {
 	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + r->token_issuer.len);
-	cbor_put_map(&w, r->token_issuer.ptr ? 2 : 1);
+	cbor_put_map(&w, 1u + (r->token_issuer.ptr != NULL) + (r->requests_pending > 0) + (r->answers_bytes > 0));
 	cbor_put_uint(&w, SYSTEM_USERS_HELD);
 	cbor_put_uint(&w, r->users_held);
 	if (r->token_issuer.ptr) {
 		cbor_put_uint(&w, SYSTEM_TOKEN_ISSUER);
 		cbor_put_text(&w, r->token_issuer);
 	}
+	put_number(&w, SYSTEM_REQUESTS_PENDING, r->requests_pending);
+	put_number(&w, SYSTEM_ANSWERS_BYTES, r->answers_bytes);
 	return cbor_written(&w);
 }
 
@@ -321,6 +347,10 @@ enum status record_decode_system(struct str value, struct system_record *out, st
 	out->users_held = cbor_get_uint(&r);
 	if (map_has(&m, SYSTEM_TOKEN_ISSUER))
 		out->token_issuer = cbor_get_text(&r);
+	if (map_has(&m, SYSTEM_REQUESTS_PENDING))
+		out->requests_pending = get_nonzero(&r);
+	if (map_has(&m, SYSTEM_ANSWERS_BYTES))
+		out->answers_bytes = get_nonzero(&r);
 	map_end(&m);
 	return cbor_finish(&r, "system", e);
 }

@@ -85,7 +85,9 @@ struct answer_record {
 
 struct system_record {
 	uint64_t users_held;
-	struct str token_issuer; /* STR_NONE: not configured */
+	struct str token_issuer;   /* STR_NONE: not configured */
+	uint64_t requests_pending; /* its requests that wait for a decision */
+	uint64_t answers_bytes;    /* what the answers that are kept for it take */
 };
 
 enum audit_action {
@@ -99,6 +101,7 @@ enum audit_action {
 	AUDIT_ASK = 8,     /* at home: an ACMC's request was accepted, or refused */
 	AUDIT_ANSWER = 9,  /* at home: the final answer for one target */
 	AUDIT_IMPORT = 10, /* by acms users import */
+	AUDIT_REFUSALS = 11, /* refusals that have no entry of their own, for they were too many */
 };
 /* "setup", "update", ...; NULL for none of ours. Static. */
 const char *audit_action_name(enum audit_action action);
@@ -124,7 +127,14 @@ struct audit_record {
 	const struct identity_cause *identities;
 	size_t n_identities;
 	struct str detail;
+	uint64_t all_mc_ids;             /* of a refusal that named more than mc_ids has; else 0 */
+	uint64_t all_identities;         /* likewise */
+	uint64_t refusals;               /* AUDIT_REFUSALS: how many; cause and certificate are the last one's */
 };
+/* MC IDs, and identities with causes, that an entry about a request that was refused as a whole has at most. */
+enum { AUDIT_REFUSED_NAMES = 10 };
+/* Leaves so many in it. */
+void audit_cut_names(struct audit_record *r);
 
 /* The last entry of the audit log and its digest, kept apart, so that a tail that was cut off shows. */
 struct audit_head {

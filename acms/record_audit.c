@@ -18,7 +18,10 @@ enum {
 	AUDIT_OPERATION,
 	AUDIT_DECIDED_BY,
 	AUDIT_IDENTITIES,
-	AUDIT_DETAIL
+	AUDIT_DETAIL,
+	AUDIT_ALL_MC_IDS,
+	AUDIT_ALL_IDENTITIES,
+	AUDIT_N_REFUSALS
 };
 
 const char *audit_action_name(enum audit_action action)
@@ -34,8 +37,21 @@ const char *audit_action_name(enum audit_action action)
 	case AUDIT_ASK: return "ask";
 	case AUDIT_ANSWER: return "answer";
 	case AUDIT_IMPORT: return "import";
+	case AUDIT_REFUSALS: return "refusals";
 	}
 	return NULL;
+}
+
+void audit_cut_names(struct audit_record *r)
+{
+	if (r->n_mc_ids > AUDIT_REFUSED_NAMES) {
+		r->all_mc_ids = r->n_mc_ids;
+		r->n_mc_ids = AUDIT_REFUSED_NAMES;
+	}
+	if (r->n_identities > AUDIT_REFUSED_NAMES) {
+		r->all_identities = r->n_identities;
+		r->n_identities = AUDIT_REFUSED_NAMES;
+	}
 }
 
 /* --- writing --- */
@@ -52,15 +68,16 @@ static size_t audit_pairs(const struct audit_record *r)
 {
 	return 9u + (r->claimed_acmc.ptr != NULL) + (r->removed > 0) + (r->acmc.ptr != NULL) +
 	       (r->n_targets > 0) + (r->operation != OPERATION_SETUP) + (r->decided_by.acmc.ptr != NULL) +
-	       (r->n_identities > 0) + (r->detail.ptr != NULL);
+	       (r->n_identities > 0) + (r->detail.ptr != NULL) + (r->all_mc_ids > 0) + (r->all_identities > 0) +
+	       (r->refusals > 0);
 }
 
-static void put_optional_text(struct cbor_writer *w, uint64_t key, struct str text)
+static void put_optional_prose(struct cbor_writer *w, uint64_t key, struct str text)
 {
 	if (!text.ptr)
 		return;
 	cbor_put_uint(w, key);
-	cbor_put_text(w, text);
+	cbor_put_prose(w, text);
 }
 
 /* What version 1 did not have. */
@@ -70,14 +87,14 @@ static void put_more(struct cbor_writer *w, const struct audit_record *r)
 		cbor_put_uint(w, AUDIT_REMOVED);
 		cbor_put_uint(w, r->removed);
 	}
-	put_optional_text(w, AUDIT_ACMC, r->acmc);
+	put_optional_prose(w, AUDIT_ACMC, r->acmc);
 	if (r->n_targets) {
 		cbor_put_uint(w, AUDIT_TARGETS);
 		put_texts(w, r->targets, r->n_targets);
 	}
 	if (r->operation != OPERATION_SETUP) {
 		cbor_put_uint(w, AUDIT_OPERATION);
-		cbor_put_uint(w, r->operation);
+		put_operation(w, r->operation);
 	}
 	if (r->decided_by.acmc.ptr) {
 		cbor_put_uint(w, AUDIT_DECIDED_BY);
@@ -87,7 +104,17 @@ static void put_more(struct cbor_writer *w, const struct audit_record *r)
 		cbor_put_uint(w, AUDIT_IDENTITIES);
 		put_identities(w, r->identities, r->n_identities);
 	}
-	put_optional_text(w, AUDIT_DETAIL, r->detail);
+	put_optional_prose(w, AUDIT_DETAIL, r->detail);
+	put_number(w, AUDIT_ALL_MC_IDS, r->all_mc_ids);
+	put_number(w, AUDIT_ALL_IDENTITIES, r->all_identities);
+	put_number(w, AUDIT_N_REFUSALS, r->refusals);
+}
+
+static void put_mc_ids(struct cbor_writer *w, const struct str *mc_ids, size_t n)
+{
+	cbor_put_array(w, n);
+	for (size_t i = 0; i < n; i++)
+		cbor_put_id(w, mc_ids[i], MC_ID_MAX);
 }
 
 struct str record_encode_audit(struct arena *a, const struct audit_record *r)
@@ -100,17 +127,19 @@ struct str record_encode_audit(struct arena *a, const struct audit_record *r)
 	cbor_put_uint(&w, r->at_ms);
 	cbor_put_uint(&w, AUDIT_ACTION);
 	cbor_put_uint(&w, r->action);
+	if (!audit_action_name(r->action))
+		cbor_refuse(&w);
 	cbor_put_uint(&w, AUDIT_HOME);
-	cbor_put_text(&w, r->home);
+	cbor_put_id(&w, r->home, MC_SYSTEM_ID_MAX);
 	cbor_put_uint(&w, AUDIT_CERTIFICATE);
-	cbor_put_text(&w, r->certificate);
+	cbor_put_prose(&w, r->certificate);
 	cbor_put_uint(&w, AUDIT_REQUEST);
 	cbor_put_bytes(&w, r->request.bytes, REQUEST_ID_SIZE);
-	put_optional_text(&w, AUDIT_CLAIMED_ACMC, r->claimed_acmc);
+	put_optional_prose(&w, AUDIT_CLAIMED_ACMC, r->claimed_acmc);
 	cbor_put_uint(&w, AUDIT_CAUSE);
-	cbor_put_uint(&w, (uint64_t)r->cause);
+	put_cause(&w, r->cause);
 	cbor_put_uint(&w, AUDIT_MC_IDS);
-	put_texts(&w, r->mc_ids, r->n_mc_ids);
+	put_mc_ids(&w, r->mc_ids, r->n_mc_ids);
 	cbor_put_uint(&w, AUDIT_OUTCOME);
 	cbor_put_array(&w, 3);
 	cbor_put_uint(&w, r->created);
@@ -134,7 +163,7 @@ struct str record_encode_audit_head(struct arena *a, const struct audit_head *r)
 static enum audit_action get_action(struct cbor_reader *r)
 {
 	uint64_t action = cbor_get_uint(r);
-	if (action > AUDIT_IMPORT || !audit_action_name((enum audit_action)action))
+	if (action > AUDIT_REFUSALS || !audit_action_name((enum audit_action)action))
 		cbor_fail(r, "an unknown action");
 	return r->bad ? AUDIT_SETUP : (enum audit_action)action;
 }
@@ -156,17 +185,23 @@ static void get_more(struct map *m, struct arena *a, struct audit_record *out)
 	if (map_has(m, AUDIT_REMOVED))
 		out->removed = get_nonzero(r);
 	if (map_has(m, AUDIT_ACMC))
-		out->acmc = cbor_get_text(r);
+		out->acmc = cbor_get_prose(r, a);
 	if (map_has(m, AUDIT_TARGETS))
 		out->targets = get_texts(r, a, &out->n_targets);
 	if (map_has(m, AUDIT_OPERATION))
 		out->operation = get_operation(r);
 	if (map_has(m, AUDIT_DECIDED_BY))
-		out->decided_by = get_decided_by(r);
+		out->decided_by = get_decided_by(r, a);
 	if (map_has(m, AUDIT_IDENTITIES))
 		out->identities = get_identities(r, a, &out->n_identities);
 	if (map_has(m, AUDIT_DETAIL))
-		out->detail = cbor_get_text(r);
+		out->detail = cbor_get_prose(r, a);
+	if (map_has(m, AUDIT_ALL_MC_IDS))
+		out->all_mc_ids = get_nonzero(r);
+	if (map_has(m, AUDIT_ALL_IDENTITIES))
+		out->all_identities = get_nonzero(r);
+	if (map_has(m, AUDIT_N_REFUSALS))
+		out->refusals = get_nonzero(r);
 }
 
 static void get_entry(struct cbor_reader *r, struct arena *a, struct audit_record *out)
@@ -182,11 +217,11 @@ static void get_entry(struct cbor_reader *r, struct arena *a, struct audit_recor
 	map_key(&m, AUDIT_HOME);
 	out->home = cbor_get_id(r, MC_SYSTEM_ID_MAX);
 	map_key(&m, AUDIT_CERTIFICATE);
-	out->certificate = cbor_get_text(r);
+	out->certificate = cbor_get_prose(r, a);
 	map_key(&m, AUDIT_REQUEST);
 	cbor_get_fixed(r, out->request.bytes, REQUEST_ID_SIZE);
 	if (map_has(&m, AUDIT_CLAIMED_ACMC))
-		out->claimed_acmc = cbor_get_text(r);
+		out->claimed_acmc = cbor_get_prose(r, a);
 	map_key(&m, AUDIT_CAUSE);
 	out->cause = get_cause(r);
 	map_key(&m, AUDIT_MC_IDS);

@@ -41,13 +41,16 @@ const struct str *get_texts(struct cbor_reader *r, struct arena *a, size_t *n);
 
 size_t decided_by_size(const struct decided_by *d);
 void put_decided_by(struct cbor_writer *w, const struct decided_by *d);
-struct decided_by get_decided_by(struct cbor_reader *r);
+struct decided_by get_decided_by(struct cbor_reader *r, struct arena *a);
 
 /* A cause may be a newer version's, but not what an enum cannot hold: cut, it could become TRUE. */
+void put_cause(struct cbor_writer *w, enum cause cause);
 enum cause get_cause(struct cbor_reader *r);
 /* Other than OPERATION_SETUP, which is left out. */
+void put_operation(struct cbor_writer *w, enum operation operation);
 enum operation get_operation(struct cbor_reader *r);
-/* Not 0, which is left out. */
+/* A key and its number, if it is not 0, which is left out. */
+void put_number(struct cbor_writer *w, uint64_t key, uint64_t value);
 uint64_t get_nonzero(struct cbor_reader *r);
 
 #endif

@@ -60,14 +60,6 @@ static size_t setup_pairs(const struct setup *s)
 	       (flags_of(s) > 0) + (s->part > 0 || s->parts > 0);
 }
 
-static void put_number(struct cbor_writer *w, uint64_t key, uint64_t value)
-{
-	if (value == 0)
-		return;
-	cbor_put_uint(w, key);
-	cbor_put_uint(w, value);
-}
-
 static void put_pair(struct cbor_writer *w, uint64_t key, uint64_t a, uint64_t b)
 {
 	cbor_put_uint(w, key);
@@ -79,10 +71,14 @@ static void put_pair(struct cbor_writer *w, uint64_t key, uint64_t a, uint64_t b
 static void put_users(struct cbor_writer *w, const struct setup *s)
 {
 	cbor_put_array(w, s->n_users);
+	if (s->n_users == 0)
+		cbor_refuse(w);
 	for (size_t i = 0; i < s->n_users; i++) {
 		const struct setup_user *u = &s->users[i];
 		cbor_put_array(w, 3);
-		cbor_put_text(w, u->mc_id);
+		cbor_put_id(w, u->mc_id, MC_ID_MAX);
+		if (i > 0 && str_cmp(s->users[i - 1].mc_id, u->mc_id) >= 0)
+			cbor_refuse(w);
 		put_service_ids(w, u->service_ids, u->n_service_ids);
 		cbor_put_uint(w, u->expected_revision);
 	}
@@ -95,13 +91,16 @@ static void put_setup(struct cbor_writer *w, const struct setup *s)
 	put_users(w, s);
 	if (s->home_acmc_id.ptr) {
 		cbor_put_uint(w, SETUP_HOME_ACMC_ID);
-		cbor_put_text(w, s->home_acmc_id);
+		cbor_put_id(w, s->home_acmc_id, MC_SERVICE_ID_MAX);
 	}
 	if (s->n_targets) {
 		cbor_put_uint(w, SETUP_TARGETS);
 		put_texts(w, s->targets, s->n_targets);
 	}
-	put_number(w, SETUP_OPERATION, s->operation);
+	if (s->operation != OPERATION_SETUP) {
+		cbor_put_uint(w, SETUP_OPERATION);
+		put_operation(w, s->operation);
+	}
 	if (s->has_validity)
 		put_pair(w, SETUP_VALIDITY, s->validity.not_before_ms, s->validity.not_after_ms);
 	put_number(w, SETUP_EXPIRES, s->expires_ms);
@@ -200,7 +199,7 @@ struct str record_encode_request(struct arena *a, const struct request_record *r
 	cbor_put_uint(&w, REQUEST_ANSWERED);
 	cbor_put_uint(&w, r->answered_ms);
 	cbor_put_uint(&w, REQUEST_CAUSE);
-	cbor_put_uint(&w, (uint64_t)r->cause);
+	put_cause(&w, r->cause);
 	if (r->n_identities) {
 		cbor_put_uint(&w, REQUEST_IDENTITIES);
 		put_identities(&w, r->identities, r->n_identities);
@@ -216,7 +215,7 @@ struct str record_encode_request(struct arena *a, const struct request_record *r
 	}
 	if (r->detail.ptr) {
 		cbor_put_uint(&w, REQUEST_DETAIL);
-		cbor_put_text(&w, r->detail);
+		cbor_put_prose(&w, r->detail);
 	}
 	return cbor_written(&w);
 }
@@ -240,9 +239,9 @@ enum status record_decode_request(struct arena *a, struct str value, struct requ
 	if (map_has(&m, REQUEST_REVISIONS))
 		out->revisions = get_revisions(&r, a, &out->n_revisions);
 	if (map_has(&m, REQUEST_DECIDED_BY))
-		out->decided_by = get_decided_by(&r);
+		out->decided_by = get_decided_by(&r, a);
 	if (map_has(&m, REQUEST_DETAIL))
-		out->detail = cbor_get_text(&r);
+		out->detail = cbor_get_prose(&r, a);
 	map_end(&m);
 	return cbor_finish(&r, "request", e);
 }
@@ -273,7 +272,7 @@ struct str record_encode_pending(struct arena *a, const struct pending_record *r
 	cbor_put_uint(&w, PENDING_DECIDE_UNTIL);
 	cbor_put_uint(&w, r->decide_until_ms);
 	cbor_put_uint(&w, PENDING_CERTIFICATE);
-	cbor_put_text(&w, r->certificate);
+	cbor_put_prose(&w, r->certificate);
 	cbor_put_uint(&w, PENDING_SETUP);
 	put_setup(&w, &r->setup);
 	return cbor_written(&w);
@@ -292,7 +291,7 @@ enum status record_decode_pending(struct arena *a, struct str value, struct pend
 	map_key(&m, PENDING_DECIDE_UNTIL);
 	out->decide_until_ms = cbor_get_uint(&r);
 	map_key(&m, PENDING_CERTIFICATE);
-	out->certificate = cbor_get_text(&r);
+	out->certificate = cbor_get_prose(&r, a);
 	map_key(&m, PENDING_SETUP);
 	get_setup(&r, a, &out->setup);
 	map_end(&m);
@@ -311,9 +310,9 @@ struct str record_encode_asked(struct arena *a, const struct asked_record *r)
 	cbor_put_uint(&w, ASKED_ACCEPTED);
 	cbor_put_uint(&w, r->accepted_ms);
 	cbor_put_uint(&w, ASKED_ACMC);
-	cbor_put_text(&w, r->acmc);
+	cbor_put_prose(&w, r->acmc);
 	cbor_put_uint(&w, ASKED_CERTIFICATE);
-	cbor_put_text(&w, r->certificate);
+	cbor_put_prose(&w, r->certificate);
 	cbor_put_uint(&w, ASKED_SETUP);
 	put_setup(&w, &r->setup);
 	return cbor_written(&w);
@@ -330,9 +329,9 @@ enum status record_decode_asked(struct arena *a, struct str value, struct asked_
 	map_key(&m, ASKED_ACCEPTED);
 	out->accepted_ms = cbor_get_uint(&r);
 	map_key(&m, ASKED_ACMC);
-	out->acmc = cbor_get_text(&r);
+	out->acmc = cbor_get_prose(&r, a);
 	map_key(&m, ASKED_CERTIFICATE);
-	out->certificate = cbor_get_text(&r);
+	out->certificate = cbor_get_prose(&r, a);
 	map_key(&m, ASKED_SETUP);
 	get_setup(&r, a, &out->setup);
 	map_end(&m);
@@ -380,12 +379,14 @@ struct str record_encode_answer(struct arena *a, const struct answer_record *r)
 	cbor_put_uint(&w, ANSWER_ANSWERED);
 	cbor_put_uint(&w, r->answered_ms);
 	cbor_put_uint(&w, ANSWER_ORIGIN);
+	if (r->origin != ORIGIN_PARTNER_ACMS && r->origin != ORIGIN_HOME_ACMS)
+		cbor_refuse(&w);
 	cbor_put_uint(&w, r->origin);
 	cbor_put_uint(&w, ANSWER_CAUSE);
-	cbor_put_uint(&w, (uint64_t)r->cause);
+	put_cause(&w, r->cause);
 	if (r->detail.ptr) {
 		cbor_put_uint(&w, ANSWER_DETAIL);
-		cbor_put_text(&w, r->detail);
+		cbor_put_prose(&w, r->detail);
 	}
 	if (r->n_identities) {
 		cbor_put_uint(&w, ANSWER_IDENTITIES);
@@ -431,7 +432,7 @@ enum status record_decode_answer(struct arena *a, struct str value, struct answe
 	map_key(&m, ANSWER_CAUSE);
 	out->cause = get_cause(&r);
 	if (map_has(&m, ANSWER_DETAIL))
-		out->detail = cbor_get_text(&r);
+		out->detail = cbor_get_prose(&r, a);
 	if (map_has(&m, ANSWER_IDENTITIES))
 		out->identities = get_identities(&r, a, &out->n_identities);
 	if (map_has(&m, ANSWER_REVISIONS))
@@ -439,7 +440,7 @@ enum status record_decode_answer(struct arena *a, struct str value, struct answe
 	if (map_has(&m, ANSWER_RECEIPT))
 		out->receipt = cbor_get_bytes(&r);
 	if (map_has(&m, ANSWER_DECIDED_BY))
-		out->decided_by = get_decided_by(&r);
+		out->decided_by = get_decided_by(&r, a);
 	if (map_has(&m, ANSWER_DONE))
 		out->done_ms = get_nonzero(&r);
 	map_end(&m);

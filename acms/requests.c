@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include "acms/authorise.h"
-#include "acms/server.h"
+#include "acms/damage.h"
+#include "acms/outbox_internal.h"
 #include "common/clock.h"
 
 /* An ACMC's question about requests: read from the store by and by, completed with what is under way. */
@@ -12,23 +13,23 @@ struct listing {
 	struct arena *arena;         /* of the page */
 	struct requests_page page;
 	size_t max, most_bytes;
-	struct listed_so_far {
-		size_t n, bytes;
-		bool has_after;
-		struct request_id after;
-	} start, now;                /* of this run, which may be done again */
+	size_t bytes;                /* of the page, so far */
+	bool has_after;
+	struct request_id after;     /* which was looked at last */
 	bool end;
+	bool read;                   /* one that is followed; with so many answers: */
+	size_t answered;
 };
 
-enum { ENTRIES_MAX = 200, LOOKS_MAX = 2000 };
+enum { ENTRIES_MAX = 200 };
 
-/* --- in the committer's thread --- */
+/* --- in the reader's thread --- */
 
 struct looking {
 	struct listing *listing;
 	struct store_txn *txn;
 	struct arena *scratch; /* for one record at a time: answers with receipts are large */
-	size_t looks;
+	size_t looks;          /* users that were read, about */
 };
 
 /* Without what a list does not show. */
@@ -54,9 +55,16 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 	out->mc_system_id = arena_str(a, target);
 	out->response.request_id = id;
 	out->response.mc_system_id = out->mc_system_id;
+	k->looks++;
 	out->has_response = store_get_answer(k->txn, q->has_request_id ? a : k->scratch, id, target, &answer);
+	if (!out->has_response && store_pass_over(k->txn)) {
+		answer = (struct answer_record){ .origin = ORIGIN_HOME_ACMS, .cause = CAUSE_PARTNER_PROTOCOL_ERROR,
+						 .detail = STR("the answer is on disk, but its record cannot be read") };
+		out->has_response = true;
+	}
 	if (!out->has_response)
 		return out->mc_system_id.ptr;
+	k->looks += r->setup.n_users; /* the answer may say something of each */
 	out->state = DELIVERY_ANSWERED;
 	out->answered_ms = answer.answered_ms;
 	if (!q->has_request_id)
@@ -78,8 +86,18 @@ static bool passes(const struct requests_query *q, const struct request_entry *e
 		unfinished |= !d->has_response;
 		refused |= d->has_response && !d->response.result;
 	}
-	return target && (!q->unfinished_only || unfinished) && (!q->refused_only || refused) &&
-	       e->accepted_ms >= q->since_ms && (q->until_ms == 0 || e->accepted_ms < q->until_ms);
+	return target && (!q->unfinished_only || unfinished) && (!q->refused_only || refused);
+}
+
+/* What the request itself says, before its answers are read. */
+static bool may_pass(const struct listing *l, const struct asked_record *r)
+{
+	const struct requests_query *q = &l->query->message.requests_query;
+	bool target = !q->mc_system_id.ptr;
+	for (size_t i = 0; !target && i < r->setup.n_targets; i++)
+		target = str_eq(q->mc_system_id, r->setup.targets[i]);
+	return target && (!l->acmc.ptr || str_eq(l->acmc, r->acmc)) && r->accepted_ms >= q->since_ms &&
+	       (q->until_ms == 0 || r->accepted_ms < q->until_ms);
 }
 
 static bool fill_entry(struct looking *k, struct arena *a, struct request_id id,
@@ -117,18 +135,19 @@ static size_t bytes_of(const struct request_entry *e)
 
 static bool has_room(const struct listing *l, const struct request_entry *e)
 {
-	return l->now.n < l->max && (l->now.n == 0 || l->now.bytes + bytes_of(e) <= l->most_bytes);
+	return l->page.n_entries < l->max &&
+	       (l->page.n_entries == 0 || l->bytes + bytes_of(e) <= l->most_bytes);
 }
 
-/* Only what passes is kept for longer than this run. */
+/* Only what passes is kept for longer than this look. */
 static bool look(void *context, struct request_id id, const struct asked_record *r)
 {
 	struct looking *k = context;
 	struct listing *l = k->listing;
-	struct listed_so_far *now = &l->now;
 	struct request_entry draft;
-	bool wanted = !l->acmc.ptr || str_eq(l->acmc, r->acmc), good = true;
+	bool wanted = may_pass(l, r), good = true;
 	arena_reset(k->scratch);
+	k->looks += 1 + r->setup.n_users;
 	if (wanted) {
 		good = fill_entry(k, k->scratch, id, r, &draft);
 		wanted = good && passes(&l->query->message.requests_query, &draft);
@@ -138,29 +157,24 @@ static bool look(void *context, struct request_id id, const struct asked_record 
 		return false;
 	}
 	if (wanted) {
-		now->bytes += bytes_of(&draft);
-		good = fill_entry(k, l->arena, id, r, &l->page.entries[now->n++]);
+		l->bytes += bytes_of(&draft);
+		good = fill_entry(k, l->arena, id, r, &l->page.entries[l->page.n_entries++]);
 	}
-	now->after = id;
-	now->has_after = true;
+	l->after = id;
+	l->has_after = true;
 	if (!good)
 		store_fail_memory(k->txn);
-	return good && ++k->looks < LOOKS_MAX;
+	return good && k->looks < READER_STEP;
 }
 
 static void run_list(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
 {
 	struct listing *l = (struct listing *)job;
-	struct looking k = { l, t, arena_new(0), 0 };
-	(void)work, (void)now_ms;
-	l->now = l->start;
-	l->page.page.more = false;
-	if (k.scratch)
-		l->end = store_list_asked(t, l->now.has_after ? &l->now.after : NULL, UINT64_MAX, look,
-					  &k);
-	else
-		store_fail_memory(t);
-	arena_free(k.scratch);
+	struct looking k = { l, t, work, 0 };
+	(void)now_ms;
+	l->end = store_list_asked(t, l->has_after ? &l->after : NULL, UINT64_MAX, look, &k) || l->page.page.more;
+	if (!l->page.page.detail.ptr)
+		l->page.page.detail = damage_detail(t);
 }
 
 static void run_get(struct job *job, struct store_txn *t, struct arena *work, uint64_t now_ms)
@@ -171,11 +185,11 @@ static void run_get(struct job *job, struct store_txn *t, struct arena *work, ui
 	struct request_id id = l->query->message.requests_query.request_id;
 	(void)now_ms;
 	l->end = true;
-	l->now.n = 0;
+	l->page.n_entries = 0;
 	if (!store_get_asked(t, l->arena, id, &asked) || (l->acmc.ptr && !str_eq(l->acmc, asked.acmc)))
 		return;
 	if (fill_entry(&k, l->arena, id, &asked, &l->page.entries[0]))
-		l->now.n = 1;
+		l->page.n_entries = 1;
 	else
 		store_fail_memory(t);
 }
@@ -192,6 +206,7 @@ static void complete_delivery(struct asked *a, struct delivery_entry *e)
 	static const enum delivery_state states[DELIVERY_PHASES] = {
 		[DELIVERY_PHASE_QUEUED] = DELIVERY_QUEUED,  [DELIVERY_PHASE_LOADING] = DELIVERY_QUEUED,
 		[DELIVERY_PHASE_SENT] = DELIVERY_SENT,	    [DELIVERY_PHASE_HELD] = DELIVERY_APPROVAL,
+		[DELIVERY_PHASE_BARRED] = DELIVERY_QUEUED,
 		[DELIVERY_PHASE_RESTING] = DELIVERY_QUEUED, [DELIVERY_PHASE_ANSWERING] = DELIVERY_SENT,
 		[DELIVERY_PHASE_DONE] = DELIVERY_SENT,
 	};
@@ -223,11 +238,43 @@ static void complete(struct server *s, struct requests_page *page)
 	}
 }
 
-static void follow(struct server *s, struct query *q)
+/*
+ * What is neither answered in the page nor unfinished here was answered after the page was read, and told to those who
+ * followed then. Read from now on, it is in the page; if not, it is lost here until a restart, for want of memory.
+ */
+static bool read_too_early(struct listing *l)
 {
-	struct asked *a = outbox_find(s, &q->message.requests_query.request_id);
-	if (q->peer && a && a->kept)
-		outbox_follow(a, q->peer);
+	const struct request_entry *e = &l->page.entries[0];
+	size_t answered = 0, unknown = 0;
+	for (size_t i = 0; i < e->n_deliveries; i++) {
+		const struct delivery_entry *d = &e->deliveries[i];
+		if (d->has_response)
+			answered++;
+		else if (!outbox_find_delivery(l->query->server, &e->request_id, d->mc_system_id))
+			unknown++;
+	}
+	bool news = !l->read || answered > l->answered;
+	l->read = true;
+	l->answered = answered;
+	return unknown > 0 && news;
+}
+
+/* False: the page is to be read again. */
+static bool follow(struct listing *l)
+{
+	struct query *q = l->query;
+	const struct request_entry *e = &l->page.entries[0];
+	struct asked *a = outbox_find(q->server, &q->message.requests_query.request_id);
+	if (read_too_early(l))
+		return false;
+	if (a && a->kept)
+		outbox_follow(a, q->peer, e->acmc);
+	return true;
+}
+
+static void submit(struct listing *l)
+{
+	reader_submit(l->query->server->reader, &l->job);
 }
 
 static void listed(struct job *job, enum status status)
@@ -236,12 +283,11 @@ static void listed(struct job *job, enum status status)
 	struct query *q = l->query;
 	const struct requests_query *asked = &q->message.requests_query;
 	struct arena *arena = l->arena;
-	if (status == OK && !l->end && !l->page.page.more) {
-		l->start = l->now;
-		committer_submit(q->server->committer, job); /* others have had their turn */
+	bool follows = asked->has_request_id && asked->follow && l->page.n_entries > 0;
+	if (status == OK && q->peer && (!l->end || (follows && !follow(l)))) {
+		submit(l);
 		return;
 	}
-	l->page.n_entries = l->now.n;
 	struct message m = { .kind = MESSAGE_REQUESTS_PAGE, .requests_page = l->page };
 	m.requests_page.page.token = asked->token;
 	if (status != OK) {
@@ -251,8 +297,6 @@ static void listed(struct job *job, enum status status)
 			     "no such request of this ACMC is kept here");
 	} else {
 		complete(q->server, &m.requests_page);
-		if (asked->has_request_id && asked->follow)
-			follow(q->server, q);
 		query_reply(q, &m);
 	}
 	arena_free(arena);
@@ -278,12 +322,11 @@ void requests_query(struct query *q, const struct acmc_rule *acmc)
 	l->arena = a;
 	l->max = asked->max && asked->max < ENTRIES_MAX ? asked->max : ENTRIES_MAX;
 	l->most_bytes = peer_max_frame(q->peer) / 4 * 3;
-	l->start.has_after = asked->has_after;
-	l->start.after = asked->after;
+	l->has_after = asked->has_after;
+	l->after = asked->after;
 	l->job.run = asked->has_request_id ? run_get : run_list;
 	l->job.done = listed;
-	l->job.weight = asked->has_request_id ? 1 : LOOKS_MAX;
-	committer_submit(q->server->committer, &l->job);
+	submit(l);
 }
 
 /* --- users and digests --- */

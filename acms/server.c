@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
+#include "acms/damage.h"
 #include "acms/partner.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -68,7 +69,8 @@ static struct listener_settings listener_settings(struct server *s, const struct
 		.conn = { .handshake_timeout_ms = c->handshake_timeout_s * 1000u,
 			  .frame_timeout_ms = c->frame_timeout_s * 1000u,
 			  .drain_timeout_ms = c->shutdown_timeout_s * 1000u,
-			  .max_queued_bytes = 4u * c->limits.max_frame_bytes },
+			  .pause_at_bytes = config_pause_at(c),
+			  .max_queued_bytes = c->max_queued_bytes },
 		.handlers = &peer_handlers,
 		.accepted = peer_accepted,
 		.context = s,
@@ -222,9 +224,33 @@ static void on_tick(void *context)
 {
 	struct server *s = context;
 	partner_links_tick(s);
-	if (s->ticks++ % TICKS_A_SECOND == 0)
+	peers_tick(s);
+	if (s->ticks++ % TICKS_A_SECOND == 0) {
 		outbox_tick(s);
+		parties_tick(s);
+	}
 	loop_timer_set(s->tick, TICK_MS);
+}
+
+/*
+ * systemd restarts us when these stay away. That the loop runs is enough for them: a commit that waits for the disk is not quicker
+ * after a restart, which would cost everybody their connections.
+ */
+static void on_watchdog(void *context)
+{
+	struct server *s = context;
+	sd_notify(0, "WATCHDOG=1");
+	loop_timer_set(s->watchdog, s->watchdog_ms);
+}
+
+/* Well within the time that is given: a busy turn of the loop must not look like one that hangs. */
+static void start_watchdog(struct server *s)
+{
+	uint64_t usec = 0;
+	if (sd_watchdog_enabled(0, &usec) <= 0)
+		return;
+	s->watchdog_ms = usec / 1000 / 3;
+	on_watchdog(s);
 }
 
 /* --- starting --- */
@@ -235,6 +261,19 @@ static bool take_committed(struct server *s)
 	bool any = committer_finish(s->committer);
 	notary_sign(&s->notary, s->live->identity);
 	return any;
+}
+
+/* What shows what was committed comes after that is told. */
+static bool has_told(void *context, uint64_t snapshot)
+{
+	struct server *s = context;
+	return committer_has_told(s->committer, snapshot);
+}
+
+static void on_read(void *context)
+{
+	struct server *s = context;
+	reader_finish(s->reader);
 }
 
 static void wake_loop(void *context)
@@ -258,6 +297,7 @@ static void on_committed(void *context)
 	struct server *s = context;
 	struct error why;
 	take_committed(s);
+	reader_finish(s->reader);
 	if (!s->failed && committer_failed(s->committer, &why)) {
 		log_error("%s; stopping, so that a restart can open the store anew", why.text);
 		s->failed = true;
@@ -270,18 +310,26 @@ static enum status start_store(struct server *s, struct error *e)
 	const struct config *c = s->live->config;
 	enum status status = store_open(c->store_directory.ptr, c->mc_system_id,
 					c->store_map_bytes, STORE_SERVE, &s->store, e);
+	if (status == OK) {
+		store_bound(s->store, c->store_max_bytes);
+		store_on_damage(s->store, damage_log, NULL);
+	}
 	if (status == OK && store_upgraded(s->store))
 		log_info("store %s: upgraded from an older version", LOG_STR(c->store_directory));
 	if (status == OK)
 		status = outbox_load(s, e);
 	if (status == OK)
 		status = loop_wake_new(s->loop, on_committed, s, &s->committed, e);
+	if (status == OK)
+		status = loop_wake_new(s->loop, on_read, s, &s->was_read, e);
 	if (status == OK && !(s->gathered = loop_late_new(s->loop, on_gathered, s)))
 		status = error_set(e, ERR_MEMORY, "out of memory");
 	if (status != OK)
 		return status;
 	struct committer_host host = { clock_wall_ms, wake_loop, s->committed, gather, s->gathered };
-	return committer_start(s->store, &host, &s->committer, e);
+	struct reader_host reading = { clock_wall_ms, wake_loop, s->was_read, has_told, s };
+	status = committer_start(s->store, &host, &s->committer, e);
+	return status == OK ? reader_start(s->store, &reading, &s->reader, e) : status;
 }
 
 static enum status start(struct server *s, struct error *e)
@@ -289,10 +337,12 @@ static enum status start(struct server *s, struct error *e)
 	enum status status = loop_new(&s->loop, e);
 	if (status != OK)
 		return status;
+	s->strangers = party_of_strangers(s);
 	s->expiry_timer = loop_timer_new(s->loop, on_expiry_timer, s);
 	s->stop_timer = loop_timer_new(s->loop, on_stop_timeout, s);
 	s->tick = loop_timer_new(s->loop, on_tick, s);
-	if (!s->expiry_timer || !s->stop_timer || !s->tick)
+	s->watchdog = loop_timer_new(s->loop, on_watchdog, s);
+	if (!s->strangers || !s->expiry_timer || !s->stop_timer || !s->tick || !s->watchdog)
 		return error_set(e, ERR_MEMORY, "out of memory");
 	status = start_store(s, e);
 	if (status == OK && !(s->sweeper = sweeper_new(s)))
@@ -328,15 +378,22 @@ static void log_started(const struct server *s)
 /* What was submitted is committed even now; only the answers have nowhere to go. */
 static void finish(struct server *s)
 {
+	if (s->reader)
+		reader_stop(s->reader);
 	if (s->committer) {
+		refusals_write(s, true);
 		committer_stop(s->committer);
-		while (take_committed(s)) { /* what is done may submit more: it is refused */
+		while (take_committed(s) || (s->reader && reader_finish(s->reader))) {
+			/* what is done may submit more: it is refused */
 		}
 	}
 	outbox_free(s);
 	approval_free(s);
 	sweeper_free(s->sweeper);
+	reader_free(s->reader);
 	committer_free(s->committer);
+	refusals_free(&s->refusals);
+	loop_wake_free(s->was_read);
 	loop_wake_free(s->committed);
 	loop_late_free(s->gathered);
 	store_close(s->store);
@@ -346,7 +403,9 @@ static void finish(struct server *s)
 	loop_timer_free(s->expiry_timer);
 	loop_timer_free(s->stop_timer);
 	loop_timer_free(s->tick);
+	loop_timer_free(s->watchdog);
 	loop_free(s->loop);
+	parties_free(s);
 	live_free(s->live);
 }
 
@@ -355,8 +414,10 @@ int server_run(struct live *live)
 	struct server s = { .live = live };
 	struct error e;
 	TAILQ_INIT(&s.peers);
+	TAILQ_INIT(&s.parties);
 	TAILQ_INIT(&s.links);
 	LIST_INIT(&s.accepting);
+	TAILQ_INIT(&s.asked);
 	set_log_level(live->config);
 	if (start(&s, &e) != OK) {
 		log_error("%s", e.text);
@@ -366,6 +427,7 @@ int server_run(struct live *live)
 		on_expiry_timer(&s);
 		on_tick(&s);
 		notify_ready(&s);
+		start_watchdog(&s);
 		s.failed |= loop_run(s.loop) != OK;
 		log_info("stopped");
 	}

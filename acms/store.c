@@ -31,12 +31,13 @@ static void change_expiry(struct store_txn *t, enum store_users which, MDB_val k
 bool store_get_user(struct store_txn *t, struct arena *a, enum store_users which, struct str home,
 		    struct str mc_id, struct user_record *out)
 {
-	char key[KEY_MAX];
+	char buffer[KEY_MAX];
 	struct error e;
-	if (!key_fits(t, home, mc_id))
+	if (!key_is_possible(home, mc_id))
 		return false;
-	struct str value = txn_get(t, a, users_of(which), key_join(key, home, mc_id));
-	return value.ptr && txn_decoded(t, record_decode_user(a, value, out, &e), &e);
+	MDB_val key = key_join(buffer, home, mc_id);
+	struct str value = txn_get(t, a, users_of(which), key);
+	return value.ptr && txn_decoded(t, users_of(which), key, record_decode_user(a, value, out, &e), &e);
 }
 
 bool store_add_user(struct store_txn *t, struct arena *a, enum store_users which, struct str home,
@@ -67,15 +68,21 @@ void store_put_user(struct store_txn *t, struct arena *a, enum store_users which
 	change_expiry(t, which, key, r->validity.not_after_ms, ADD);
 }
 
-void store_delete_user(struct store_txn *t, enum store_users which, struct str home, struct str mc_id,
-		       const struct user_record *r)
+void store_drop_user(struct store_txn *t, enum store_users which, struct str home, struct str mc_id,
+		     uint64_t not_after_ms)
 {
 	char buffer[KEY_MAX];
 	if (!key_fits(t, home, mc_id))
 		return;
 	MDB_val key = key_join(buffer, home, mc_id);
 	txn_delete(t, users_of(which), key, NULL);
-	change_expiry(t, which, key, r->validity.not_after_ms, DROP);
+	change_expiry(t, which, key, not_after_ms, DROP);
+}
+
+void store_delete_user(struct store_txn *t, enum store_users which, struct str home, struct str mc_id,
+		       const struct user_record *r)
+{
+	store_drop_user(t, which, home, mc_id, r->validity.not_after_ms);
 }
 
 /* --- owners --- */
@@ -84,8 +91,9 @@ bool store_get_owner(struct store_txn *t, struct arena *a, struct str mc_service
 		     struct owner_record *out)
 {
 	struct error e;
-	struct str value = txn_get(t, a, DB_SERVICE_IDS, key_of_str(mc_service_id));
-	return value.ptr && txn_decoded(t, record_decode_owner(value, out, &e), &e);
+	MDB_val key = key_of_str(mc_service_id);
+	struct str value = txn_get(t, a, DB_SERVICE_IDS, key);
+	return value.ptr && txn_decoded(t, DB_SERVICE_IDS, key, record_decode_owner(value, out, &e), &e);
 }
 
 void store_put_owner(struct store_txn *t, struct arena *a, struct str mc_service_id,
@@ -105,8 +113,10 @@ bool store_get_system(struct store_txn *t, struct arena *a, struct str mc_system
 		      struct system_record *out)
 {
 	struct error e;
-	struct str value = txn_get(t, a, DB_SYSTEMS, key_of_str(mc_system_id));
-	return value.ptr && txn_decoded(t, record_decode_system(value, out, &e), &e);
+	MDB_val key = key_of_str(mc_system_id);
+	count_settle(t);
+	struct str value = txn_get(t, a, DB_SYSTEMS, key);
+	return value.ptr && txn_decoded(t, DB_SYSTEMS, key, record_decode_system(value, out, &e), &e);
 }
 
 void store_put_system(struct store_txn *t, struct arena *a, struct str mc_system_id,

@@ -22,7 +22,7 @@ static struct walk walk_from(struct store_txn *t, enum database db, MDB_val star
 	w.scratch = arena_new(0);
 	w.rc = w.scratch ? mdb_cursor_open(t->txn, t->store->dbi[db], &w.cursor) : 0;
 	if (!w.scratch)
-		txn_fail_status(t, ERR_MEMORY, "out of memory");
+		store_fail_memory(t);
 	return w;
 }
 
@@ -61,9 +61,16 @@ static struct str value_of(const struct walk *w)
 	return (struct str){ w->value.mv_data, w->value.mv_size };
 }
 
+/* Whether the record at hand was decoded: if not, the list goes on without it. */
+static bool listed(struct walk *w, enum status status, const struct error *e)
+{
+	return txn_listed(w->txn, w->db, w->key, status, e);
+}
+
 static bool no_key(struct walk *w)
 {
-	txn_fail_status(w->txn, ERR_STORE, "a key that is none");
+	struct error e = { ERR_STORE, "a key that is none" };
+	listed(w, ERR_STORE, &e);
 	return false;
 }
 
@@ -90,13 +97,21 @@ static bool split_request(struct walk *w, struct str *system, struct request_id 
 	return true;
 }
 
-/* The first key behind first 00 rest, or of the system `only`, or of all. */
-static MDB_val start_of(struct store_txn *t, char *buffer, struct str only, struct str first, struct str rest)
+/*
+ * The first key behind first 00 rest, or of the system `only`, or of all. Keys are never longer than they can be, so what
+ * comes behind one that is too long also comes behind what a byte more than they have says of it.
+ */
+static MDB_val start_of(char *buffer, struct str only, struct str first, struct str rest)
 {
-	MDB_val none = { 0, NULL };
-	if (first.ptr)
-		return key_fits(t, first, rest) ? key_join(buffer, first, rest) : none;
-	return only.ptr && key_fits(t, only, STR("")) ? key_join(buffer, only, STR("")) : none;
+	if (!first.ptr && !only.ptr)
+		return (MDB_val){ 0, NULL };
+	if (!first.ptr)
+		first = only;
+	if (rest.len > MC_ID_MAX)
+		rest.len = MC_ID_MAX + 1;
+	if (first.len > MC_SYSTEM_ID_MAX)
+		return key_join(buffer, (struct str){ first.ptr, MC_SYSTEM_ID_MAX + 1 }, STR(""));
+	return key_join(buffer, first, rest);
 }
 
 /* --- users --- */
@@ -109,10 +124,11 @@ static bool list_users(struct walk *w, struct str home, struct str to, store_eac
 		struct user_key at;
 		struct user_record record;
 		struct error e;
-		if (!split_user(w, w->key, &at) || (home.ptr && !str_eq(home, at.home)) ||
-		    (to.ptr && str_cmp(at.mc_id, to) >= 0))
+		if (!split_user(w, w->key, &at))
+			continue;
+		if ((home.ptr && !str_eq(home, at.home)) || (to.ptr && str_cmp(at.mc_id, to) >= 0))
 			break;
-		if (txn_decoded(w->txn, record_decode_user(w->scratch, value_of(w), &record, &e), &e))
+		if (listed(w, record_decode_user(w->scratch, value_of(w), &record, &e), &e))
 			go = each(context, at.home, at.mc_id, &record);
 	}
 	return walk_end(w) && go;
@@ -127,8 +143,8 @@ bool store_list_users(struct store_txn *t, enum store_users which, struct str ho
 		      const struct user_key *after, store_each_user *each, void *context)
 {
 	char buffer[KEY_MAX];
-	struct user_key behind = after ? *after : (struct user_key){ STR_NONE, STR_NONE };
-	MDB_val start = start_of(t, buffer, home, behind.home, behind.mc_id);
+	struct user_key behind = after ? *after : (struct user_key){ .home = STR_NONE };
+	MDB_val start = start_of(buffer, home, behind.home, behind.mc_id);
 	struct walk w = walk_from(t, users_of(which), start, behind.home.ptr != NULL);
 	return list_users(&w, home, STR_NONE, each, context);
 }
@@ -137,7 +153,7 @@ bool store_range_users(struct store_txn *t, enum store_users which, struct str h
 		       struct str to, store_each_user *each, void *context)
 {
 	char buffer[KEY_MAX];
-	struct walk w = walk_from(t, users_of(which), start_of(t, buffer, home, home, from), false);
+	struct walk w = walk_from(t, users_of(which), start_of(buffer, home, home, from), false);
 	return list_users(&w, home, to, each, context);
 }
 
@@ -149,9 +165,10 @@ bool store_list_expired(struct store_txn *t, enum store_users which, uint64_t no
 	bool go = true;
 	while (go && walk_next(&w)) {
 		struct user_key user;
-		if (key_number(&w.key) > now_ms || !split_user(&w, w.value, &user))
+		if (key_number(&w.key) > now_ms)
 			break;
-		go = each(context, user.home, user.mc_id);
+		if (split_user(&w, w.value, &user))
+			go = each(context, user.home, user.mc_id, key_number(&w.key));
 	}
 	return walk_end(&w) && go;
 }
@@ -165,7 +182,7 @@ bool store_list_systems(struct store_txn *t, store_each_system *each, void *cont
 	while (go && walk_next(&w)) {
 		struct system_record record;
 		struct error e;
-		if (txn_decoded(t, record_decode_system(value_of(&w), &record, &e), &e))
+		if (listed(&w, record_decode_system(value_of(&w), &record, &e), &e))
 			go = each(context, (struct str){ w.key.mv_data, w.key.mv_size }, &record);
 	}
 	return walk_end(&w) && go;
@@ -187,7 +204,7 @@ static struct walk walk_requests(struct store_txn *t, enum database db, char *bu
 				 const struct str *after_system, const struct request_id *after)
 {
 	bool behind = after_system && after_system->ptr && after;
-	MDB_val start = start_of(t, buffer, only, behind ? *after_system : STR_NONE,
+	MDB_val start = start_of(buffer, only, behind ? *after_system : STR_NONE,
 				 behind ? key_of_request(after) : STR_NONE);
 	return walk_from(t, db, start, behind);
 }
@@ -203,30 +220,16 @@ bool store_list_pending(struct store_txn *t, struct str home, const struct str *
 		struct request_id id;
 		struct pending_record record;
 		struct error e;
-		if (!split_request(&w, &of, &id) || (home.ptr && !str_eq(home, of)))
+		if (!split_request(&w, &of, &id))
+			continue;
+		if (home.ptr && !str_eq(home, of))
 			break;
-		if (!txn_decoded(t, record_decode_pending(w.scratch, value_of(&w), &record, &e), &e))
-			break;
+		if (!listed(&w, record_decode_pending(w.scratch, value_of(&w), &record, &e), &e))
+			continue;
 		record.setup.request_id = id;
 		go = each(context, of, id, &record);
 	}
 	return walk_end(&w) && go;
-}
-
-uint64_t store_count_pending(struct store_txn *t, struct str home, uint64_t most)
-{
-	char buffer[KEY_MAX];
-	struct walk w = walk_requests(t, DB_PENDING, buffer, home, NULL, NULL);
-	uint64_t n = 0;
-	while (n < most && walk_next(&w)) {
-		struct str of;
-		struct request_id id;
-		if (!split_request(&w, &of, &id) || !str_eq(home, of))
-			break;
-		n++;
-	}
-	walk_end(&w);
-	return n;
 }
 
 bool store_list_outbox(struct store_txn *t, store_each_outbox *each, void *context)
@@ -239,7 +242,7 @@ bool store_list_outbox(struct store_txn *t, store_each_outbox *each, void *conte
 		struct outbox_record record;
 		struct error e;
 		if (split_request(&w, &target, &id) &&
-		    txn_decoded(t, record_decode_outbox(value_of(&w), &record, &e), &e))
+		    listed(&w, record_decode_outbox(value_of(&w), &record, &e), &e))
 			go = each(context, target, id, &record);
 	}
 	return walk_end(&w) && go;
@@ -256,11 +259,11 @@ bool store_list_asked(struct store_txn *t, const struct request_id *after, uint6
 		struct request_id id;
 		struct error e;
 		if (w.key.mv_size != REQUEST_ID_SIZE && !no_key(&w))
-			break;
+			continue;
 		memcpy(id.bytes, w.key.mv_data, REQUEST_ID_SIZE);
 		bool later = record_is_since(value_of(&w), since_ms);
-		if (!later && !txn_decoded(t, record_decode_asked(w.scratch, value_of(&w), &record, &e), &e))
-			break;
+		if (!later && !listed(&w, record_decode_asked(w.scratch, value_of(&w), &record, &e), &e))
+			continue;
 		record.setup.request_id = id;
 		go = each(context, id, later ? NULL : &record);
 	}
@@ -279,9 +282,9 @@ bool store_list_requests(struct store_txn *t, const struct str *after_home, cons
 		struct request_record record;
 		struct error e;
 		if (!split_request(&w, &home, &id))
-			break;
+			continue;
 		bool later = record_is_since(value_of(&w), since_ms);
-		if (later || txn_decoded(t, record_decode_request(w.scratch, value_of(&w), &record, &e), &e))
+		if (later || listed(&w, record_decode_request(w.scratch, value_of(&w), &record, &e), &e))
 			go = each(context, home, id, later ? NULL : &record);
 	}
 	return walk_end(&w) && go;

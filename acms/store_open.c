@@ -86,7 +86,7 @@ static enum status check_directory(const struct store *s, struct error *e)
 	return OK;
 }
 
-static int open_environment(struct store *s, uint64_t map_bytes, enum store_mode mode)
+static int open_lmdb(struct store *s, uint64_t map_bytes, enum store_mode mode)
 {
 	unsigned flags = MDB_NOTLS | (mode == STORE_READ ? MDB_RDONLY : 0);
 	int dead, rc = mdb_env_create(&s->env);
@@ -101,6 +101,27 @@ static int open_environment(struct store *s, uint64_t map_bytes, enum store_mode
 	if (rc == 0)
 		rc = mdb_reader_check(s->env, &dead);
 	return rc;
+}
+
+static void close_lmdb(struct store *s)
+{
+	if (s->env)
+		mdb_env_close(s->env);
+	s->env = NULL;
+}
+
+static enum status open_environment(struct store *s, uint64_t map_bytes, enum store_mode mode, struct error *e)
+{
+	enum status status = file_check(s, e);
+	int rc = status == OK ? open_lmdb(s, map_bytes, mode) : 0;
+	if (status == OK && rc == 0 && file_is_short(s)) {
+		close_lmdb(s);
+		status = file_check_short(s, e);
+		rc = status == OK ? open_lmdb(s, map_bytes, mode) : 0;
+	}
+	if (rc == ENOENT)
+		return error_set(e, ERR_NOT_FOUND, "store %s: there is no IdM store of acms in it", s->directory);
+	return rc == 0 ? status : store_error(s, rc, "cannot be opened", e);
 }
 
 /* An LMDB environment that has content but is none of ours is left alone. */
@@ -256,6 +277,16 @@ static enum status open_growing(struct store *s, struct str mc_system_id, enum s
 	return status;
 }
 
+/* Readers that come one after the other must not keep the writer from growing the map. */
+static void init_map_lock(struct store *s)
+{
+	pthread_rwlockattr_t writer_first;
+	pthread_rwlockattr_init(&writer_first);
+	pthread_rwlockattr_setkind_np(&writer_first, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&s->map, &writer_first);
+	pthread_rwlockattr_destroy(&writer_first);
+}
+
 enum status store_open(const char *directory, struct str mc_system_id, uint64_t map_bytes,
 		       enum store_mode mode, struct store **out, struct error *e)
 {
@@ -265,19 +296,18 @@ enum status store_open(const char *directory, struct str mc_system_id, uint64_t 
 		return error_set(e, ERR_MEMORY, "out of memory");
 	}
 	s->lock_fd = -1;
+	struct file_user was = { .changed = false };
+	init_map_lock(s);
 	enum status status = check_directory(s, e);
+	if (status == OK)
+		status = file_become_owner(s, &was, e);
 	if (status == OK && mode == STORE_SERVE)
 		status = take_lock(s, "stop that one, or give this one a directory of its own", e);
-	if (status == OK) {
-		int rc = open_environment(s, map_bytes, mode);
-		if (rc == ENOENT)
-			status = error_set(e, ERR_NOT_FOUND, "store %s: there is no IdM store of acms in it",
-					   directory);
-		else if (rc != 0)
-			status = store_error(s, rc, "cannot be opened", e);
-	}
+	if (status == OK)
+		status = open_environment(s, map_bytes, mode, e);
 	if (status == OK)
 		status = open_growing(s, mc_system_id, mode, e);
+	file_become_again(&was);
 	if (status == OK)
 		*out = s;
 	else
@@ -289,8 +319,8 @@ void store_close(struct store *s)
 {
 	if (!s)
 		return;
-	if (s->env)
-		mdb_env_close(s->env);
+	close_lmdb(s);
+	pthread_rwlock_destroy(&s->map);
 	drop_lock(s);
 	free(s->directory);
 	free(s);

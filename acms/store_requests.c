@@ -12,6 +12,63 @@ static MDB_val request_key(struct store_txn *t, char *buffer, struct str system,
 	return key_join(buffer, system, key_of_request(id));
 }
 
+/* For a look-up: mv_data NULL, too, if there can be no such key. */
+static MDB_val find_key(char *buffer, struct str system, const struct request_id *id)
+{
+	if (!key_is_possible(system, key_of_request(id)))
+		return (MDB_val){ 0, NULL };
+	return key_join(buffer, system, key_of_request(id));
+}
+
+/* --- counts --- */
+
+/* What LMDB takes for a record beside its key and value. */
+enum { NODE_BYTES = 16 };
+
+void count_requests(struct store_txn *t, struct str home, int64_t pending, int64_t answers_bytes)
+{
+	struct counted *c = &t->counted;
+	if (!txn_good(t))
+		return;
+	if (!str_eq((struct str){ c->home, c->home_len }, home)) {
+		count_settle(t);
+		c->home_len = home.len;
+		memcpy(c->home, home.ptr, home.len);
+	}
+	c->pending += pending;
+	c->answers_bytes += answers_bytes;
+}
+
+/* Not below zero: a store may be from before they were counted. */
+static uint64_t plus(uint64_t count, int64_t change)
+{
+	return change < 0 && (uint64_t)-change > count ? 0 : count + (uint64_t)change;
+}
+
+void count_settle(struct store_txn *t)
+{
+	struct counted c = t->counted;
+	bool wrote = t->job.wrote; /* what is put here may be of a job before this one */
+	struct str home = { c.home, c.home_len };
+	struct system_record r = { 0 };
+	t->counted.home_len = 0;
+	t->counted.pending = t->counted.answers_bytes = 0;
+	if (c.home_len == 0 || !txn_good(t) || (c.pending == 0 && c.answers_bytes == 0))
+		return;
+	struct arena *a = arena_new(0);
+	if (!a)
+		store_fail_memory(t);
+	else if (!store_get_system(t, a, home, &r) && store_pass_over(t))
+		goto out; /* it stays as bad as it is, and says so to those whom it concerns */
+	r.requests_pending = plus(r.requests_pending, c.pending);
+	r.answers_bytes = plus(r.answers_bytes, c.answers_bytes);
+	if (a)
+		store_put_system(t, a, home, &r);
+out:
+	t->job.wrote = wrote;
+	arena_free(a);
+}
+
 /* --- at the partner --- */
 
 bool store_get_request(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
@@ -19,22 +76,35 @@ bool store_get_request(struct store_txn *t, struct arena *a, struct str home, st
 {
 	char buffer[KEY_MAX];
 	struct error e;
-	MDB_val key = request_key(t, buffer, home, &id);
+	MDB_val key = find_key(buffer, home, &id);
 	struct str value = key.mv_data ? txn_get(t, a, DB_REQUESTS, key) : STR_NONE;
-	return value.ptr && txn_decoded(t, record_decode_request(a, value, out, &e), &e);
+	return value.ptr && txn_decoded(t, DB_REQUESTS, key, record_decode_request(a, value, out, &e), &e);
 }
 
 void store_put_request(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
 		       const struct request_record *r)
 {
 	char buffer[KEY_MAX];
-	txn_put(t, DB_REQUESTS, request_key(t, buffer, home, &id), record_encode_request(a, r), 0);
+	MDB_val key = request_key(t, buffer, home, &id);
+	struct str value = record_encode_request(a, r);
+	int64_t bytes = (int64_t)value.len;
+	if (txn_add(t, DB_REQUESTS, key, value)) {
+		bytes += (int64_t)key.mv_size + NODE_BYTES;
+	} else {
+		size_t before = txn_length(t, DB_REQUESTS, key);
+		txn_put(t, DB_REQUESTS, key, value, 0);
+		bytes -= before == SIZE_MAX ? 0 : (int64_t)before;
+	}
+	count_requests(t, home, 0, bytes);
 }
 
 void store_delete_request(struct store_txn *t, struct str home, struct request_id id)
 {
 	char buffer[KEY_MAX];
-	txn_delete(t, DB_REQUESTS, request_key(t, buffer, home, &id), NULL);
+	MDB_val key = request_key(t, buffer, home, &id);
+	size_t length = txn_length(t, DB_REQUESTS, key);
+	if (txn_delete(t, DB_REQUESTS, key, NULL) && length != SIZE_MAX)
+		count_requests(t, home, 0, -(int64_t)(key.mv_size + length + NODE_BYTES));
 }
 
 bool store_get_pending(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
@@ -42,9 +112,9 @@ bool store_get_pending(struct store_txn *t, struct arena *a, struct str home, st
 {
 	char buffer[KEY_MAX];
 	struct error e;
-	MDB_val key = request_key(t, buffer, home, &id);
+	MDB_val key = find_key(buffer, home, &id);
 	struct str value = key.mv_data ? txn_get(t, a, DB_PENDING, key) : STR_NONE;
-	if (!value.ptr || !txn_decoded(t, record_decode_pending(a, value, out, &e), &e))
+	if (!value.ptr || !txn_decoded(t, DB_PENDING, key, record_decode_pending(a, value, out, &e), &e))
 		return false;
 	out->setup.request_id = id;
 	return true;
@@ -54,13 +124,19 @@ void store_put_pending(struct store_txn *t, struct arena *a, struct str home, st
 		       const struct pending_record *r)
 {
 	char buffer[KEY_MAX];
-	txn_put(t, DB_PENDING, request_key(t, buffer, home, &id), record_encode_pending(a, r), 0);
+	MDB_val key = request_key(t, buffer, home, &id);
+	struct str value = record_encode_pending(a, r);
+	if (txn_add(t, DB_PENDING, key, value))
+		count_requests(t, home, 1, 0);
+	else
+		txn_put(t, DB_PENDING, key, value, 0);
 }
 
 void store_delete_pending(struct store_txn *t, struct str home, struct request_id id)
 {
 	char buffer[KEY_MAX];
-	txn_delete(t, DB_PENDING, request_key(t, buffer, home, &id), NULL);
+	if (txn_delete(t, DB_PENDING, request_key(t, buffer, home, &id), NULL))
+		count_requests(t, home, -1, 0);
 }
 
 /* --- at home --- */
@@ -69,8 +145,9 @@ bool store_get_asked(struct store_txn *t, struct arena *a, struct request_id id,
 		     struct asked_record *out)
 {
 	struct error e;
-	struct str value = txn_get(t, a, DB_ASKED, key_of_str(key_of_request(&id)));
-	if (!value.ptr || !txn_decoded(t, record_decode_asked(a, value, out, &e), &e))
+	MDB_val key = key_of_str(key_of_request(&id));
+	struct str value = txn_get(t, a, DB_ASKED, key);
+	if (!value.ptr || !txn_decoded(t, DB_ASKED, key, record_decode_asked(a, value, out, &e), &e))
 		return false;
 	out->setup.request_id = id;
 	return true;
@@ -92,9 +169,9 @@ bool store_get_outbox(struct store_txn *t, struct arena *a, struct str target, s
 {
 	char buffer[KEY_MAX];
 	struct error e;
-	MDB_val key = request_key(t, buffer, target, &id);
+	MDB_val key = find_key(buffer, target, &id);
 	struct str value = key.mv_data ? txn_get(t, a, DB_OUTBOX, key) : STR_NONE;
-	return value.ptr && txn_decoded(t, record_decode_outbox(value, out, &e), &e);
+	return value.ptr && txn_decoded(t, DB_OUTBOX, key, record_decode_outbox(value, out, &e), &e);
 }
 
 void store_put_outbox(struct store_txn *t, struct arena *a, struct str target, struct request_id id,
@@ -135,8 +212,9 @@ bool store_get_answer(struct store_txn *t, struct arena *a, struct request_id id
 {
 	char buffer[KEY_MAX];
 	struct error e;
-	struct str value = txn_get(t, a, DB_ANSWERS, answer_key(t, buffer, &id, target));
-	return value.ptr && txn_decoded(t, record_decode_answer(a, value, out, &e), &e);
+	MDB_val key = answer_key(t, buffer, &id, target);
+	struct str value = txn_get(t, a, DB_ANSWERS, key);
+	return value.ptr && txn_decoded(t, DB_ANSWERS, key, record_decode_answer(a, value, out, &e), &e);
 }
 
 void store_put_answer(struct store_txn *t, struct arena *a, struct request_id id, struct str target,

@@ -111,8 +111,10 @@ static void done(struct job *job, enum status status)
 static void on_timer(void *context)
 {
 	struct sweeper *w = context;
-	if (!w->server->stopping)
-		submit(w);
+	if (w->server->stopping)
+		return;
+	refusals_write(w->server, false);
+	submit(w);
 }
 
 void sweeper_expect(struct sweeper *w, uint64_t decide_until_ms)

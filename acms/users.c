@@ -135,7 +135,7 @@ static void put_user(struct json_writer *w, struct str home, struct str mc_id,
 	put_text(w, "mc_id", mc_id);
 	put_ids(w, r);
 	json_key(w, "revision");
-	json_number(w, (int64_t)r->revision);
+	json_number(w, r->revision);
 	put_bound(w, "not_before", r->validity.not_before_ms);
 	put_bound(w, "not_after", r->validity.not_after_ms);
 	json_key(w, "vouched");
@@ -239,9 +239,9 @@ static enum status next_page(struct store *s, struct str home, struct page *p, s
 {
 	struct store_txn *t;
 	struct arena *before = p->arena;
-	struct user_key after = { STR_NONE, STR_NONE };
+	struct user_key after = { .home = STR_NONE };
 	if (p->n > 0)
-		after = (struct user_key){ p->items[p->n - 1].home, p->items[p->n - 1].mc_id };
+		after = (struct user_key){ .home = p->items[p->n - 1].home, .mc_id = p->items[p->n - 1].mc_id };
 	p->n = 0;
 	p->full = false;
 	p->arena = arena_new(0);
@@ -285,7 +285,7 @@ static int list(const struct inspect *i, bool json)
 	enum status status = sink_open(&to, json ? FORM_JSON : FORM_TABLE) ? each_page(s, i->home, &to, &e) :
 						    error_set(&e, ERR_MEMORY, "out of memory");
 	if (!sink_close(&to) && status == OK)
-		status = error_set(&e, ERR_SYSTEM, "standard output cannot be written");
+		status = inspect_not_written(&e);
 	store_close(s);
 	if (status == OK && !json && to.n == 0)
 		fprintf(stderr, "no users\n");
@@ -374,7 +374,7 @@ int users_show(const struct inspect *i)
 		find(&search, i);
 		status = inspect_end(search.txn, &e);
 		if (!sink_close(&to) && status == OK)
-			status = error_set(&e, ERR_SYSTEM, "standard output cannot be written");
+			status = inspect_not_written(&e);
 		if (status == OK && to.n == 0)
 			status = error_set(&e, ERR_NOT_FOUND, "there is no such user");
 	}

@@ -135,10 +135,9 @@ static enum status import_once(struct import *im, const struct batch *b, struct 
 static bool import_batch(struct import *im, const struct batch *b)
 {
 	struct error e;
-	enum status status;
-	do
+	enum status status = store_is_full(im->store, &e) ? e.status : import_once(im, b, &e);
+	while (status == ERR_STORE_FULL && !store_is_full(im->store, NULL) && store_grow(im->store, &e) == OK)
 		status = import_once(im, b, &e);
-	while (status == ERR_STORE_FULL && store_grow(im->store, &e) == OK);
 	if (status != OK && status != ERR_INPUT)
 		fprintf(stderr, "acms: %s\n", e.text);
 	return status == OK;

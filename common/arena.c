@@ -19,6 +19,7 @@ struct arena {
 	size_t budget;
 	size_t before; /* what was taken of the older blocks */
 	size_t others; /* who share it */
+	bool starved;
 	struct arena *next; /* among the spares */
 	struct block first;
 };
@@ -109,11 +110,20 @@ void arena_free(struct arena *a)
 	spares.n++;
 }
 
+size_t arena_size(const struct arena *a)
+{
+	size_t n = sizeof *a + FIRST_BLOCK;
+	for (const struct block *b = a->newest; b != &a->first; b = b->older)
+		n += sizeof *b + b->size;
+	return n;
+}
+
 /* The newest block is kept, unless it was made for something large. */
 void arena_reset(struct arena *a)
 {
 	struct block *b = a->newest;
 	a->before = 0;
+	a->starved = false;
 	if (b != &a->first) {
 		free_blocks(b->older, &a->first);
 		b->older = &a->first;
@@ -136,8 +146,10 @@ static bool add_block(struct arena *a, size_t n)
 	if (size < n)
 		size = n;
 	struct block *b = malloc(sizeof *b + size);
-	if (!b)
+	if (!b) {
+		a->starved = true;
 		return false;
+	}
 	*b = (struct block){ .older = a->newest, .size = size };
 	a->before = taken;
 	begin_block(a, b);
@@ -171,6 +183,11 @@ void *arena_alloc(struct arena *a, size_t n)
 {
 	void *p = arena_raw(a, n);
 	return p ? memset(p, 0, n) : NULL;
+}
+
+bool arena_starved(const struct arena *a)
+{
+	return a->starved;
 }
 
 void *arena_array(struct arena *a, size_t count, size_t size)

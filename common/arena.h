@@ -1,6 +1,7 @@
 #ifndef ACX_ARENA_H
 #define ACX_ARENA_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include "common/str.h"
 
@@ -22,12 +23,17 @@ void arena_keep_spares(bool on);
 /* Drops all that is in it; its memory is used again. For loops over many records. */
 void arena_reset(struct arena *a);
 
+/* Bytes that it has of the machine's memory, used or not. */
+size_t arena_size(const struct arena *a);
+
 /* Zeroed, aligned for any type; NULL when the budget or the machine has no more. n may be 0. */
 void *arena_alloc(struct arena *a, size_t n);
 /* The same, but not zeroed: for what is written over at once. */
 void *arena_raw(struct arena *a, size_t n);
 /* count * size, NULL too if that overflows. */
 void *arena_array(struct arena *a, size_t count, size_t size);
+/* Whether the machine had no more, and not only the budget: there may be some the next time. */
+bool arena_starved(const struct arena *a);
 /* A copy with a NUL behind it; ptr == NULL when there is no memory (or s.ptr was NULL). */
 struct str arena_str(struct arena *a, struct str s);
 /* NULL when there is no memory. */

@@ -45,6 +45,7 @@
 	X(STORE_UNAVAILABLE, 502, TRANSIENT, "the partner's store cannot take it now")     \
 	X(SHUTTING_DOWN, 503, TRANSIENT, "the server is shutting down")                    \
 	X(TOO_MANY_PENDING, 504, TRANSIENT, "too many requests wait for approval")         \
+	X(TOO_MANY_ANSWERS, 505, TRANSIENT, "too many answers are kept for the home system") \
 	X(PARTNER_UNREACHABLE, 601, TRANSIENT, "partner not reached, nothing was sent")    \
 	X(PARTNER_TIMEOUT, 602, UNKNOWN, "no answer from the partner in time")             \
 	X(PARTNER_CONNECTION_LOST, 603, UNKNOWN, "connection lost before the answer")      \

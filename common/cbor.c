@@ -108,11 +108,37 @@ void cbor_put_bytes(struct cbor_writer *w, const void *bytes, size_t n)
 	put_raw(w, bytes, n);
 }
 
-void cbor_put_text(struct cbor_writer *w, struct str s)
+static void put_text(struct cbor_writer *w, struct str s)
 {
 	if (!put_short_head(w, MAJOR_TEXT, s.len))
 		advance(w, cbor_encode_string_start(s.len, w->at, w->left));
 	put_raw(w, s.ptr, s.len);
+}
+
+void cbor_refuse(struct cbor_writer *w)
+{
+	advance(w, 0);
+}
+
+void cbor_put_text(struct cbor_writer *w, struct str s)
+{
+	put_text(w, s);
+	if (!text_valid(s))
+		cbor_refuse(w);
+}
+
+void cbor_put_id(struct cbor_writer *w, struct str s, size_t max)
+{
+	cbor_put_text(w, s);
+	if (s.len == 0 || s.len > max)
+		cbor_refuse(w);
+}
+
+void cbor_put_prose(struct cbor_writer *w, struct str s)
+{
+	put_text(w, s);
+	if (w->start && s.len > 0)
+		text_mend((char *)w->at - s.len, s.len);
 }
 
 void cbor_put_null(struct cbor_writer *w)
@@ -298,17 +324,20 @@ static struct str checked(struct cbor_reader *r, struct str s)
 	return STR_NONE;
 }
 
-static struct str text_of(struct cbor_reader *r, struct token t)
+/* Any bytes: a text by its head. */
+static struct str get_unchecked_text(struct cbor_reader *r)
 {
-	return r->bad ? STR_NONE : checked(r, (struct str){ (const char *)t.bytes, (size_t)t.value });
+	struct str s;
+	if (get_short_string(r, MAJOR_TEXT, &s))
+		return s;
+	struct token t = next(r, TOKEN_TEXT, TOKEN_TEXT);
+	return r->bad ? STR_NONE : (struct str){ (const char *)t.bytes, (size_t)t.value };
 }
 
 struct str cbor_get_text(struct cbor_reader *r)
 {
-	struct str s;
-	if (get_short_string(r, MAJOR_TEXT, &s))
-		return checked(r, s);
-	return text_of(r, next(r, TOKEN_TEXT, TOKEN_TEXT));
+	struct str s = get_unchecked_text(r);
+	return r->bad ? STR_NONE : checked(r, s);
 }
 
 struct str cbor_get_bytes(struct cbor_reader *r)
@@ -320,10 +349,22 @@ struct str cbor_get_bytes(struct cbor_reader *r)
 	return r->bad ? STR_NONE : (struct str){ (const char *)t.bytes, (size_t)t.value };
 }
 
+struct str cbor_get_prose(struct cbor_reader *r, struct arena *a)
+{
+	struct str s = get_unchecked_text(r);
+	if (r->bad || text_valid(s))
+		return s;
+	struct str copy = arena_str(a, s);
+	if (copy.ptr)
+		text_mend((char *)copy.ptr, copy.len);
+	else
+		cbor_fail(r, "out of memory");
+	return copy;
+}
+
 struct str cbor_get_text_or_null(struct cbor_reader *r)
 {
-	struct token t = next(r, TOKEN_TEXT, TOKEN_NULL);
-	return t.kind == TOKEN_TEXT ? text_of(r, t) : STR_NONE;
+	return cbor_next_is_null(r) ? STR_NONE : cbor_get_text(r);
 }
 
 /* An identity or another text that may not be empty, at most max bytes. */

@@ -28,10 +28,20 @@ void cbor_put_negative(struct cbor_writer *w, uint64_t value);
 void cbor_put_map(struct cbor_writer *w, size_t pairs);
 void cbor_put_array(struct cbor_writer *w, size_t items);
 void cbor_put_bytes(struct cbor_writer *w, const void *bytes, size_t n);
+/* Valid UTF-8 only, as the reader wants it: any other makes the writer fail, since it may be an identity. */
 void cbor_put_text(struct cbor_writer *w, struct str s);
+/* The same for what cbor_get_id reads: neither empty nor longer than max. */
+void cbor_put_id(struct cbor_writer *w, struct str s, size_t max);
+/* What people wrote, or a peer said of itself: mended where it is not valid. */
+void cbor_put_prose(struct cbor_writer *w, struct str s);
+/* Something is to be written that the reader would refuse: the writer fails. */
+void cbor_refuse(struct cbor_writer *w);
 void cbor_put_null(struct cbor_writer *w);
 void cbor_put_tag(struct cbor_writer *w, uint64_t tag);
-/* What was written, from the arena, which has back what was not needed; ptr == NULL: the arena was spent, or the size too small. */
+/*
+ * What was written, from the arena, which has back what was not needed; ptr == NULL: the arena was spent, the size too
+ * small, or something was refused.
+ */
 struct str cbor_written(struct cbor_writer *w);
 
 /* Sticky: after the first thing that does not fit everything reads as nothing. */
@@ -53,6 +63,8 @@ void cbor_get_null(struct cbor_reader *r);
 /* Borrows from what is read. */
 struct str cbor_get_bytes(struct cbor_reader *r);
 struct str cbor_get_text(struct cbor_reader *r);
+/* What cbor_put_prose wrote, or what was written before it mended: a text that is not valid is mended in a copy. */
+struct str cbor_get_prose(struct cbor_reader *r, struct arena *a);
 /* STR_NONE for null. */
 struct str cbor_get_text_or_null(struct cbor_reader *r);
 /* An identity or another text that may not be empty, at most max bytes. */

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include "common/output.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -52,13 +54,22 @@ static char *list_commands(int key, const char *text, void *input)
 	return out;
 }
 
-int commands_run(int argc, char **argv, const struct command *table, const char *about,
-		 const char *manual)
+/* Keys are in it: no core dumps, and nobody but root may trace us. ACX_DUMPABLE is for who looks for a mistake of ours. */
+static void hide_memory(void)
 {
+	if (!getenv("ACX_DUMPABLE"))
+		prctl(PR_SET_DUMPABLE, 0);
+}
+
+int commands_run(int argc, char **argv, const struct command *table, const char *about,
+		 const char *manual, int exit_output)
+{
+	hide_memory();
 	char doc[512], name[64];
 	struct choice c = { table, NULL, manual, 0 };
 	snprintf(doc, sizeof doc, "%s\v ", about);
 	struct argp argp = { NULL, parse, "COMMAND [OPTION...]", doc, NULL, list_commands, NULL };
+	output_watch(exit_output);
 	setlocale(LC_CTYPE, ""); /* for the width of characters in tables */
 	argp_err_exit_status = EXIT_USAGE;
 	argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &c);

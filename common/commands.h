@@ -8,8 +8,11 @@ struct command {
 	const char *what; /* for --help */
 };
 
-/* Runs the one that is named, or explains; manual: "acmc(1)". Wrong usage exits with 2. */
+/*
+ * Runs the one that is named, or explains; manual: "acmc(1)". Wrong usage exits with 2; output that could not be written,
+ * be it an explanation, with exit_output (output.h).
+ */
 int commands_run(int argc, char **argv, const struct command *table, const char *about,
-		 const char *manual);
+		 const char *manual, int exit_output);
 
 #endif

@@ -7,6 +7,7 @@
 #include <yaml.h>
 #include "common/identity.h"
 #include "common/text.h"
+#include "common/trusted_file.h"
 
 enum { FILE_BYTES_MAX = 4 << 20, DEPTH_MAX = 8 };
 
@@ -37,7 +38,7 @@ void conf_mistake(struct conf *c, const struct conf_node *node, const char *form
 	char text[512];
 	va_list args;
 	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
+	text_vformat(text, sizeof text, format, args);
 	va_end(args);
 	struct str value = node && node->kind == CONF_SCALAR ? node->scalar : STR_NONE;
 	show(c, node ? node->line : 1, c->path, value, text);
@@ -180,10 +181,16 @@ const struct conf_node *conf_parse(struct conf *c, const char *text, size_t leng
 
 char *conf_read_file(struct conf *c, const char *file, size_t *length)
 {
-	FILE *f = fopen(file, "rb");
+	struct error e;
+	int fd = trusted_file_open(file, false, &e);
+	FILE *f = fd >= 0 ? fdopen(fd, "rb") : NULL;
 	char *text = f ? malloc(FILE_BYTES_MAX + 1) : NULL;
+	if (fd < 0) {
+		fprintf(c->mistakes, "%s\n", e.text);
+		goto fail;
+	}
 	if (!text) {
-		fprintf(c->mistakes, "%s: %s\n", file, strerror(errno));
+		fprintf(c->mistakes, "%s: out of memory\n", file);
 		goto fail;
 	}
 	*length = fread(text, 1, FILE_BYTES_MAX + 1, f);
@@ -270,8 +277,8 @@ static size_t enter(struct conf *c, struct str key)
 {
 	char escaped[80];
 	size_t before = strlen(c->path);
-	snprintf(c->path + before, sizeof c->path - before, before ? ".%s" : "%s",
-		 text_escape(key, escaped, sizeof escaped));
+	text_format(c->path + before, sizeof c->path - before, before ? ".%s" : "%s",
+		    text_escape(key, escaped, sizeof escaped));
 	return before;
 }
 
@@ -487,9 +494,15 @@ void conf_path(struct conf *c, const struct conf_node *node, const struct conf_k
 void conf_file(struct conf *c, const struct conf_node *node, const struct conf_key *key, void *field)
 {
 	struct str *path = field;
+	struct error e;
 	conf_path(c, node, key, field);
-	if (path->ptr && c->open_files && access(path->ptr, R_OK) != 0)
-		conf_mistake(c, node, "%s: %s", path->ptr, strerror(errno));
+	if (!path->ptr || !c->open_files)
+		return;
+	int fd = trusted_file_open(path->ptr, false, &e);
+	if (fd < 0)
+		conf_mistake(c, node, "%s", e.text);
+	else
+		close(fd);
 }
 
 static void read_file_item(struct conf *c, const struct conf_node *item, size_t i, void *items)
@@ -521,6 +534,11 @@ void conf_system_id(struct conf *c, const struct conf_node *node, const struct c
 		*(struct str *)field = s;
 }
 
+static bool could_be_dns_name(const char *name)
+{
+	return name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")] == '\0';
+}
+
 void conf_certificate(struct conf *c, const struct conf_node *node, const struct conf_key *key,
 		      void *field)
 {
@@ -529,6 +547,10 @@ void conf_certificate(struct conf *c, const struct conf_node *node, const struct
 	if (s.ptr && (s.len <= 4 || (memcmp(s.ptr, "URI:", 4) != 0 && memcmp(s.ptr, "DNS:", 4) != 0)))
 		conf_mistake(c, node, "must be URI: or DNS: and a name, as in the certificate's "
 			     "subjectAltName");
+	else if (s.ptr && s.ptr[0] == 'D' && memchr(s.ptr, '*', s.len))
+		conf_mistake(c, node, "wildcards never match: give the name of the one certificate");
+	else if (s.ptr && s.ptr[0] == 'D' && !could_be_dns_name(s.ptr + 4))
+		conf_mistake(c, node, "is no DNS name, so no certificate has it");
 	else
 		*(struct str *)field = s;
 }

@@ -55,7 +55,7 @@ struct conf_str_list {
 
 /* The root, NULL after a mistake. */
 const struct conf_node *conf_parse(struct conf *c, const char *text, size_t length);
-/* The whole file, from malloc, NUL behind it; NULL after a mistake. At most 4 MiB. */
+/* The whole file, from malloc, NUL behind it; NULL after a mistake. At most 4 MiB; trusted_file.h says who may write to it. */
 char *conf_read_file(struct conf *c, const char *file, size_t *length);
 /* The directory that a file is in, from the arena. */
 const char *conf_directory_of(struct arena *a, const char *file);
@@ -86,7 +86,7 @@ conf_reader conf_bytes32;   /* [uint32_t] */
 conf_reader conf_seconds;   /* [uint32_t] "10 s", "5 min", "2 h", "30 days", from min to max seconds */
 conf_reader conf_days;      /* [uint32_t] the same, in days */
 conf_reader conf_path;      /* [struct str] made absolute; not opened */
-conf_reader conf_file;      /* [struct str] made absolute, readable */
+conf_reader conf_file;      /* [struct str] made absolute, readable, and nobody else may write to it (trusted_file.h) */
 conf_reader conf_files;     /* [struct conf_str_list] of the same */
 conf_reader conf_system_id; /* [struct str] MC system ID */
 conf_reader conf_certificate; /* [struct str] "URI:..." or "DNS:..." */

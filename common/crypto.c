@@ -67,14 +67,6 @@ struct crypto_sum *crypto_sum_new(void)
 	return NULL;
 }
 
-struct crypto_sum *crypto_sum_copy(const struct crypto_sum *sum)
-{
-	struct crypto_sum *copy = sum ? crypto_sum_new() : NULL;
-	if (copy)
-		copy->bad = sum->bad || EVP_MD_CTX_copy_ex(copy->context, sum->context) != 1;
-	return copy;
-}
-
 void crypto_sum_add(struct crypto_sum *sum, const void *data, size_t n)
 {
 	sum->bad |= EVP_DigestUpdate(sum->context, data, n) != 1;

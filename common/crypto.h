@@ -13,7 +13,6 @@ enum status crypto_sha256_parts(const struct str *parts, size_t n, uint8_t diges
 /* A SHA-256 in pieces. After a failure crypto_sum_end fails. NULL: out of memory. */
 struct crypto_sum;
 struct crypto_sum *crypto_sum_new(void);
-struct crypto_sum *crypto_sum_copy(const struct crypto_sum *sum); /* NULL for NULL */
 void crypto_sum_add(struct crypto_sum *sum, const void *data, size_t n);
 /* The digest of what was added; it starts anew then. */
 enum status crypto_sum_end(struct crypto_sum *sum, uint8_t digest[32]);

@@ -1,8 +1,8 @@
 #include "common/error.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
+#include "common/text.h"
 
 enum status error_set(struct error *e, enum status status, const char *format, ...)
 {
@@ -10,7 +10,7 @@ enum status error_set(struct error *e, enum status status, const char *format, .
 		return status;
 	va_list args;
 	va_start(args, format);
-	vsnprintf(e->text, sizeof e->text, format, args);
+	text_vformat(e->text, sizeof e->text, format, args);
 	va_end(args);
 	e->status = status;
 	return status;
@@ -20,20 +20,13 @@ enum status error_prefix(struct error *e, enum status status, const char *format
 {
 	if (!e)
 		return status;
-	char whole[sizeof e->text];
+	char prefix[sizeof e->text], old[sizeof e->text];
 	va_list args;
 	va_start(args, format);
-	int n = vsnprintf(whole, sizeof whole, format, args);
+	text_vformat(prefix, sizeof prefix, format, args);
 	va_end(args);
-	if (n < 0 || (size_t)n >= sizeof whole)
-		return e->status = status;
-	size_t at = (size_t)n;
-	for (const char *p = ": "; *p && at < sizeof whole - 1; p++)
-		whole[at++] = *p;
-	for (const char *p = e->text; *p && at < sizeof whole - 1; p++)
-		whole[at++] = *p;
-	whole[at] = '\0';
-	memcpy(e->text, whole, sizeof whole);
+	memcpy(old, e->text, sizeof old);
+	text_format(e->text, sizeof e->text, "%s: %s", prefix, old);
 	return e->status = status;
 }
 

@@ -10,7 +10,7 @@ bool exchange_send_within(struct conn *c, size_t most, const struct message *m)
 	bool encoded = message_encode(m, &frame, &length) == OK;
 	bool within = !encoded || length - FRAME_HEADER_SIZE <= most;
 	if (!encoded || (within && conn_send(c, frame, length) != OK))
-		conn_kill(c, "out of memory");
+		conn_kill(c, encoded ? "out of memory" : "a message cannot be encoded");
 	free(frame);
 	return within;
 }

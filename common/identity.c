@@ -97,6 +97,12 @@ static int hex_digit(char c)
 	return -1;
 }
 
+/* "sip://a@b": to those who read URIs in general its user is "a", to SIP "//a". */
+static bool looks_like_authority(struct str user)
+{
+	return user.len >= 2 && user.ptr[0] == '/' && user.ptr[1] == '/';
+}
+
 /*
  * Writes the canonical user part to out and the resolved one to plain, both as long as user at most. *n, *n_plain:
  * their lengths.
@@ -106,6 +112,8 @@ static bool canonical_user(struct str user, char *out, size_t *n, char *plain, s
 {
 	static const char digits[] = "0123456789ABCDEF";
 	*n = *n_plain = 0;
+	if (looks_like_authority(user))
+		return fail(reason, "two slashes after the scheme are not allowed: sip:user@domain");
 	for (size_t i = 0; i < user.len; i++) {
 		char c = user.ptr[i];
 		if (c != '%') {
@@ -222,7 +230,7 @@ bool mc_service_id_is_plain(struct str id, struct str *domain)
 	struct str rest = behind(id, prefix);
 	const char *at = memchr(rest.ptr, '@', rest.len);
 	size_t user = at ? (size_t)(at - rest.ptr) : 0;
-	if (user == 0 || !is_user_part((struct str){ rest.ptr, user }))
+	if (user == 0 || looks_like_authority(rest) || !is_user_part((struct str){ rest.ptr, user }))
 		return false;
 	struct str host = behind(rest, user + 1);
 	if (host.len == 0 || (!str_eq(host, *domain) && !mc_system_id_valid(host)))

@@ -19,8 +19,12 @@ void json_end_map(struct json_writer *w);
 void json_array(struct json_writer *w);
 void json_end_array(struct json_writer *w);
 void json_key(struct json_writer *w, const char *key);
+/*
+ * Safe for a terminal: what PROTOCOL.md 5.1 excludes from an MC ID (controls, also those above ASCII, bidirectional
+ * controls, line separators) becomes \uXXXX; what is no UTF-8 becomes U+FFFD.
+ */
 void json_text(struct json_writer *w, struct str s);
-void json_number(struct json_writer *w, int64_t n);
+void json_number(struct json_writer *w, uint64_t n);
 void json_bool(struct json_writer *w, bool b);
 void json_null(struct json_writer *w);
 
@@ -34,7 +38,7 @@ typedef bool json_each(void *context, enum json_kind kind, struct str text, unsi
 /* What read() reports as wrong with the syntax gets here. */
 typedef void json_mistake(void *context, unsigned line, const char *what);
 
-/* Reads one document to the end of the stream. */
+/* Reads one document to the end of the stream; goes on after half a surrogate pair, which is a mistake. */
 void json_read(FILE *in, json_each *each, json_mistake *mistake, void *context);
 
 #endif

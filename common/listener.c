@@ -7,7 +7,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "common/log.h"
+#include "common/log_limit.h"
 #include "common/net_internal.h"
 
 enum { ACCEPTS_A_TURN = 64, LISTEN_BACKLOG = 1024 };
@@ -20,12 +22,14 @@ struct listener {
 	uint16_t port;
 	struct event *readable, *again;
 	bool paused;
+	struct log_limit pauses;    /* that are logged: each connection that ends, and one that comes, may be one */
 };
 
 static void listener_pause(struct listener *l, const char *why)
 {
 	struct timeval second = { 1, 0 };
-	if (!l->paused)
+	uint64_t left_out;
+	if (!l->paused && log_limit_allows(&l->pauses, 1, clock_mono_ms(), &left_out))
 		log_warning("port %u: accepting pauses: %s", l->port, why);
 	l->paused = true;
 	event_del(l->readable);

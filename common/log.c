@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "common/clock.h"
+#include "common/text.h"
 
 static const struct {
 	const char *name;
@@ -122,19 +123,21 @@ static void put_line(enum log_level level, const char *line, size_t n)
 		log_flush();
 }
 
+bool log_is_on(enum log_level level)
+{
+	return (int)level <= atomic_load(&threshold);
+}
+
 void log_write(enum log_level level, const char *format, ...)
 {
 	char line[PIPE_BUF];
-	if ((int)level > atomic_load(&threshold))
+	if (!log_is_on(level))
 		return;
 	size_t n = write_head(line, sizeof line, level);
 	va_list args;
 	va_start(args, format);
-	int m = vsnprintf(line + n, sizeof line - n - 1, format, args);
+	n += text_vformat(line + n, sizeof line - n - 1, format, args);
 	va_end(args);
-	n += m > 0 ? (size_t)m : 0;
-	if (n > sizeof line - 2)
-		n = sizeof line - 2;
 	line[n++] = '\n';
 	if (gathering)
 		put_line(level, line, n);

@@ -111,12 +111,14 @@ struct users_query {
 	struct str *mc_ids;
 	size_t n_mc_ids;
 	struct str from, to; /* STR_NONE: no bound */
+	struct str after;    /* in that range: the last MC ID of the page before; STR_NONE: from the first */
 	uint32_t max;
 };
 
+/* Of a page that was decoded the MC ID is valid and the validity not empty. */
 struct user_entry {
 	struct str mc_id;
-	struct user_service_id *service_ids;
+	struct user_service_id *service_ids; /* sorted by service, then bytewise */
 	size_t n_service_ids;
 	uint64_t revision;
 	struct validity validity;
@@ -174,6 +176,7 @@ struct pending_entry {
 	uint64_t received_ms, until_ms;
 	struct setup_request request;
 	uint32_t users;
+	bool also_of_others; /* asked for by its ID: another home system has, or had, a request with this ID */
 };
 
 struct pending_page {
@@ -184,7 +187,7 @@ struct pending_page {
 
 struct decision {
 	uint64_t token;
-	struct str mc_system_id; /* STR_NONE: left out */
+	struct str mc_system_id; /* the home system; STR_NONE: left out, which is refused */
 	struct request_id request_id;
 	bool approve;
 	struct str reason;
@@ -236,7 +239,8 @@ enum status message_decode(struct arena *a, const uint8_t *payload, size_t lengt
 size_t message_budget(size_t payload_length);
 
 /*
- * Encodes header and payload into one buffer from malloc, which the caller frees. ERR_MEMORY only.
+ * Encodes header and payload into one buffer from malloc, which the caller frees. ERR_MEMORY only; or ERR_INPUT for what no
+ * receiver takes: an identity that is not UTF-8. A detail or reason is cut and mended instead.
  */
 enum status message_encode(const struct message *message, uint8_t **frame, size_t *length);
 /* Bytes of the frame that message_encode would make, header included. */

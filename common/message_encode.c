@@ -17,17 +17,22 @@ struct writer {
 static char *write_text(struct writer *w, struct str s)
 {
 	struct str copy = s.ptr ? arena_str(w->arena, s) : STR("");
+	w->failed |= !copy.ptr || copy.len > RECEIVED_MAX || !text_valid(copy);
+	return copy.ptr ? (char *)copy.ptr : "";
+}
+
+static char *write_cut(struct writer *w, struct str text, size_t most)
+{
+	struct str copy = text.ptr ? arena_str(w->arena, text_cut(text, most)) : STR("");
 	w->failed |= !copy.ptr;
+	if (copy.len > 0)
+		text_mend((char *)copy.ptr, copy.len);
 	return copy.ptr ? (char *)copy.ptr : "";
 }
 
 static char *write_prose(struct writer *w, struct str text)
 {
-	if (text.len > PROSE_MAX)
-		text.len = PROSE_MAX;
-	while (text.len > 0 && !text_valid(text))
-		text.len--; /* was cut inside a character */
-	return write_text(w, text);
+	return write_cut(w, text, PROSE_MAX);
 }
 
 /* Not zeroed: pointers, or structs that their init function fills in. */
@@ -107,7 +112,7 @@ static void write_hello(struct writer *w, const struct hello *m, Acx__Hello *out
 		out->mc_system_id_ie_case = ACX__HELLO__MC_SYSTEM_ID_IE_MC_SYSTEM_ID;
 		out->mc_system_id = write_text(w, m->mc_system_id);
 	}
-	out->software = write_text(w, m->software);
+	out->software = write_cut(w, m->software, WHO_MAX);
 	out->limits = limits;
 	if (!limits)
 		return;
@@ -222,7 +227,7 @@ static Acx__DecidedBy *write_decided_by(struct writer *w, const struct decided_b
 	if (!out)
 		return NULL;
 	acx__decided_by__init(out);
-	out->acmc = write_text(w, m->acmc);
+	out->acmc = write_cut(w, m->acmc, WHO_MAX);
 	out->reason = write_prose(w, m->reason);
 	out->at = m->at_ms;
 	return out;
@@ -315,7 +320,7 @@ static void write_request_entry(struct writer *w, const struct request_entry *m,
 	acx__request_entry__init(out);
 	out->request_id = write_request_id(&m->request_id);
 	out->operation = (Acx__Operation)m->operation;
-	out->acmc = write_text(w, m->acmc);
+	out->acmc = write_cut(w, m->acmc, WHO_MAX);
 	out->accepted = m->accepted_ms;
 	out->deadline = m->deadline_ms;
 	out->part = m->part;
@@ -364,6 +369,7 @@ static void write_users_query(struct writer *w, const struct users_query *m, Acx
 	out->mc_id_list = write_texts(w, m->mc_ids, m->n_mc_ids);
 	out->from = write_text(w, m->from);
 	out->to = write_text(w, m->to);
+	out->after = write_text(w, m->after);
 	out->max = m->max;
 }
 
@@ -384,6 +390,7 @@ static void write_user(struct writer *w, const struct user_entry *m, Acx__User *
 	for (size_t i = 0; out->mc_service_id_list && items && i < n; i++) {
 		acx__mc_service_id_entry__init(&items[i]);
 		items[i].service = (Acx__McService)m->service_ids[i].service;
+		w->failed |= !mc_service_name((int)m->service_ids[i].service);
 		items[i].mc_service_id = write_text(w, m->service_ids[i].mc_service_id);
 		out->mc_service_id_list[i] = &items[i];
 	}
@@ -475,6 +482,7 @@ static void write_pending_page(struct writer *w, const struct pending_page *m,
 		if (items[i].request)
 			write_request(w, &e->request, items[i].request);
 		items[i].users = e->users;
+		items[i].also_of_others = e->also_of_others;
 		out->entries[i] = &items[i];
 	}
 }
@@ -573,13 +581,16 @@ static void write_body(struct writer *w, const struct message *m)
 	}
 }
 
-enum status message_encode(const struct message *m, uint8_t **frame, size_t *length)
+static enum status encode(const struct message *m, bool unchecked, uint8_t **frame, size_t *length)
 {
 	struct writer w = { .message = ACX__MESSAGE__INIT, .arena = arena_new(0) };
 	*frame = NULL;
 	if (!w.arena)
 		return ERR_MEMORY;
 	write_body(&w, m);
+	/* Of a request a receiver refuses texts only, which are checked where they are written: there may be thousands. */
+	if (!w.failed && !unchecked && m->kind != MESSAGE_SETUP_REQUEST)
+		w.failed = !message_is_readable(w.arena, &w.message);
 	size_t payload = w.failed ? 0 : acx__message__get_packed_size(&w.message);
 	if (!w.failed)
 		*frame = malloc(FRAME_HEADER_SIZE + payload);
@@ -590,6 +601,16 @@ enum status message_encode(const struct message *m, uint8_t **frame, size_t *len
 	}
 	arena_free(w.arena);
 	return *frame ? OK : ERR_MEMORY;
+}
+
+enum status message_encode(const struct message *m, uint8_t **frame, size_t *length)
+{
+	return encode(m, false, frame, length);
+}
+
+enum status message_encode_unchecked(const struct message *m, uint8_t **frame, size_t *length)
+{
+	return encode(m, true, frame, length);
 }
 
 size_t message_size(const struct message *m)

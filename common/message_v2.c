@@ -1,5 +1,7 @@
 #include "common/message_internal.h"
 
+#include "common/text.h"
+
 /* --- what asks for something --- */
 
 /* A condition that is not understood must not be dropped. */
@@ -17,7 +19,7 @@ static void read_requests_query(struct reader *r, const Acx__RequestsQuery *m,
 		.token = m->token,
 		.unfinished_only = m->unfinished_only,
 		.refused_only = m->refused_only,
-		.mc_system_id = read_filled(r, m->mc_system_id, "mc_system_id"),
+		.mc_system_id = read_filled(r, m->mc_system_id, "mc_system_id", MC_SYSTEM_ID_MAX),
 		.since_ms = m->since,
 		.until_ms = m->until,
 		.max = m->max,
@@ -32,20 +34,25 @@ static void read_users_query(struct reader *r, const Acx__UsersQuery *m, struct 
 	refuse_unknown(r, &m->base);
 	*out = (struct users_query){
 		.token = m->token,
-		.mc_system_id = read_text(r, m->mc_system_id, "mc_system_id"),
+		.mc_system_id = read_text(r, m->mc_system_id, "mc_system_id", MC_SYSTEM_ID_MAX),
 		.believed = m->believed,
-		.mc_ids = read_texts(r, m->mc_id_list, m->n_mc_id_list, "mc_id_list"),
+		.mc_ids = read_texts(r, m->mc_id_list, m->n_mc_id_list, "mc_id_list", MC_ID_MAX),
 		.n_mc_ids = m->n_mc_id_list,
-		.from = read_filled(r, m->from, "from"),
-		.to = read_filled(r, m->to, "to"),
+		.from = read_filled(r, m->from, "from", MC_ID_MAX),
+		.to = read_filled(r, m->to, "to", MC_ID_MAX),
+		.after = read_filled(r, m->after, "after", MC_ID_MAX),
 		.max = m->max,
 	};
+	if (out->to.ptr && str_cmp(out->from, out->to) >= 0)
+		read_wrong(r, "to", "is not after from");
+	if (out->after.ptr && (str_cmp(out->after, out->from) < 0 || (out->to.ptr && str_cmp(out->after, out->to) >= 0)))
+		read_wrong(r, "after", "is not in the range");
 }
 
-/* Disjoint and ascending. */
+/* Not empty, disjoint and ascending. */
 static bool range_follows(const struct mc_id_range *before, const struct mc_id_range *range)
 {
-	if (range->to.ptr && str_cmp(range->from, range->to) > 0)
+	if (range->to.ptr && str_cmp(range->from, range->to) >= 0)
 		return false;
 	return !before || (before->to.ptr && str_cmp(before->to, range->from) <= 0);
 }
@@ -55,7 +62,7 @@ static void read_digest_query(struct reader *r, const Acx__DigestQuery *m,
 {
 	refuse_unknown(r, &m->base);
 	*out = (struct digest_query){ .token = m->token,
-				      .mc_system_id = read_text(r, m->mc_system_id, "mc_system_id"),
+				      .mc_system_id = read_text(r, m->mc_system_id, "mc_system_id", MC_SYSTEM_ID_MAX),
 				      .believed = m->believed,
 				      .n_ranges = m->n_ranges };
 	if (m->n_ranges > DIGEST_RANGES_MAX)
@@ -63,10 +70,10 @@ static void read_digest_query(struct reader *r, const Acx__DigestQuery *m,
 	out->ranges = read_list(r, m->n_ranges, sizeof *out->ranges, "ranges");
 	for (size_t i = 0; out->ranges && i < m->n_ranges; i++) {
 		refuse_unknown(r, &m->ranges[i]->base);
-		out->ranges[i].from = read_filled(r, m->ranges[i]->from, "from");
-		out->ranges[i].to = read_filled(r, m->ranges[i]->to, "to");
+		out->ranges[i].from = read_filled(r, m->ranges[i]->from, "from", MC_ID_MAX);
+		out->ranges[i].to = read_filled(r, m->ranges[i]->to, "to", MC_ID_MAX);
 		if (!range_follows(i ? &out->ranges[i - 1] : NULL, &out->ranges[i]))
-			read_wrong(r, "ranges", "are not disjoint and ascending");
+			read_wrong(r, "ranges", "are empty, or not disjoint and ascending");
 	}
 }
 
@@ -76,8 +83,8 @@ static void read_pending_query(struct reader *r, const Acx__PendingQuery *m,
 	refuse_unknown(r, &m->base);
 	*out = (struct pending_query){
 		.token = m->token,
-		.mc_system_id = read_filled(r, m->mc_system_id, "mc_system_id"),
-		.after_mc_system_id = read_filled(r, m->after_mc_system_id, "after_mc_system_id"),
+		.mc_system_id = read_filled(r, m->mc_system_id, "mc_system_id", MC_SYSTEM_ID_MAX),
+		.after_mc_system_id = read_filled(r, m->after_mc_system_id, "after_mc_system_id", MC_SYSTEM_ID_MAX),
 		.max = m->max,
 		.follow = m->follow,
 	};
@@ -92,11 +99,13 @@ static void read_decision(struct reader *r, const Acx__Decision *m, struct decis
 	refuse_unknown(r, &m->base);
 	*out = (struct decision){
 		.token = m->token,
-		.mc_system_id = read_filled(r, m->mc_system_id, "mc_system_id"),
+		.mc_system_id = read_filled(r, m->mc_system_id, "mc_system_id", MC_SYSTEM_ID_MAX),
 		.request_id = read_request_id(r, &m->request_id),
 		.approve = m->approve,
 		.reason = read_prose(r, m->reason, "reason"),
 	};
+	if (!r->bad && text_has_control(out->reason))
+		read_wrong(r, "reason", "has a control character");
 }
 
 bool read_query(struct reader *r, const Acx__Message *m, struct message *out)
@@ -131,10 +140,29 @@ bool read_query(struct reader *r, const Acx__Message *m, struct message *out)
 
 /* --- what answers; unknown fields are ignored --- */
 
+static struct str read_mc_id(struct reader *r, const char *text, const char *what)
+{
+	struct str id = read_text(r, text, what, MC_ID_MAX);
+	if (!r->bad && !mc_id_valid(id))
+		read_wrong(r, what, "is no MC ID");
+	return id;
+}
+
+/* *domain: see mc_service_id_is_plain. */
+static struct str read_service_id(struct reader *r, const char *text, struct str *domain)
+{
+	struct str id = read_text(r, text, "mc_service_id", MC_SERVICE_ID_MAX), canonical;
+	if (r->bad || mc_service_id_is_plain(id, domain))
+		return id;
+	if (!mc_service_id_canonical(r->arena, id, &canonical, NULL) || !str_eq(id, canonical))
+		read_wrong(r, "mc_service_id", "is no canonical MC service ID");
+	return id;
+}
+
 static struct page read_page(struct reader *r, uint64_t token, int cause, const char *detail,
 			     bool more)
 {
-	return (struct page){ token, (enum cause)read_enum(r, cause), read_detail(r, detail), more };
+	return (struct page){ token, (enum cause)cause, read_detail(r, detail), more };
 }
 
 static void read_indication(struct reader *r, const Acx__ProcessIndication *m,
@@ -142,7 +170,7 @@ static void read_indication(struct reader *r, const Acx__ProcessIndication *m,
 {
 	*out = (struct process_indication){
 		.request_id = read_request_id(r, &m->request_id),
-		.mc_system_id = read_text(r, m->mc_system_id, "mc_system_id"),
+		.mc_system_id = read_text(r, m->mc_system_id, "mc_system_id", RECEIVED_MAX),
 		.state = (enum process_state)m->state,
 		.until_ms = m->until,
 		.detail = read_detail(r, m->detail),
@@ -161,7 +189,7 @@ static void read_inner_response(struct reader *r, const Acx__McServiceUserSetupR
 
 static void read_delivery(struct reader *r, const Acx__Delivery *m, struct delivery_entry *out)
 {
-	out->mc_system_id = read_text(r, m->mc_system_id, "mc_system_id");
+	out->mc_system_id = read_text(r, m->mc_system_id, "mc_system_id", RECEIVED_MAX);
 	out->state = (enum delivery_state)m->state;
 	out->attempts = m->attempts;
 	out->until_ms = m->until;
@@ -179,8 +207,8 @@ static void read_request_entry(struct reader *r, const Acx__RequestEntry *m,
 {
 	*out = (struct request_entry){
 		.request_id = read_request_id(r, &m->request_id),
-		.operation = read_enum(r, (int)m->operation),
-		.acmc = read_text(r, m->acmc, "acmc"),
+		.operation = (int)m->operation,
+		.acmc = read_text(r, m->acmc, "acmc", WHO_MAX),
 		.accepted_ms = m->accepted,
 		.deadline_ms = m->deadline,
 		.part = m->part,
@@ -203,38 +231,55 @@ static void read_requests_page(struct reader *r, const Acx__RequestsPage *m,
 		read_request_entry(r, m->entries[i], &out->entries[i]);
 }
 
-static void read_user(struct reader *r, const Acx__User *m, struct user_entry *out)
+/* By service, then bytewise. */
+static bool service_id_follows(const struct user_service_id *before, const struct user_service_id *id)
+{
+	return before->service < id->service ||
+	       (before->service == id->service && str_cmp(before->mc_service_id, id->mc_service_id) < 0);
+}
+
+static struct user_service_id *read_service_ids(struct reader *r, Acx__McServiceIdEntry **entries, size_t n,
+						struct str *domain)
+{
+	struct user_service_id *list = read_list(r, n, sizeof *list, "mc_service_id_list");
+	for (size_t i = 0; list && i < n; i++) {
+		list[i].service = (enum mc_service)entries[i]->service;
+		list[i].mc_service_id = read_service_id(r, entries[i]->mc_service_id, domain);
+		if (!mc_service_name((int)entries[i]->service))
+			read_wrong(r, "service", "is none that this version knows");
+		if (entries[i]->mc_id[0] != '\0')
+			read_wrong(r, "mc_id", "of an MC service ID is not left out");
+		if (i > 0 && !service_id_follows(&list[i - 1], &list[i]))
+			read_wrong(r, "mc_service_id_list", "is not in order");
+	}
+	return list;
+}
+
+static void read_user(struct reader *r, const Acx__User *m, struct str *domain, struct user_entry *out)
 {
 	bool unknown = false; /* ignored */
-	size_t n = m->n_mc_service_id_list;
 	*out = (struct user_entry){
-		.mc_id = read_text(r, m->mc_id, "mc_id"),
-		.n_service_ids = n,
+		.mc_id = read_mc_id(r, m->mc_id, "mc_id"),
+		.service_ids = read_service_ids(r, m->mc_service_id_list, m->n_mc_service_id_list, domain),
+		.n_service_ids = m->n_mc_service_id_list,
 		.revision = m->revision,
 		.validity = read_validity(m->validity, &unknown),
 		.vouched = m->vouched,
 		.changed_ms = m->changed,
 		.by = read_request_id(r, &m->by),
 	};
-	out->service_ids = read_list(r, n, sizeof *out->service_ids, "mc_service_id_list");
-	for (size_t i = 0; out->service_ids && i < n; i++) {
-		const Acx__McServiceIdEntry *e = m->mc_service_id_list[i];
-		out->service_ids[i].service = (enum mc_service)e->service;
-		out->service_ids[i].mc_service_id = read_text(r, e->mc_service_id, "mc_service_id");
-		if (!mc_service_name((int)e->service))
-			read_wrong(r, "service", "is none that this version knows");
-		if (e->mc_id[0] != '\0')
-			read_wrong(r, "mc_id", "of an MC service ID is not left out");
-	}
+	if (out->validity.not_after_ms && out->validity.not_after_ms <= out->validity.not_before_ms)
+		read_wrong(r, "validity", "is empty");
 }
 
 static void read_users_page(struct reader *r, const Acx__UsersPage *m, struct users_page *out)
 {
+	struct str domain = STR_NONE;
 	out->page = read_page(r, m->token, (int)m->cause, m->detail, m->more);
 	out->n_users = m->n_users;
 	out->users = read_list(r, m->n_users, sizeof *out->users, "users");
 	for (size_t i = 0; out->users && i < m->n_users; i++) {
-		read_user(r, m->users[i], &out->users[i]);
+		read_user(r, m->users[i], &domain, &out->users[i]);
 		if (i > 0 && str_cmp(out->users[i - 1].mc_id, out->users[i].mc_id) >= 0)
 			read_wrong(r, "users", "are not in the order of their MC IDs");
 	}
@@ -251,10 +296,12 @@ static void read_range_digest(struct reader *r, const Acx__RangeDigest *m,
 	if (m->n_splits > DIGEST_SPLITS_MAX)
 		read_wrong(r, "splits", "are more than 15");
 	out->n_splits = m->n_splits;
-	out->splits = read_texts(r, m->splits, m->n_splits, "splits");
-	for (size_t i = 1; out->splits && i < m->n_splits; i++)
-		if (str_cmp(out->splits[i - 1], out->splits[i]) >= 0)
+	out->splits = read_list(r, m->n_splits, sizeof *out->splits, "splits");
+	for (size_t i = 0; out->splits && i < m->n_splits; i++) {
+		out->splits[i] = read_mc_id(r, m->splits[i], "splits");
+		if (i > 0 && str_cmp(out->splits[i - 1], out->splits[i]) >= 0)
 			read_wrong(r, "splits", "are not ascending");
+	}
 }
 
 static void read_digest_page(struct reader *r, const Acx__DigestPage *m, struct digest_page *out)
@@ -266,23 +313,29 @@ static void read_digest_page(struct reader *r, const Acx__DigestPage *m, struct 
 		read_range_digest(r, m->digests[i], &out->digests[i]);
 }
 
+static void read_pending_entry(struct reader *r, const Acx__PendingEntry *m, struct pending_entry *out)
+{
+	out->mc_system_id = read_text(r, m->mc_system_id, "mc_system_id", MC_SYSTEM_ID_MAX);
+	out->received_ms = m->received;
+	out->until_ms = m->until;
+	out->users = m->users;
+	out->also_of_others = m->also_of_others;
+	if (!mc_system_id_valid(out->mc_system_id))
+		read_wrong(r, "mc_system_id", "is no MC system ID");
+	if (m->request)
+		read_request(r, m->request, &out->request);
+	else
+		read_wrong(r, "request", "is missing");
+}
+
 static void read_pending_page(struct reader *r, const Acx__PendingPage *m,
 			      struct pending_page *out)
 {
 	out->page = read_page(r, m->token, (int)m->cause, m->detail, m->more);
 	out->n_entries = m->n_entries;
 	out->entries = read_list(r, m->n_entries, sizeof *out->entries, "entries");
-	for (size_t i = 0; out->entries && i < m->n_entries; i++) {
-		const Acx__PendingEntry *e = m->entries[i];
-		out->entries[i].mc_system_id = read_text(r, e->mc_system_id, "mc_system_id");
-		out->entries[i].received_ms = e->received;
-		out->entries[i].until_ms = e->until;
-		out->entries[i].users = e->users;
-		if (e->request)
-			read_request(r, e->request, &out->entries[i].request);
-		else
-			read_wrong(r, "request", "is missing");
-	}
+	for (size_t i = 0; out->entries && i < m->n_entries; i++)
+		read_pending_entry(r, m->entries[i], &out->entries[i]);
 }
 
 static void read_decision_result(struct reader *r, const Acx__DecisionResult *m,

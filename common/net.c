@@ -11,8 +11,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include "common/clock.h"
 #include "common/frame.h"
 #include "common/net_internal.h"
+#include "common/text.h"
 
 enum { LINGER_MS = 2000, RECORDS_A_TURN = 16 };
 
@@ -35,6 +37,7 @@ void conn_free(struct conn *c)
 		close(c->fd);
 	if (c->in)
 		evbuffer_free(c->in);
+	conn_drop_output(c);
 	if (c->out)
 		evbuffer_free(c->out);
 	if (c->timer)
@@ -80,12 +83,10 @@ void conn_bury(struct conn *c, enum conn_end end, const char *why)
 	c->dead = true;
 	if (!c->lingering) { /* its end was told already */
 		c->end = end;
-		snprintf(c->why, sizeof c->why, "%s", why);
+		text_format(c->why, sizeof c->why, "%s", why);
 	}
 	leave_handshakes(c);
-	if (c->is_unsent)
-		TAILQ_REMOVE(&c->loop->unsent, c, in_unsent);
-	c->is_unsent = false;
+	conn_drop_output(c);
 	stop_io(c);
 	if (c->raw)
 		event_del(c->raw);
@@ -133,14 +134,13 @@ static void on_linger(evutil_socket_t fd, short what, void *context)
 	}
 }
 
-/* end, why: what ended() is going to say. */
-static void linger(struct conn *c, enum conn_end end, const char *why)
+void conn_linger(struct conn *c, enum conn_end end, const char *why)
 {
 	if (c->lingering) /* the last write and the close's flush may come in one turn */
 		return;
 	c->lingering = c->closing = true;
 	c->end = end;
-	snprintf(c->why, sizeof c->why, "%s", why);
+	text_format(c->why, sizeof c->why, "%s", why);
 	if (c->opened)
 		tls_shutdown(c->ssl);
 	shutdown(c->fd, SHUT_WR);
@@ -152,32 +152,10 @@ static void linger(struct conn *c, enum conn_end end, const char *why)
 		set_deadline(c, DEADLINE_DRAIN, LINGER_MS);
 }
 
-/* That a frame does not come while we do not read is not the peer's slowness. */
-static void stop_frame_clock(struct conn *c)
+void conn_stop_frame_clock(struct conn *c)
 {
 	if (c->deadline == DEADLINE_FRAME)
 		clear_deadline(c);
-}
-
-static size_t queued(const struct conn *c)
-{
-	return evbuffer_get_length(c->out);
-}
-
-/*
- * What we ask others goes out before what we tell those who asked us: they wait for the others' answers, too. And whom we
- * have woken up may take the processor from us.
- */
-static void flush_this_turn(struct conn *c)
-{
-	if (c->is_unsent)
-		return;
-	if (c->accepted)
-		TAILQ_INSERT_TAIL(&c->loop->unsent, c, in_unsent);
-	else
-		TAILQ_INSERT_HEAD(&c->loop->unsent, c, in_unsent);
-	c->is_unsent = true;
-	event_active(c->loop->flush, 0, 0);
 }
 
 void conn_close(struct conn *c)
@@ -190,12 +168,12 @@ void conn_close(struct conn *c)
 		return;
 	}
 	set_deadline(c, DEADLINE_DRAIN, c->settings.drain_timeout_ms);
-	flush_this_turn(c);
+	conn_flush_later(c);
 }
 
 /* --- what comes from the other end --- */
 
-static void on_failed(struct conn *c, const struct tls_fault *fault)
+void conn_failed(struct conn *c, const struct tls_fault *fault)
 {
 	struct error e;
 	bool refused = tls_failure(c->ssl, fault->code, &e);
@@ -204,30 +182,31 @@ static void on_failed(struct conn *c, const struct tls_fault *fault)
 	else if (fault->code == 0 && strcmp(e.text, "the connection broke") == 0)
 		error_set(&e, ERR_SYSTEM, "closed by the other end during the TLS handshake");
 	if (c->accepted && !c->opened) /* so that our alert arrives */
-		linger(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
+		conn_linger(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
 	else
 		conn_bury(c, refused ? CONN_END_REFUSED : CONN_END_FAILED, e.text);
 }
 
-static void on_ended(struct conn *c)
+void conn_ended_by_peer(struct conn *c)
 {
 	bool inside = evbuffer_get_length(c->in) > 0;
 	if (c->opened)
 		conn_bury(c, inside ? CONN_END_TRUNCATED : CONN_END_CLOSED,
 			  inside ? "closed by the other end inside a frame" : "closed by the other end");
 	else
-		on_failed(c, &(struct tls_fault){ 0 });
+		conn_failed(c, &(struct tls_fault){ 0 });
 }
 
 static bool listening(const struct conn *c)
 {
-	return !c->dead && !c->closing && !c->paused && !c->choked && !c->deaf;
+	bool choked = c->choked && !c->settings.reads_when_choked;
+	return !c->dead && !c->closing && !c->paused && !choked && !c->deaf;
 }
 
 static void bad_frame(struct conn *c, enum conn_frame_fault fault, uint32_t length)
 {
 	c->deaf = true;
-	stop_frame_clock(c);
+	conn_stop_frame_clock(c);
 	c->handlers->bad_frame(c, fault, length, c->context);
 }
 
@@ -301,26 +280,51 @@ static void wait_to_write(struct conn *c)
 	event_add(c->writable, NULL);
 }
 
+/*
+ * Nobody needs more records without data than these in such a time, and each keeps the loop from others for as long as a
+ * message does.
+ */
+enum { IDLE_RECORDS_MAX = 32, IDLE_RECORDS_MS = 10000 };
+
+static bool is_flooded(struct conn *c, unsigned idle_records)
+{
+	uint64_t now = idle_records ? clock_mono_ms() : 0;
+	if (idle_records == 0)
+		return false;
+	if (now >= c->idle_records_until) {
+		c->idle_records_until = now + IDLE_RECORDS_MS;
+		c->idle_records = 0;
+	}
+	c->idle_records += idle_records;
+	return c->idle_records > IDLE_RECORDS_MAX;
+}
+
 /* False: there is no more for now. */
 static bool read_record(struct conn *c)
 {
 	struct tls_fault fault;
 	size_t n;
-	switch (tls_read(c->ssl, c->loop->record, TLS_RECORD_MAX, &n, &fault)) {
+	enum tls_io result = tls_read(c->ssl, c->loop->record, TLS_RECORD_MAX, &n, &fault);
+	unsigned idle_records = tls_idle_records(c->ssl);
+	if (is_flooded(c, idle_records)) {
+		conn_bury(c, CONN_END_FAILED, "too many TLS records without data (KeyUpdate, renegotiation)");
+		return false;
+	}
+	switch (result) {
 	case TLS_IO_DONE:
 		take_in(c, c->loop->record, n);
 		return tls_holds_input(c->ssl);
 	case TLS_IO_WANTS_READ:
-		return false;
+		return idle_records > 0;
 	case TLS_IO_WANTS_WRITE:
 		c->read_wants_write = true;
 		wait_to_write(c);
 		return false;
 	case TLS_IO_ENDED:
-		on_ended(c);
+		conn_ended_by_peer(c);
 		return false;
 	case TLS_IO_FAILED:
-		on_failed(c, &fault);
+		conn_failed(c, &fault);
 		return false;
 	}
 	return false;
@@ -340,8 +344,7 @@ static void receive(struct conn *c)
 	}
 }
 
-/* Also looks at what is there already, for which the socket does not become readable. */
-static void read_on(struct conn *c)
+void conn_read_on(struct conn *c)
 {
 	if (!listening(c) || !c->opened)
 		return;
@@ -350,91 +353,18 @@ static void read_on(struct conn *c)
 		event_active(c->readable, EV_READ, 0);
 }
 
-/* --- what goes to the other end --- */
-
-enum status conn_send(struct conn *c, const uint8_t *frame, size_t length)
-{
-	if (c->dead || c->closing || !c->opened)
-		return OK; /* whom it was for has gone */
-	if (queued(c) == 0 && length < TLS_RECORD_MAX && evbuffer_expand(c->out, TLS_RECORD_MAX) != 0)
-		return ERR_MEMORY;
-	if (evbuffer_add(c->out, frame, length) != 0)
-		return ERR_MEMORY;
-	flush_this_turn(c);
-	if (queued(c) > c->settings.max_queued_bytes) {
-		c->choked = true;
-		stop_frame_clock(c);
-	}
-	return OK;
-}
-
-/* False: the socket takes no more for now, or never again. */
-static bool write_record(struct conn *c)
-{
-	struct tls_fault fault;
-	size_t n = queued(c) < TLS_RECORD_MAX ? queued(c) : TLS_RECORD_MAX;
-	const uint8_t *data = evbuffer_pullup(c->out, (ev_ssize_t)n);
-	if (!data) {
-		conn_bury(c, CONN_END_FAILED, "out of memory");
-		return false;
-	}
-	switch (tls_write(c->ssl, data, n, &n, &fault)) {
-	case TLS_IO_DONE:
-		evbuffer_drain(c->out, n);
-		return true;
-	case TLS_IO_WANTS_READ: /* never, by tls.h */
-	case TLS_IO_WANTS_WRITE:
-		event_add(c->writable, NULL);
-		return false;
-	case TLS_IO_ENDED:
-		on_ended(c);
-		return false;
-	case TLS_IO_FAILED:
-		on_failed(c, &fault);
-		return false;
-	}
-	return false;
-}
-
-/* At once, since the socket is nearly always ready; what it does not take waits until it is. */
-static void send_queued(struct conn *c)
-{
-	while (queued(c) > 0) {
-		if (!write_record(c))
-			return;
-	}
-	if (c->closing)
-		linger(c, CONN_END_LOCAL, "closed");
-	else if (c->choked) {
-		c->choked = false;
-		read_on(c);
-	}
-}
-
-/* Everything of one turn goes out together: in TLS records as few as possible. */
-void conns_flush(evutil_socket_t fd, short what, void *context)
-{
-	struct loop *l = context;
-	struct conn *c;
-	(void)fd, (void)what;
-	while ((c = TAILQ_FIRST(&l->unsent))) {
-		TAILQ_REMOVE(&l->unsent, c, in_unsent);
-		c->is_unsent = false;
-		if (!event_pending(c->writable, EV_WRITE, NULL))
-			send_queued(c);
-	}
-}
+/* --- pausing --- */
 
 void conn_pause(struct conn *c)
 {
 	c->paused = true;
-	stop_frame_clock(c);
+	conn_stop_frame_clock(c);
 }
 
 void conn_resume(struct conn *c)
 {
 	c->paused = false;
-	read_on(c);
+	conn_read_on(c);
 }
 
 /* --- TLS --- */
@@ -469,10 +399,10 @@ static void shake_hands(struct conn *c)
 		wait_to_write(c);
 		break;
 	case TLS_IO_ENDED:
-		on_ended(c);
+		conn_ended_by_peer(c);
 		break;
 	case TLS_IO_FAILED:
-		on_failed(c, &fault);
+		conn_failed(c, &fault);
 		break;
 	}
 }
@@ -497,10 +427,10 @@ static void on_writable(evutil_socket_t fd, short what, void *context)
 		shake_hands(c);
 		return;
 	}
-	send_queued(c);
+	conn_write(c);
 	if (c->read_wants_write && !c->dead) {
 		c->read_wants_write = false;
-		read_on(c);
+		conn_read_on(c);
 	}
 }
 

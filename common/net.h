@@ -9,7 +9,7 @@
 
 /*
  * The event loop and TLS connections that carry frames. The only one that knows libevent (with
- * loop.c, connect.c and listener.c). All callbacks run in
+ * net_send.c, loop.c, connect.c and listener.c). All callbacks run in
  * the loop's thread, none of them inside the call that caused it; objects may be freed in any callback (they
  * go to a graveyard that is emptied after the loop turn).
  */
@@ -52,7 +52,13 @@ struct conn_settings {
 	uint32_t handshake_timeout_ms; /* from connect or accept until TLS is up: absolute */
 	uint32_t frame_timeout_ms;     /* from a frame's first byte to its last: absolute */
 	uint32_t drain_timeout_ms;     /* for what is queued when the connection is closed */
-	size_t max_queued_bytes;       /* beyond it reading pauses until the peer has taken its answers */
+	size_t pause_at_bytes;         /* queued: choked from here on, until the peer has taken all of it */
+	size_t max_queued_bytes;       /* queued, by all connections of the account: the one that has most ends */
+	/*
+	 * Choked: reads on nevertheless. For who asks, and stops asking instead: if both ends waited for the other one to read,
+	 * they would wait for ever. By default it does not read, and what it is asked waits in the kernel.
+	 */
+	bool reads_when_choked;
 };
 
 /* Why a connection ended. */
@@ -77,6 +83,8 @@ struct conn_handlers {
 	void (*bad_frame)(struct conn *c, enum conn_frame_fault fault, uint32_t length, void *context);
 	/* The last call for this connection, exactly once; it is freed afterwards. text: for people. */
 	void (*ended)(struct conn *c, enum conn_end end, const char *text, void *context);
+	/* All that was queued is written. NULL: nobody wants to know. */
+	void (*drained)(struct conn *c, void *context);
 };
 
 /* Connects to host:port. Failures come through ended(). NULL only when memory is out. */
@@ -87,12 +95,26 @@ struct conn *conn_connect(struct loop *l, struct tls_context *tls, const char *h
 void conn_set_max_frame(struct conn *c, uint32_t bytes);
 /* Copies and queues. Written together with what else is queued in this loop turn. Nothing after conn_close. */
 enum status conn_send(struct conn *c, const uint8_t *frame, size_t length);
+/* Bytes that are not written yet. */
+size_t conn_queued(const struct conn *c);
+/*
+ * So much is queued that only what must be sent should be added: what informs can be told when drained() is called, and
+ * questions can wait until then. Also from half of max_queued_bytes on, if others of the account have queued it; or it has ended.
+ */
+bool conn_is_choked(const struct conn *c);
 void conn_pause(struct conn *c);  /* takes no more frames for now */
 void conn_resume(struct conn *c);
 /* Reads no more, sends what is queued, then close_notify; ended() follows. Again: no effect. */
 void conn_close(struct conn *c);
 /* Ends it at once, dropping what is queued; ended() follows. */
 void conn_kill(struct conn *c, const char *why);
+
+/* Connections of one party, whose queued bytes are counted together. Each counts alone until it has an account. */
+struct conn_account;
+struct conn_account *conn_account_new(void); /* NULL: memory */
+void conn_account_free(struct conn_account *a); /* NULL is fine; connections that it still has count alone again */
+void conn_set_account(struct conn *c, struct conn_account *a);
+
 struct ssl_st *conn_ssl(struct conn *c);
 /* "192.0.2.1:7443", "[2001:db8::1]:7443". Lives as long as c. */
 const char *conn_address(const struct conn *c);

@@ -6,7 +6,10 @@
 #include <sys/queue.h>
 #include "common/net.h"
 
-/* Shared by loop.c (loop, timers, signals), net.c (connections), connect.c (making them) and listener.c (taking them). */
+/*
+ * Shared by loop.c (loop, timers, signals), net.c (connections), net_send.c (what they send), connect.c (making them) and
+ * listener.c (taking them).
+ */
 
 enum { TLS_RECORD_MAX = 16384 };
 
@@ -35,6 +38,8 @@ struct conn {
 	TAILQ_ENTRY(conn) in_all;   /* or in the graveyard */
 	TAILQ_ENTRY(conn) in_handshakes;
 	TAILQ_ENTRY(conn) in_unsent;
+	TAILQ_ENTRY(conn) in_account;
+	struct conn_account *account; /* NULL: it counts alone */
 	struct loop *loop;
 	struct tls_context *tls;    /* until the SSL object is made */
 	struct ssl_st *ssl;         /* NULL while TCP connects */
@@ -47,6 +52,8 @@ struct conn {
 	const struct conn_handlers *handlers;
 	void *context;
 	uint32_t max_frame;
+	unsigned idle_records;      /* that carried no data, */
+	uint64_t idle_records_until;/* until then (clock_mono_ms) */
 	bool accepted;              /* by a listener */
 	bool in_handshake;          /* is in loop->handshakes */
 	bool is_unsent;             /* is in loop->unsent */
@@ -68,10 +75,26 @@ static inline struct timeval in_ms(uint64_t ms)
 	return (struct timeval){ (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
 }
 
-/* net.c, for loop.c: frees what has ended; sends what was queued in a turn. */
+/* net.c, net_send.c, for loop.c: frees what has ended; sends what was queued in a turn. */
 void conns_reap(evutil_socket_t fd, short what, void *loop);
 void conns_flush(evutil_socket_t fd, short what, void *loop);
 void conn_free(struct conn *c);
+
+/* net_send.c, for net.c: queues it for conns_flush; writes what it can; forgets what is queued, and the account. */
+void conn_flush_later(struct conn *c);
+void conn_write(struct conn *c);
+void conn_drop_output(struct conn *c);
+
+/* net.c, for net_send.c. */
+
+/* end, why: what ended() is going to say. */
+void conn_linger(struct conn *c, enum conn_end end, const char *why);
+void conn_failed(struct conn *c, const struct tls_fault *fault);
+void conn_ended_by_peer(struct conn *c);
+/* That a frame does not come while we do not read is not the peer's slowness. */
+void conn_stop_frame_clock(struct conn *c);
+/* Also looks at what is there already, for which the socket does not become readable. */
+void conn_read_on(struct conn *c);
 
 /* net.c, for connect.c and listener.c: a connection that has no socket yet. */
 struct conn *conn_new(struct loop *l, struct tls_context *tls, const struct conn_settings *settings,

@@ -4,7 +4,6 @@
 
 enum { FORMAT = 1, KEY_FORMAT = 1, KEY_PARTNER, KEY_HOME, KEY_REQUEST_ID, KEY_OPERATION, KEY_DONE, KEY_CONTENT,
        KEY_REVISIONS, KEY_DECIDED_BY };
-enum { DECIDED_BY_MAX = 512 };
 
 /* --- from what was done --- */
 
@@ -166,7 +165,7 @@ enum status receipt_decode(struct arena *a, struct str bytes, struct receipt_cla
 	get_revisions(&r, a, out);
 	if (keys == KEY_DECIDED_BY) {
 		cbor_expect_key(&r, KEY_DECIDED_BY);
-		out->decided_by = cbor_get_id(&r, DECIDED_BY_MAX);
+		out->decided_by = cbor_get_id(&r, RECEIPT_DECIDED_BY_MAX);
 	} else if (keys != KEY_REVISIONS) {
 		cbor_fail(&r, "it has more or fewer entries than it should");
 	}
@@ -195,6 +194,17 @@ const char *receipt_misfit(const struct receipt_claims *c, const struct setup *s
 		return "it was a dry run";
 	if (receipt_users_done(c) < c->n_users && !setup->best_effort)
 		return "it was not to be done in part";
+	return NULL;
+}
+
+const char *receipt_misdated(uint64_t done_ms, uint64_t asked_ms, uint64_t expires_ms, uint64_t now_ms)
+{
+	if (asked_ms > RECEIPT_CLOCKS_MS && done_ms < asked_ms - RECEIPT_CLOCKS_MS)
+		return "done before it was asked for: check both clocks";
+	if (done_ms > now_ms && done_ms - now_ms > RECEIPT_CLOCKS_MS)
+		return "done in the future: check both clocks";
+	if (done_ms > expires_ms && done_ms - expires_ms > RECEIPT_CLOCKS_MS)
+		return "done after the request had expired: check both clocks";
 	return NULL;
 }
 

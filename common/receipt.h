@@ -16,6 +16,9 @@
  * Signing and verifying are in receipt_sign.h. Pure.
  */
 
+/* Bytes of an ACMC's name in claims. */
+enum { RECEIPT_DECIDED_BY_MAX = 255 };
+
 /* In place of a revision: the user was not done. */
 #define RECEIPT_NOT_DONE UINT64_MAX
 
@@ -69,6 +72,13 @@ enum status receipt_decode(struct arena *a, struct str bytes, struct receipt_cla
 
 /* Why these cannot be claims about this setup, whatever the digest says: static; NULL: they can. */
 const char *receipt_misfit(const struct receipt_claims *claims, const struct setup *setup);
+/*
+ * Why home does not take what a partner says it has done at done_ms, for a request that home accepted at asked_ms and that
+ * expires then; now_ms: by home's clock. Static; NULL: it does. Who asked can tell that it was not before, nor is yet to come,
+ * and clocks differ by less than RECEIPT_CLOCKS_MS.
+ */
+#define RECEIPT_CLOCKS_MS (5 * 60000ull)
+const char *receipt_misdated(uint64_t done_ms, uint64_t asked_ms, uint64_t expires_ms, uint64_t now_ms);
 /* Of the users of the content. */
 size_t receipt_users_done(const struct receipt_claims *claims);
 

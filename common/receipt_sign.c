@@ -42,8 +42,8 @@ static enum status what_is_signed(struct arena *a, const struct cose_receipt *c,
 	return out->data.ptr ? OK : error_set(e, ERR_MEMORY, "out of memory");
 }
 
-enum status receipt_verify_peer(struct arena *a, struct ssl_st *ssl, struct str proof,
-				const struct merkle_hash *root, struct merkle_proof *out, struct error *e)
+enum status receipt_verify_peer(struct arena *a, struct ssl_st *ssl, struct str proof, const struct merkle_hash *root,
+				uint64_t done_ms, struct merkle_proof *out, struct error *e)
 {
 	struct cose_receipt c;
 	struct tls_signed what;
@@ -51,7 +51,7 @@ enum status receipt_verify_peer(struct arena *a, struct ssl_st *ssl, struct str 
 	if (status == OK)
 		status = what_is_signed(a, &c, root, &what, e);
 	*out = c.proof;
-	return status == OK ? tls_peer_verify(ssl, &what, e) : status;
+	return status == OK ? tls_peer_verify(ssl, &what, (int64_t)(done_ms / 1000), e) : status;
 }
 
 /* The root that the claims lead to: the payload is detached, so that nobody can forget to find it out. */

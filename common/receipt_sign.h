@@ -23,11 +23,12 @@ enum status receipt_sign(struct arena *a, const struct tls_identity *id, const s
 struct str receipt_prove(struct arena *a, const struct receipt_batch *b, size_t i);
 
 /*
- * At the home ACMS, on its connection to the partner: whether the partner signed this root (tls_peer_verify). Whether the
- * claims lead to it is for merkle_check to say. ERR_INPUT: no receipt; ERR_TLS: not the partner's; ERR_MEMORY.
+ * At the home ACMS, on its connection to the partner: whether the partner signed this root, of claims that say done_ms
+ * (tls_peer_verify). Whether the claims lead to it is for merkle_check to say. ERR_INPUT: no receipt; ERR_TLS: not the
+ * partner's; ERR_MEMORY.
  */
-enum status receipt_verify_peer(struct arena *a, struct ssl_st *ssl, struct str proof,
-				const struct merkle_hash *root, struct merkle_proof *out, struct error *e);
+enum status receipt_verify_peer(struct arena *a, struct ssl_st *ssl, struct str proof, const struct merkle_hash *root,
+				uint64_t done_ms, struct merkle_proof *out, struct error *e);
 
 /*
  * Anywhere, later, of what receipt_join made: whether a server with this certificate name ("DNS:acms.fire.example";

@@ -112,24 +112,24 @@ enum cause hello_check(const struct hello *hello, struct str expected, bool requ
 {
 	char said[MC_SYSTEM_ID_MAX + 4];
 	if (hello->version_min == 0 || hello->version_max < hello->version_min) {
-		snprintf(detail, detail_size, "Hello: versions %u to %u make no sense",
-			 hello->version_min, hello->version_max);
+		text_format(detail, detail_size, "Hello: versions %u to %u make no sense",
+			    hello->version_min, hello->version_max);
 		return CAUSE_MALFORMED_MESSAGE;
 	}
 	if (hello->version_min > PROTOCOL_VERSION_MAX || hello->version_max < PROTOCOL_VERSION_MIN) {
-		snprintf(detail, detail_size, "spoken here: versions %d to %d; offered: %u to %u",
+		text_format(detail, detail_size, "spoken here: versions %d to %d; offered: %u to %u",
 			 PROTOCOL_VERSION_MIN, PROTOCOL_VERSION_MAX, hello->version_min, hello->version_max);
 		return CAUSE_UNSUPPORTED_VERSION;
 	}
 	if (!limits_valid(&hello->limits)) {
-		snprintf(detail, detail_size, "Hello: a limit is 0 or out of range");
+		text_format(detail, detail_size, "Hello: a limit is 0 or out of range");
 		return CAUSE_MALFORMED_MESSAGE;
 	}
 	if (hello->mc_system_id.ptr ? !str_eq(hello->mc_system_id, expected) : required) {
-		snprintf(detail, detail_size, "expected MC system %.*s, the Hello says %s",
-			 STR_ARG(expected),
-			 hello->mc_system_id.ptr ?
-				 text_escape(hello->mc_system_id, said, sizeof said) : "nothing");
+		text_format(detail, detail_size, "expected MC system %.*s, the Hello says %s",
+			    STR_ARG(expected),
+			    hello->mc_system_id.ptr ?
+				    text_escape(hello->mc_system_id, said, sizeof said) : "nothing");
 		return CAUSE_MC_SYSTEM_ID_MISMATCH;
 	}
 	*version = hello->version_max < PROTOCOL_VERSION_MAX ? hello->version_max : PROTOCOL_VERSION_MAX;

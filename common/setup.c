@@ -62,10 +62,17 @@ static void note(struct check *c, struct str mc_id, struct str mc_service_id, en
 	c->noted[c->n_noted++] = (struct identity_cause){ mc_id, mc_service_id, cause };
 }
 
+struct verdict setup_no_memory(const struct arena *a)
+{
+	if (arena_starved(a))
+		return (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" };
+	return (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES };
+}
+
 static struct verdict verdict_of(const struct check *c)
 {
 	if (c->spent)
-		return (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES };
+		return setup_no_memory(c->arena);
 	for (size_t o = 0; o < ORDER; o++) {
 		for (size_t i = 0; i < c->n_noted; i++) {
 			if (c->noted[i].cause == order[o])

@@ -159,10 +159,20 @@ struct setup {
 /*
  * Checks a request (PROTOCOL.md 5.1, 5.2: the 2xx causes) against what the receiver accepts. With
  * CAUSE_NO_CAUSE *out is filled in; it and the verdict live in the arena and borrow from the request.
- * All identities in the way are named. A spent arena gives CAUSE_TOO_MANY_IDENTITIES.
+ * All identities in the way are named. A spent arena: setup_no_memory.
  */
 struct verdict setup_check(struct arena *a, const struct setup_request *request,
 			   const struct limits *limits, struct setup *out);
+
+/* What a request is told when there was no memory in its arena: that it asks for too much, or to come later. */
+struct verdict setup_no_memory(const struct arena *a);
+
+/*
+ * Whether the response to a well-formed setup will fit into a frame of so many bytes, whatever it says, spelled out and with
+ * the whole receipt, too. That a request takes a quarter of a frame does not make sure of it: responses say more about a user
+ * than requests must. Found out afterwards, it could never be answered. CAUSE_TOO_MANY_IDENTITIES or CAUSE_NO_CAUSE.
+ */
+struct verdict setup_answerable(const struct setup *setup, uint32_t max_frame_bytes);
 
 /*
  * Judges the times of a well-formed setup by the receiver's clock: CAUSE_INVALID_VALIDITY, CAUSE_REQUEST_EXPIRED or
@@ -203,7 +213,10 @@ bool setup_spell_out(struct arena *a, const struct setup *setup, struct setup_re
 bool setup_revisions(struct arena *a, const struct setup *setup, const struct setup_response *response,
 		     const uint64_t **out, size_t *n);
 
-/* The response to a request that was not well-formed: echoes no lists. */
+/*
+ * The response to a request that was not checked: with a cause of the class 2xx, not well-formed, it echoes no lists;
+ * otherwise the MC IDs as they were received. Borrowed.
+ */
 void setup_refuse(const struct setup_request *request, struct str mc_system_id, enum origin origin,
 		  const struct verdict *verdict, struct setup_response *out);
 
@@ -214,6 +227,8 @@ void setup_refuse(const struct setup_request *request, struct str mc_system_id, 
  */
 const char *setup_response_fault(const struct setup *setup, struct str partner, uint32_t version,
 				 const struct setup_response *response);
+/* The fault of a response that there was no memory to check: it may be good. */
+extern const char setup_fault_memory[];
 /*
  * Likewise whether a home ACMS's response, its own or one passed on, can be an answer to its ACMC. whole: it is for
  * the whole request, not for one target.

@@ -1,6 +1,8 @@
 #include "common/setup_internal.h"
 
 #include <stdlib.h>
+#include "common/receipt.h"
+#include "common/text.h"
 
 /* Whether what others answer can be an answer. */
 
@@ -9,25 +11,28 @@ static int compare_strs(const void *a, const void *b)
 	return str_cmp(*(const struct str *)a, *(const struct str *)b);
 }
 
+const char setup_fault_memory[] = "a response that there is not enough memory to check";
+
 /* The response's MC IDs are the setup's, in any order. */
-static bool same_users(const struct setup *setup, const struct setup_response *r)
+static const char *users_differ(const struct setup *setup, const struct setup_response *r)
 {
+	static const char differ[] = "a response with other MC IDs than the request";
 	bool in_order = true, same = true;
 	if (r->n_mc_ids != setup->n_users)
-		return false;
+		return differ;
 	for (size_t i = 0; i < r->n_mc_ids && in_order; i++)
 		in_order = str_eq(r->mc_ids[i], setup->users[i].mc_id);
 	if (in_order)
-		return true;
+		return NULL;
 	struct str *sorted = malloc(r->n_mc_ids * sizeof *sorted);
 	if (!sorted)
-		return false;
+		return setup_fault_memory;
 	memcpy(sorted, r->mc_ids, r->n_mc_ids * sizeof *sorted);
 	qsort(sorted, r->n_mc_ids, sizeof *sorted, compare_strs);
 	for (size_t i = 0; i < r->n_mc_ids && same; i++)
 		same = str_eq(sorted[i], setup->users[i].mc_id);
 	free(sorted);
-	return same;
+	return same ? NULL : differ;
 }
 
 /* The response's MC service IDs are the setup's, in its order: so an acms lists them. As many as there are. */
@@ -58,18 +63,19 @@ static bool same_pairs(const struct setup *s, const struct paired *pairs)
 	return true;
 }
 
-static bool same_service_ids(const struct setup *setup, const struct setup_response *r)
+static const char *service_ids_differ(const struct setup *setup, const struct setup_response *r)
 {
+	static const char differ[] = "a response with other MC service IDs than the request";
 	size_t hint = 0, n = r->n_service_ids;
 	if (n == 0)
-		return true; /* O: may be left out */
+		return NULL; /* O: may be left out */
 	if (n != setup->n_service_ids)
-		return false;
+		return differ;
 	if (listed_in_order(setup, r->service_ids))
-		return true;
+		return NULL;
 	struct paired *pairs = malloc(n * sizeof *pairs);
 	if (!pairs)
-		return false;
+		return setup_fault_memory;
 	for (size_t i = 0; i < n; i++) {
 		const struct service_id_entry *e = &r->service_ids[i];
 		hint = setup_find_user(setup, e->mc_id, hint);
@@ -80,7 +86,7 @@ static bool same_service_ids(const struct setup *setup, const struct setup_respo
 	qsort(pairs, n, sizeof *pairs, setup_compare_by_user);
 	bool same = same_pairs(setup, pairs);
 	free(pairs);
-	return same;
+	return same ? NULL : differ;
 }
 
 enum { LAST_CLASS_OF_PARTNER = 5, LAST_CLASS_OF_HOME = 6 };
@@ -95,16 +101,58 @@ static bool class_fits(enum cause cause, int last)
 /* What a response says about each user. */
 enum { NAMED = 1 /* with a cause */, REVISED = 2 /* with a revision */ };
 
+/* Targets (3xx) and what may be had later (5xx) concern the request as a whole, and so do two of the store. */
+static bool concerns_identity(enum cause cause)
+{
+	int class = (int)cause / 100;
+	return (class == 1 || class == 2 || class == 4) && cause != CAUSE_PARTLY_DONE && cause != CAUSE_UNKNOWN_REQUEST;
+}
+
+/* The MC ID by itself, or with one of the MC service IDs that the request has for it. */
+static bool names_identity(const struct setup_user *u, const struct identity_cause *c)
+{
+	bool found = !c->mc_service_id.ptr;
+	for (size_t i = 0; i < u->n_service_ids && !found; i++)
+		found = str_eq(u->service_ids[i].mc_service_id, c->mc_service_id);
+	return found;
+}
+
+static int compare_identities(const void *a, const void *b)
+{
+	const struct identity_cause *x = *(const struct identity_cause *const *)a;
+	const struct identity_cause *y = *(const struct identity_cause *const *)b;
+	int order = str_cmp(x->mc_id, y->mc_id);
+	if (order != 0)
+		return order;
+	if (!x->mc_service_id.ptr || !y->mc_service_id.ptr)
+		return (x->mc_service_id.ptr != NULL) - (y->mc_service_id.ptr != NULL);
+	return str_cmp(x->mc_service_id, y->mc_service_id);
+}
+
+static const char *named_twice(const struct setup_response *r)
+{
+	const struct identity_cause **sorted = malloc((r->n_identities + 1) * sizeof *sorted);
+	bool once = true;
+	if (!sorted)
+		return setup_fault_memory;
+	for (size_t i = 0; i < r->n_identities; i++)
+		sorted[i] = &r->identities[i];
+	qsort(sorted, r->n_identities, sizeof *sorted, compare_identities);
+	for (size_t i = 1; once && i < r->n_identities; i++)
+		once = compare_identities(&sorted[i - 1], &sorted[i]) != 0;
+	free(sorted);
+	return once ? NULL : "a response with several causes for one identity";
+}
+
 static bool causes_fit(const struct setup *setup, const struct setup_response *r, uint8_t *marks)
 {
 	size_t hint = 0;
 	if (r->result)
 		return r->n_identities == 0;
 	for (size_t i = 0; i < r->n_identities; i++) {
-		if (!class_fits(r->identities[i].cause, LAST_CLASS_OF_PARTNER))
-			return false;
-		hint = setup_find_user(setup, r->identities[i].mc_id, hint);
-		if (hint == setup->n_users)
+		const struct identity_cause *c = &r->identities[i];
+		hint = setup_find_user(setup, c->mc_id, hint);
+		if (hint == setup->n_users || !concerns_identity(c->cause) || !names_identity(&setup->users[hint], c))
 			return false;
 		marks[hint] |= NAMED;
 	}
@@ -180,14 +228,14 @@ static const char *marks_fault(const struct setup *setup, const struct setup_res
 		return "a response whose revisions do not fit the request";
 	if (r->cause == CAUSE_PARTLY_DONE && !partly_done_fits(setup, marks))
 		return "a response PARTLY_DONE that does not fit the request";
-	return NULL;
+	return r->n_identities > 1 ? named_twice(r) : NULL;
 }
 
 /* What is said about single users. */
 static const char *users_fault(const struct setup *setup, const struct setup_response *r)
 {
 	uint8_t *marks = calloc(setup->n_users, 1);
-	const char *fault = "a response that there is not enough memory to check";
+	const char *fault = setup_fault_memory;
 	if (marks)
 		fault = marks_fault(setup, r, marks);
 	free(marks);
@@ -203,11 +251,12 @@ static const char *lists_fault(const struct setup *setup, const struct setup_res
 		return NULL;
 	if (r->n_of_each > 0)
 		return "a response with revisions and no telling whose they are";
-	if ((needs_mc_ids || r->n_mc_ids > 0) && !same_users(setup, r))
-		return "a response with other MC IDs than the request";
-	if (!same_service_ids(setup, r))
-		return "a response with other MC service IDs than the request";
-	return NULL;
+	const char *fault = needs_mc_ids || r->n_mc_ids > 0 ? users_differ(setup, r) : NULL;
+	if (fault)
+		return fault;
+	if (!r->result && r->n_service_ids > 0)
+		return "a response with MC service IDs where nothing was set up";
+	return service_ids_differ(setup, r);
 }
 
 /* What holds whoever made it. */
@@ -238,6 +287,12 @@ static bool needs_revisions(const struct setup *setup, const struct setup_respon
 	return was_done(setup, r) && setup->operation != OPERATION_REMOVE;
 }
 
+/* What cannot be kept, or shown: it goes into records, receipts and the audit log. */
+static bool decided_by_somebody(const struct decided_by *d)
+{
+	return d->acmc.len > 0 && d->acmc.len <= RECEIPT_DECIDED_BY_MAX && text_valid(d->acmc) && !text_has_control(d->acmc);
+}
+
 /* What depends on the version that the partner speaks. */
 static const char *version_fault(const struct setup *setup, uint32_t version,
 				 const struct setup_response *r)
@@ -245,6 +300,8 @@ static const char *version_fault(const struct setup *setup, uint32_t version,
 	if (version < 2)
 		return r->as_requested || r->n_revisions || r->receipt.len || r->done_ms || r->decided_by.acmc.ptr ?
 			       "a response with elements of another version" : NULL;
+	if (r->decided_by.acmc.ptr && !decided_by_somebody(&r->decided_by))
+		return "a response decided by somebody whose name is none";
 	if (!was_done(setup, r) && (r->receipt.len || r->done_ms))
 		return "a response with a receipt where nothing was done";
 	if (r->result && needs_revisions(setup, r) && count_revisions(r) != setup->n_users)

@@ -1,5 +1,7 @@
 #include "common/setup_internal.h"
 
+#include "common/cbor.h"
+
 /* Responses as they are made. */
 
 static void fill_verdict(struct setup_response *out, const struct verdict *v)
@@ -28,6 +30,43 @@ void setup_refuse(const struct setup_request *request, struct str mc_system_id, 
 					.mc_system_id = mc_system_id,
 					.origin = origin };
 	fill_verdict(out, verdict);
+	if ((int)verdict->cause / 100 == 2)
+		return;
+	out->mc_ids = request->mc_ids;
+	out->n_mc_ids = request->n_mc_ids;
+}
+
+/* --- their size --- */
+
+/* The most that it takes for a user, done or refused. */
+static size_t response_bytes(const struct setup_user *u)
+{
+	size_t id = u->mc_id.len, done = id + 17, refused = id + 9;
+	for (size_t i = 0; i < u->n_service_ids; i++) {
+		size_t service_id = u->service_ids[i].mc_service_id.len;
+		done += id + service_id + 11;
+		refused += id + service_id + 12;
+	}
+	return id + 3 + (done > refused ? done : refused);
+}
+
+/* What a receipt adds: the user's part of content and claims, be it done or not. */
+static size_t receipt_bytes(const struct setup_user *u)
+{
+	size_t n = 3 + u->mc_id.len + 8 + 1 + CBOR_HEAD_MAX;
+	for (size_t i = 0; i < u->n_service_ids; i++)
+		n += 1 + 3 + u->service_ids[i].mc_service_id.len;
+	return n;
+}
+
+struct verdict setup_answerable(const struct setup *s, uint32_t max_frame_bytes)
+{
+	size_t n = 8192; /* certificates, signature, details */
+	for (size_t i = 0; i < s->n_users; i++)
+		n += response_bytes(&s->users[i]) + receipt_bytes(&s->users[i]);
+	if (n <= max_frame_bytes)
+		return (struct verdict){ .cause = CAUSE_NO_CAUSE };
+	return (struct verdict){ .cause = CAUSE_TOO_MANY_IDENTITIES, .detail = "its response might not fit into a frame" };
 }
 
 /* --- the two ways to say it --- */

@@ -92,6 +92,81 @@ bool text_has_control(struct str s)
 	return false;
 }
 
+/* A byte that goes on with a character which began before it. */
+static bool is_continuation(char c)
+{
+	return ((unsigned char)c & 0xC0) == 0x80;
+}
+
+/* The length without a character at the end that is not there to its end. */
+static size_t without_cut_character(const char *text, size_t n)
+{
+	size_t start = n;
+	while (start > 0 && n - start < 3 && is_continuation(text[start - 1]))
+		start--;
+	if (start == 0)
+		return n;
+	unsigned char first = (unsigned char)text[start - 1];
+	size_t needs = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC0 ? 2 : 1;
+	return n - (start - 1) < needs ? start - 1 : n;
+}
+
+struct str text_cut(struct str s, size_t most)
+{
+	return s.len <= most ? s : (struct str){ s.ptr, without_cut_character(s.ptr, most) };
+}
+
+void text_mend(char *text, size_t n)
+{
+	struct str s = { text, n };
+	if (text_is_plain(s))
+		return;
+	for (size_t i = 0; i < n;) {
+		ucs4_t c;
+		int taken = u8_mbtoucr(&c, (uint8_t *)text + i, n - i);
+		if (taken <= 0 || c == 0) {
+			text[i] = '?';
+			taken = 1;
+		}
+		i += (size_t)taken;
+	}
+}
+
+size_t text_vformat(char *out, size_t size, const char *format, va_list args)
+{
+	if (size == 0)
+		return 0;
+	int n = vsnprintf(out, size, format, args);
+	size_t len = n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+	if (n > 0 && (size_t)n != len)
+		len = without_cut_character(out, len);
+	text_mend(out, len);
+	out[len] = '\0';
+	return len;
+}
+
+size_t text_format(char *out, size_t size, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	size_t len = text_vformat(out, size, format, args);
+	va_end(args);
+	return len;
+}
+
+enum text_kind text_take(struct str *rest, struct str *taken, uint32_t *c)
+{
+	int n = u8_mbtoucr(c, (const uint8_t *)rest->ptr, rest->len);
+	enum text_kind kind = n <= 0 ? TEXT_INVALID : *c == 0 || is_control(*c) ? TEXT_CONTROL : TEXT_PRINTABLE;
+	if (kind == TEXT_INVALID) {
+		n = 1;
+		*c = 0xFFFD;
+	}
+	*taken = (struct str){ rest->ptr, (size_t)n };
+	*rest = (struct str){ rest->ptr + n, rest->len - (size_t)n };
+	return kind;
+}
+
 /* How one character, or one bad byte, is to be written. Returns the bytes taken from p. */
 static int escape_one(const uint8_t *p, size_t left, char out[16], size_t *n)
 {

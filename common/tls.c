@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include "common/tls_internal.h"
+#include "common/text.h"
 
 static const unsigned char alpn[] = { 5, 'a', 'c', 'x', '/', '1' };
 
@@ -26,8 +27,10 @@ static void free_state(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int index, l
 {
 	struct peer_state *state = ptr;
 	(void)parent, (void)ad, (void)index, (void)argl, (void)argp;
-	if (state)
+	if (state) {
 		known_signer_free(state->signer);
+		SSL_CTX_free(state->judged_by);
+	}
 	free(state);
 }
 
@@ -47,7 +50,8 @@ struct peer_state *peer_state_of(SSL *ssl)
 
 const struct judge *judge_of(SSL *ssl)
 {
-	return SSL_CTX_get_ex_data(SSL_get_SSL_CTX(ssl), judge_index);
+	SSL_CTX *since = peer_state_of(ssl)->judged_by;
+	return SSL_CTX_get_ex_data(since ? since : SSL_get_SSL_CTX(ssl), judge_index);
 }
 
 /* --- contexts --- */
@@ -57,9 +61,16 @@ static int verify(X509_STORE_CTX *c, void *unused)
 	SSL *ssl = X509_STORE_CTX_get_ex_data(c, SSL_get_ex_data_X509_STORE_CTX_idx());
 	(void)unused;
 	int code = judge_chain(judge_of(ssl), X509_STORE_CTX_get0_cert(c), X509_STORE_CTX_get0_untrusted(c),
-			       peer_state_of(ssl));
+			       &peer_state_of(ssl)->found);
 	X509_STORE_CTX_set_error(c, code);
 	return code == X509_V_OK;
+}
+
+static void refuse(SSL *ssl, const char *why)
+{
+	struct judgement *found = &peer_state_of(ssl)->found;
+	text_format(found->why, sizeof found->why, "%s", why);
+	found->refused = true;
 }
 
 /* A client that offers no protocol at all is refused as one that offers others. */
@@ -72,9 +83,7 @@ static int check_offer(SSL *ssl, int *alert, void *unused)
 				      &n))
 		return SSL_CLIENT_HELLO_SUCCESS;
 	*alert = SSL_AD_NO_APPLICATION_PROTOCOL;
-	snprintf(peer_state_of(ssl)->why, sizeof peer_state_of(ssl)->why,
-		 "the client does not offer the protocol acx/1 (ALPN)");
-	peer_state_of(ssl)->refused = true;
+	refuse(ssl, "the client does not offer the protocol acx/1 (ALPN)");
 	return SSL_CLIENT_HELLO_ERROR;
 }
 
@@ -88,9 +97,7 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 		*out = chosen;
 		return SSL_TLSEXT_ERR_OK;
 	}
-	snprintf(peer_state_of(ssl)->why, sizeof peer_state_of(ssl)->why,
-		 "the client offers other protocols than acx/1 (ALPN)");
-	peer_state_of(ssl)->refused = true;
+	refuse(ssl, "the client offers other protocols than acx/1 (ALPN)");
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
@@ -105,6 +112,7 @@ static bool set_rules(SSL_CTX *ctx)
 					 SSL_OP_IGNORE_UNEXPECTED_EOF);
 	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 				      SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	SSL_CTX_clear_mode(ctx, SSL_MODE_AUTO_RETRY); /* or one call reads for as long as records without data come */
 	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 	return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) &&
 	       SSL_CTX_set_num_tickets(ctx, 0) && SSL_CTX_set_cipher_list(ctx, ciphers) &&
@@ -206,47 +214,66 @@ SSL *tls_new(struct tls_context *c, const char *host)
 
 const void *tls_peer(SSL *ssl)
 {
-	return peer_state_of(ssl)->owner;
+	return peer_state_of(ssl)->found.owner;
 }
 
 bool tls_peer_is_self(SSL *ssl)
 {
-	return peer_state_of(ssl)->self;
+	return peer_state_of(ssl)->found.self;
+}
+
+/* From now on the context's judge is asked about signatures, too. */
+static void judge_by(struct peer_state *state, SSL_CTX *ctx)
+{
+	SSL_CTX *before = state->judged_by;
+	SSL_CTX_up_ref(ctx);
+	state->judged_by = ctx;
+	SSL_CTX_free(before);
+	known_signer_free(state->signer);
+	state->signer = NULL;
 }
 
 const void *tls_recheck(SSL *ssl, struct tls_context *c, struct error *e)
 {
 	struct peer_state *state = peer_state_of(ssl);
 	X509 *leaf = SSL_get0_peer_certificate(ssl);
-	known_signer_free(state->signer);
-	*state = (struct peer_state){ 0 };
+	state->found = (struct judgement){ .ends = INT64_MAX };
+	judge_by(state, c->ctx);
 	if (!leaf) {
 		error_set(e, ERR_TLS, "no certificate");
 		return NULL;
 	}
-	if (judge_chain(SSL_CTX_get_ex_data(c->ctx, judge_index), leaf, SSL_get_peer_cert_chain(ssl),
-			state) != X509_V_OK)
-		error_set(e, ERR_TLS, "%s", state->why);
+	if (judge_chain(judge_of(ssl), leaf, SSL_get_peer_cert_chain(ssl), &state->found) != X509_V_OK)
+		error_set(e, ERR_TLS, "%s", state->found.why);
 	ERR_clear_error();
-	return state->owner;
+	return state->found.owner;
+}
+
+int64_t tls_peer_ends(SSL *ssl)
+{
+	return peer_state_of(ssl)->found.ends;
 }
 
 void tls_peer_describe(SSL *ssl, char *out, size_t size)
 {
+	const char *matched = peer_state_of(ssl)->found.name;
 	X509 *leaf = SSL_get0_peer_certificate(ssl);
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	unsigned int n = 0;
 	char name[200], hex[2 * EVP_MAX_MD_SIZE + 1] = "";
 	if (!leaf) {
-		snprintf(out, size, "(no certificate)");
+		text_format(out, size, "(no certificate)");
 		return;
 	}
-	certificate_name(leaf, name, sizeof name);
+	if (matched)
+		text_escape(str_of(matched), name, sizeof name);
+	else
+		certificate_name(leaf, name, sizeof name);
 	if (X509_digest(leaf, EVP_sha256(), digest, &n)) {
 		for (unsigned int i = 0; i < n; i++)
 			snprintf(hex + 2 * i, 3, "%02x", digest[i]);
 	}
-	snprintf(out, size, "%s SHA256:%s", name, hex);
+	text_format(out, size, "%s SHA256:%s", name, hex);
 }
 
 int64_t tls_peer_expires_in(SSL *ssl, int64_t now)
@@ -265,13 +292,13 @@ bool tls_protocol_agreed(SSL *ssl)
 
 bool tls_failure(SSL *ssl, unsigned long code, struct error *e)
 {
-	const struct peer_state *state = peer_state_of(ssl);
+	const struct judgement *found = &peer_state_of(ssl)->found;
 	int reason = ERR_GET_REASON(code);
 	bool alert = ERR_GET_LIB(code) == ERR_LIB_SSL && reason >= SSL_AD_REASON_OFFSET &&
 		     reason < SSL_AD_REASON_OFFSET + 256;
 	ERR_clear_error();
-	if (state->refused)
-		error_set(e, ERR_TLS, "%s", state->why);
+	if (found->refused)
+		error_set(e, ERR_TLS, "%s", found->why);
 	else if (alert)
 		error_set(e, ERR_TLS, "certificate or TLS parameters rejected by the other end: %s",
 			  SSL_alert_desc_string_long(reason - SSL_AD_REASON_OFFSET));
@@ -284,7 +311,7 @@ bool tls_failure(SSL *ssl, unsigned long code, struct error *e)
 			  ERR_reason_error_string(code) : "unknown error");
 	else
 		error_set(e, ERR_TLS, "the connection broke");
-	return alert && !state->refused;
+	return alert && !found->refused;
 }
 
 void tls_shutdown(SSL *ssl)

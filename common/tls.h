@@ -14,11 +14,16 @@
  */
 struct ssl_st; /* SSL */
 
-/* Our certificate chain and key, from PEM files. Refuses a key file that others can read or that does not fit. */
+/*
+ * Our certificate chain and key, from PEM files (trusted_file.h). Refuses a key that does not fit and a certificate
+ * without a name that others could know us by.
+ */
 struct tls_identity;
 enum status tls_identity_load(const char *certificate_file, const char *key_file,
 			      struct tls_identity **out, struct error *e);
 void tls_identity_free(struct tls_identity *i); /* NULL is fine */
+/* Whether others will admit it as a server, or (false) as a client. */
+enum status tls_identity_check_use(const struct tls_identity *i, bool server, struct error *e);
 /* Seconds until it expires (negative: since), from now (Unix seconds). */
 int64_t tls_identity_expires_in(const struct tls_identity *i, int64_t now);
 
@@ -88,8 +93,13 @@ struct tls_fault {
 /* The socket stays the caller's. False: out of memory. */
 bool tls_attach(struct ssl_st *ssl, int fd, bool server);
 enum tls_io tls_handshake(struct ssl_st *ssl, struct tls_fault *fault);
-/* At most one record. */
+/* At most one record with data. It may want to read on although there is more to read: if tls_idle_records says so. */
 enum tls_io tls_read(struct ssl_st *ssl, void *out, size_t size, size_t *n, struct tls_fault *fault);
+/*
+ * Records that came since the last call and carried no data, after the handshake (KeyUpdate, say): each costs far more than it
+ * takes to send it. Of many in a row the connection's input is shut.
+ */
+unsigned tls_idle_records(struct ssl_st *ssl);
 /* More may be had from tls_read although the socket is not readable. */
 bool tls_holds_input(struct ssl_st *ssl);
 /* *written may be less than n. */
@@ -101,10 +111,18 @@ const void *tls_peer(struct ssl_st *ssl);
 bool tls_peer_is_self(struct ssl_st *ssl);
 /*
  * Judges an established connection's peer anew, against another context (a reload). The owner of the party in
- * it, or NULL with the reason. From then on tls_peer gives this owner.
+ * it, or NULL with the reason. From then on tls_peer gives this owner, and tls_peer_verify judges by that context.
  */
 const void *tls_recheck(struct ssl_st *ssl, struct tls_context *c, struct error *e);
-/* "URI:sip:a@b SHA256:ab12..." of the peer's certificate, escaped; for logs and audit. Writes at most size. */
+/*
+ * Before this instant (Unix seconds) tls_recheck finds the same: a certificate of the peer's chain ends then, or a CRL.
+ * INT64_MAX: never. It is to be asked again then, and after each tls_recheck.
+ */
+int64_t tls_peer_ends(struct ssl_st *ssl);
+/*
+ * "URI:sip:a@b SHA256:ab12..." of the peer's certificate, escaped; for logs and audit. Of its names, the one that its party is
+ * known by: a partner's CA may put any others beside it. Writes at most size.
+ */
 void tls_peer_describe(struct ssl_st *ssl, char *out, size_t size);
 /* Seconds until the peer's certificate expires. */
 int64_t tls_peer_expires_in(struct ssl_st *ssl, int64_t now);
@@ -118,14 +136,15 @@ struct tls_signed {
 };
 
 /*
- * At a client: whether the party at the other end signed it. With the certificate of the connection, or with another that
- * would be admitted in its place now: a server's certificate may be renewed while the connection lives.
+ * At a client: whether the party at the other end signed it. With a certificate that would be admitted now, be it the one of
+ * the connection or one that it was renewed with since, by the chain that came along alone; which must have been valid at
+ * signed_at (Unix seconds), too, or else nobody could verify it later (tls_trust_verify).
  */
-enum status tls_peer_verify(struct ssl_st *ssl, const struct tls_signed *what, struct error *e);
+enum status tls_peer_verify(struct ssl_st *ssl, const struct tls_signed *what, int64_t signed_at, struct error *e);
 
 /* Who signed. */
 struct tls_signer {
-	char certificate[300]; /* "URI:..." or "DNS:...", the first name in it, escaped */
+	char certificate[300]; /* "URI:..." or "DNS:...", escaped: the name that was asked for; the first in it, if none was */
 	char note[400];        /* what speaks against it now but did not when it signed; "": nothing */
 };
 

@@ -1,13 +1,13 @@
 #include "common/tls_internal.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
+#include "common/trusted_file.h"
 
 int64_t unix_time(const ASN1_TIME *t)
 {
@@ -21,13 +21,21 @@ static const char *openssl_reason(void)
 	return reason ? reason : "unknown error";
 }
 
-static enum status open_pem(const char *file, BIO **out, struct error *e)
+static enum status open_pem(const char *file, bool is_key, BIO **out, struct error *e)
 {
+	int fd = trusted_file_open(file, is_key, e);
+	FILE *f = fd >= 0 ? fdopen(fd, "r") : NULL;
 	ERR_clear_error();
-	*out = BIO_new_file(file, "r");
+	if (fd < 0)
+		return ERR_TLS;
+	*out = f ? BIO_new_fp(f, BIO_CLOSE) : NULL;
 	if (*out)
 		return OK;
-	return error_set(e, ERR_TLS, "%s: cannot be opened: %s", file, strerror(errno));
+	if (f)
+		fclose(f);
+	else
+		close(fd);
+	return error_set(e, ERR_MEMORY, "out of memory");
 }
 
 /* --- identity --- */
@@ -37,7 +45,7 @@ static enum status load_chain(struct tls_identity *i, const char *file, struct e
 {
 	BIO *in;
 	X509 *x;
-	enum status status = open_pem(file, &in, e);
+	enum status status = open_pem(file, false, &in, e);
 	if (status != OK)
 		return status;
 	i->leaf = PEM_read_bio_X509(in, NULL, NULL, NULL);
@@ -55,15 +63,27 @@ static enum status load_chain(struct tls_identity *i, const char *file, struct e
 	return status;
 }
 
+/* Wildcards never match. */
+static bool can_be_known_by(const GENERAL_NAME *name)
+{
+	const ASN1_IA5STRING *dns = name->type == GEN_DNS ? name->d.dNSName : NULL;
+	return name->type == GEN_URI ||
+	       (dns && !memchr(ASN1_STRING_get0_data(dns), '*', (size_t)ASN1_STRING_length(dns)));
+}
+
 static enum status check_name(struct tls_identity *i, const char *file, struct error *e)
 {
 	GENERAL_NAMES *names = X509_get_ext_d2i(i->leaf, NID_subject_alt_name, NULL, NULL);
-	if (!names)
-		return error_set(e, ERR_TLS,
-				 "%s: the certificate has no subjectAltName, which others know us by",
-				 file);
+	bool known = false;
+	for (int n = 0; n < sk_GENERAL_NAME_num(names); n++)
+		known |= can_be_known_by(sk_GENERAL_NAME_value(names, n));
 	GENERAL_NAMES_free(names);
-	return OK;
+	if (known)
+		return OK;
+	return error_set(e, ERR_TLS,
+			 "%s: the certificate has no subjectAltName that others could know us by: a URI, or "
+			 "a DNS name without *",
+			 file);
 }
 
 /* Instead of a prompt. */
@@ -76,23 +96,10 @@ static int no_password(char *buffer, int size, int writing, void *context)
 	return -1;
 }
 
-static enum status check_mode(const char *file, struct error *e)
-{
-	struct stat st;
-	if (stat(file, &st) == 0 && (st.st_mode & S_IROTH))
-		return error_set(e, ERR_TLS,
-				 "%s: everybody may read this key: chmod o-rwx it, and consider whether it "
-				 "has to be replaced",
-				 file);
-	return OK;
-}
-
 static enum status load_key(struct tls_identity *i, const char *file, struct error *e)
 {
 	BIO *in;
-	enum status status = check_mode(file, e);
-	if (status == OK)
-		status = open_pem(file, &in, e);
+	enum status status = open_pem(file, true, &in, e);
 	if (status != OK)
 		return status;
 	i->key = PEM_read_bio_PrivateKey(in, NULL, no_password, NULL);
@@ -135,6 +142,17 @@ void tls_identity_free(struct tls_identity *i)
 	EVP_PKEY_CTX_free(i->sign);
 	EVP_PKEY_free(i->key);
 	free(i);
+}
+
+enum status tls_identity_check_use(const struct tls_identity *i, bool server, struct error *e)
+{
+	int purpose = server ? X509_PURPOSE_SSL_SERVER : X509_PURPOSE_SSL_CLIENT;
+	if (X509_check_purpose(i->leaf, purpose, 0) == 1)
+		return OK;
+	return error_set(e, ERR_TLS,
+			 "the certificate is not for a TLS %s: its extended key usage must include %s, its key "
+			 "usage digitalSignature",
+			 server ? "server" : "client", server ? "serverAuth" : "clientAuth");
 }
 
 int64_t tls_identity_expires_in(const struct tls_identity *i, int64_t now)
@@ -180,7 +198,7 @@ static enum status add_file(struct tls_trust *t, const char *file, const char *w
 {
 	BIO *in;
 	size_t n = 0;
-	enum status status = open_pem(file, &in, e);
+	enum status status = open_pem(file, false, &in, e);
 	if (status != OK)
 		return status;
 	while (add(t, in))

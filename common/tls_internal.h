@@ -42,30 +42,45 @@ struct judge {
 struct judge *judge_new(const struct tls_party *parties, size_t n, X509 *self, int purpose);
 void judge_free(struct judge *j);
 
-/* What was found about the other end of one connection. */
-struct peer_state {
+/* What was found about a certificate. */
+struct judgement {
 	const void *owner;
 	bool self;
-	bool refused;  /* by us */
-	char why[400]; /* if so */
+	bool refused;      /* by us */
+	char why[400];     /* if so */
+	const char *name;  /* the name in the certificate that its owner is known by; lives as long as the judge */
+	int64_t ends;      /* Unix seconds: before then the same judge finds the same; INT64_MAX: for ever */
+};
+
+/* Of one connection. */
+struct peer_state {
+	struct judgement found;
+	SSL_CTX *judged_by;          /* NULL: the context that the connection was made from */
 	struct known_signer *signer; /* NULL: none yet */
+	bool up;                     /* the handshake is done */
+	unsigned idle_in_row;        /* records that carried no data: since the last that did, or the handshake's */
+	unsigned idle;               /* since tls_idle_records */
 };
 struct peer_state *peer_state_of(SSL *ssl);
 void known_signer_free(struct known_signer *k); /* NULL is fine */
 
-/* Judges a chain; fills in *state, and returns an X509_V_ code. */
-int judge_chain(const struct judge *j, X509 *leaf, STACK_OF(X509) *untrusted,
-		struct peer_state *state);
+/* Judges a chain; fills in *found, and returns an X509_V_ code. */
+int judge_chain(const struct judge *j, X509 *leaf, STACK_OF(X509) *untrusted, struct judgement *found);
 /* "URI:...", "DNS:..." of the first name in the certificate, or "(no name; subject CN=...)", escaped. */
 void certificate_name(X509 *x, char *out, size_t size);
 /* Whether one of its names is this one. */
 bool certificate_has_name(X509 *x, const char *expected);
-/* What OpenSSL found wrong, in a person's words. party: whose trust anchors. */
-void explain_verification(X509_STORE_CTX *c, const char *party, char *why, size_t size);
+/*
+ * What OpenSSL found wrong, in a person's words. party: whose trust anchors; name: what the first certificate of the chain is
+ * known by, NULL: its first name.
+ */
+void explain_verification(X509_STORE_CTX *c, const char *party, const char *name, char *why, size_t size);
+/* What to call the certificate at which verification is. name: as above. Escaped. */
+void name_in_question(X509_STORE_CTX *c, const char *name, char *out, size_t size);
 /* "2026-01-31 12:00:00 UTC" */
 void format_time(const ASN1_TIME *t, char out[32]);
 enum { AUTH_LEVEL = 2 }; /* at least 112 bits: RSA 2048, SHA-2 */
-/* The judge of a connection's context. */
+/* Who judges a connection's peer: since the last tls_recheck, the judge of that context. */
 const struct judge *judge_of(SSL *ssl);
 /* Unix seconds. */
 int64_t unix_time(const ASN1_TIME *t);

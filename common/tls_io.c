@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <openssl/err.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include "common/tls_internal.h"
 
 /* What others left in this thread's error queue is not this connection's. */
@@ -32,12 +33,53 @@ static enum tls_io outcome(SSL *ssl, int result, struct tls_fault *fault)
 	}
 }
 
+/*
+ * Records that carry no data: of handshakes, and what may follow one (KeyUpdate, tickets, attempts to renegotiate, alerts).
+ * More than these in a row are an attack. It needs stopping here, since there are kinds of which OpenSSL reads on and on
+ * without returning, for as long as they come.
+ */
+enum { HANDSHAKE_RECORDS = 256, IDLE_RECORDS_IN_ROW = 32 };
+
+/* What is in OpenSSL's buffer is still looked at: about as much as a record takes. */
+static void stop_reading(SSL *ssl)
+{
+	shutdown(SSL_get_rfd(ssl), SHUT_RD);
+}
+
+/* Called with each record's header. In TLS 1.3 what is inside comes extra; all else is application data there. */
+static void on_record(int written, int version, int kind, const void *bytes, size_t n, SSL *ssl, void *unused)
+{
+	struct peer_state *state = peer_state_of(ssl);
+	const unsigned char *type = bytes; /* the first byte of both */
+	(void)version, (void)unused;
+	bool inner = kind == SSL3_RT_INNER_CONTENT_TYPE;
+	if (written || n == 0 || (!inner && kind != SSL3_RT_HEADER))
+		return;
+	if (*type == SSL3_RT_APPLICATION_DATA) {
+		if (inner || SSL_version(ssl) < TLS1_3_VERSION)
+			state->idle_in_row = 0;
+		return;
+	}
+	state->idle += state->up;
+	if (++state->idle_in_row > (state->up ? IDLE_RECORDS_IN_ROW : HANDSHAKE_RECORDS))
+		stop_reading(ssl);
+}
+
+unsigned tls_idle_records(SSL *ssl)
+{
+	struct peer_state *state = peer_state_of(ssl);
+	unsigned n = state->idle;
+	state->idle = 0;
+	return n;
+}
+
 bool tls_attach(SSL *ssl, int fd, bool server)
 {
 	if (SSL_set_fd(ssl, fd) != 1)
 		return false;
 	/* A record's header and body in one call to the kernel, with the records behind it. */
 	SSL_set_read_ahead(ssl, 1);
+	SSL_set_msg_callback(ssl, on_record);
 	if (server)
 		SSL_set_accept_state(ssl);
 	else
@@ -54,7 +96,11 @@ enum tls_io tls_handshake(SSL *ssl, struct tls_fault *fault)
 {
 	begin();
 	int result = SSL_do_handshake(ssl);
-	return result == 1 ? TLS_IO_DONE : outcome(ssl, result, fault);
+	if (result != 1)
+		return outcome(ssl, result, fault);
+	peer_state_of(ssl)->up = true;
+	peer_state_of(ssl)->idle_in_row = 0;
+	return TLS_IO_DONE;
 }
 
 enum tls_io tls_read(SSL *ssl, void *out, size_t size, size_t *n, struct tls_fault *fault)

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include "common/cose.h"
+#include "common/text.h"
 
 /*
  * Signatures: OpenSSL's ECDSA ones are DER, COSE's are two numbers of the curve's size (RFC 9053 2.1).
@@ -179,6 +181,7 @@ struct signer {
 	STACK_OF(X509) *behind;
 	const struct algorithm *algorithm;
 	EVP_PKEY_CTX *verify;
+	const char *known_as; /* which of its names it was asked for by; NULL: any */
 };
 
 static X509 *parse_certificate(struct str der)
@@ -198,6 +201,10 @@ static bool parse_chain(struct signer *s, const struct tls_signed *what)
 		X509 *x = parse_certificate(what->chain[i]);
 		if (!x)
 			return false;
+		if (i > 0 && X509_self_signed(x, 0) != 0) { /* a trust anchor is the reader's, never the signer's */
+			X509_free(x);
+			return false;
+		}
 		if (i == 0) {
 			s->leaf = x;
 		} else if (!sk_X509_push(s->behind, x)) {
@@ -219,7 +226,7 @@ static void signer_free(struct signer *s)
 static enum status signer_parse(struct signer *s, const struct tls_signed *what, struct error *e)
 {
 	if (!parse_chain(s, what))
-		return fail(e, "the signer's certificate cannot be read");
+		return fail(e, "the signer's certificate cannot be read, or has a self-signed one beside it");
 	EVP_PKEY *key = X509_get0_pubkey(s->leaf);
 	s->algorithm = algorithm_of(key);
 	if (!s->algorithm || s->algorithm->cose != what->algorithm)
@@ -250,38 +257,88 @@ static enum status check_signature(const struct signer *s, const struct tls_sign
 						  "signed was changed");
 }
 
-static bool among(const STACK_OF(X509) *chain, X509 *x)
+/* A stretch of time, Unix seconds, both ends within. */
+struct span {
+	int64_t from, until;
+};
+
+static bool is_within(const struct span *span, int64_t at)
 {
+	return at >= span->from && at <= span->until;
+}
+
+/* When all of a chain's certificates are valid. */
+static struct span span_of(const STACK_OF(X509) *chain)
+{
+	struct span span = { INT64_MIN, INT64_MAX };
 	for (int i = 0; i < sk_X509_num(chain); i++) {
-		if (X509_cmp(sk_X509_value(chain, i), x) == 0)
-			return true;
+		const X509 *x = sk_X509_value(chain, i);
+		int64_t from = unix_time(X509_get0_notBefore(x)), until = unix_time(X509_get0_notAfter(x));
+		span.from = from > span.from ? from : span.from;
+		span.until = until < span.until ? until : span.until;
 	}
-	return false;
+	return span;
 }
 
-/* All of it was shown in the handshake, the signer's as the peer's own. */
-static bool shown_by_peer(SSL *ssl, const struct signer *s)
+static X509_STORE_CTX *verification(X509_STORE *anchors, const struct signer *s, int64_t at)
 {
-	X509 *leaf = SSL_get0_peer_certificate(ssl);
-	if (!leaf || X509_cmp(leaf, s->leaf) != 0)
-		return false;
-	for (int i = 0; i < sk_X509_num(s->behind); i++) {
-		if (!among(SSL_get_peer_cert_chain(ssl), sk_X509_value(s->behind, i)))
-			return false;
+	X509_STORE_CTX *c = X509_STORE_CTX_new();
+	if (!c || !X509_STORE_CTX_init(c, anchors, s->leaf, s->behind)) {
+		X509_STORE_CTX_free(c);
+		return NULL;
 	}
-	return true;
+	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(c);
+	X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
+	X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
+	X509_VERIFY_PARAM_set_time(param, (time_t)at);
+	return c;
 }
 
-static enum status check_admitted(SSL *ssl, const struct signer *s, struct error *e)
+/* Frees c. name: the certificate's, for why. *valid: when this chain is good. */
+static bool chain_is_good(X509_STORE_CTX *c, const char *name, struct span *valid, char *why, size_t size)
 {
-	const struct judge *j = judge_of(ssl);
-	struct peer_state state;
-	if (shown_by_peer(ssl, s))
+	bool good = X509_verify_cert(c) == 1;
+	if (good)
+		*valid = span_of(X509_STORE_CTX_get0_chain(c));
+	else
+		explain_verification(c, "the signer", name, why, size);
+	X509_STORE_CTX_free(c);
+	return good;
+}
+
+/* With what came along, and the anchors, and nothing else. */
+static enum status check_then(X509_STORE *anchors, const struct signer *s, int64_t at, struct span *valid, struct error *e)
+{
+	X509_STORE_CTX *c = verification(anchors, s, at);
+	char why[400];
+	if (!c)
+		return error_set(e, ERR_MEMORY, "out of memory");
+	if (chain_is_good(c, s->known_as, valid, why, sizeof why))
 		return OK;
-	if (j->n_parties != 1)
-		return error_set(e, ERR_TLS, "signed with another certificate than the connection's");
-	int code = judge_chain(j, s->leaf, s->behind, &state);
-	return code == X509_V_OK ? OK : error_set(e, ERR_TLS, "the signer's certificate: %s", state.why);
+	return error_set(e, ERR_TLS, "at the time of the signature, as it says: %s", why);
+}
+
+/*
+ * As a connection with this certificate would be now, but by its own chain: what else came in the handshake will not be there
+ * for who looks at the receipt later.
+ */
+static enum status check_admitted(const struct judge *j, const struct signer *s, struct span *valid, struct error *e)
+{
+	const struct judged_party *p = j->parties;
+	char why[400], name[300];
+	if (j->n_parties != 1 || !certificate_has_name(s->leaf, p->certificate)) {
+		certificate_name(s->leaf, name, sizeof name);
+		return error_set(e, ERR_TLS, "the signer's certificate: no configured party has a certificate named %s", name);
+	}
+	X509_STORE_CTX *c = verification(p->store, s, time(NULL));
+	if (!c)
+		return error_set(e, ERR_MEMORY, "out of memory");
+	if (p->has_crls)
+		X509_VERIFY_PARAM_set_flags(X509_STORE_CTX_get0_param(c),
+					    X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+	if (chain_is_good(c, p->certificate, valid, why, sizeof why))
+		return OK;
+	return error_set(e, ERR_TLS, "the signer's certificate: %s", why);
 }
 
 enum { VERIFIED_MAX = 4, VERIFIED_DATA_MAX = 128 };
@@ -292,9 +349,13 @@ struct verified {
 	char data[VERIFIED_DATA_MAX], signature[COSE_SIGNATURE_MAX];
 };
 
-/* One that the peer of a connection has shown: what it signs next needs no parsing, and what it repeats no arithmetic. */
+/*
+ * The one that signed last on a connection, and was admitted: what it signs next needs no parsing and no chain, and what it
+ * repeats no arithmetic. Until tls_recheck.
+ */
 struct known_signer {
 	struct signer signer;
+	struct span valid; /* its chain */
 	struct verified verified[VERIFIED_MAX]; /* the last few, in a ring */
 	size_t next;
 	size_t n;
@@ -349,12 +410,11 @@ static enum status verify_known(struct known_signer *k, const struct tls_signed 
 	enum status status = check_signature(&k->signer, what, e);
 	if (status == OK)
 		remember_verified(k, what);
-	ERR_clear_error();
 	return status;
 }
 
 /* Whose signature was good. The signer is taken; without memory it is freed, and parsed again the next time. */
-static void remember(struct peer_state *state, struct signer *s, const struct tls_signed *what)
+static void remember(struct peer_state *state, struct signer *s, struct span valid, const struct tls_signed *what)
 {
 	size_t size = 0;
 	for (size_t i = 0; i < what->n_chain; i++)
@@ -366,6 +426,7 @@ static void remember(struct peer_state *state, struct signer *s, const struct tl
 	}
 	char *at = k->bytes;
 	k->signer = *s;
+	k->valid = valid;
 	k->n = what->n_chain;
 	for (size_t i = 0; i < k->n; at += k->ders[i++].len) {
 		memcpy(at, what->chain[i].ptr, what->chain[i].len);
@@ -376,22 +437,33 @@ static void remember(struct peer_state *state, struct signer *s, const struct tl
 	state->signer = k;
 }
 
-enum status tls_peer_verify(SSL *ssl, const struct tls_signed *what, struct error *e)
+static enum status verify_unknown(SSL *ssl, const struct tls_signed *what, int64_t signed_at, struct error *e)
 {
-	struct peer_state *state = peer_state_of(ssl);
+	const struct judge *j = judge_of(ssl);
 	struct signer s;
-	enum status status;
-	if (is_known(state->signer, what))
-		return verify_known(state->signer, what, e);
-	status = signer_parse(&s, what, e);
+	struct span valid;
+	enum status status = signer_parse(&s, what, e);
 	if (status == OK)
 		status = check_signature(&s, what, e);
 	if (status == OK)
-		status = check_admitted(ssl, &s, e);
-	if (status == OK && shown_by_peer(ssl, &s))
-		remember(state, &s, what);
+		status = check_admitted(j, &s, &valid, e);
+	if (status == OK && !is_within(&valid, signed_at))
+		status = check_then(j->parties[0].store, &s, signed_at, &valid, e);
+	if (status == OK)
+		remember(peer_state_of(ssl), &s, valid, what);
 	else
 		signer_free(&s);
+	return status;
+}
+
+enum status tls_peer_verify(SSL *ssl, const struct tls_signed *what, int64_t signed_at, struct error *e)
+{
+	struct known_signer *k = peer_state_of(ssl)->signer;
+	enum status status;
+	if (is_known(k, what) && is_within(&k->valid, signed_at))
+		status = verify_known(k, what, e);
+	else
+		status = verify_unknown(ssl, what, signed_at, e);
 	ERR_clear_error(); /* it is this thread's, and so other connections' */
 	return status;
 }
@@ -400,6 +472,7 @@ enum status tls_peer_verify(SSL *ssl, const struct tls_signed *what, struct erro
 
 /* What a verification at the present time finds, going on after each thing. */
 struct finding {
+	const char *name; /* of the signer, as in struct signer */
 	bool revoked, other;
 	char *note;
 	size_t note_size;
@@ -410,14 +483,13 @@ static void find_revoked(X509_STORE_CTX *c, struct finding *f)
 {
 	X509 *x = X509_STORE_CTX_get_current_cert(c);
 	X509_REVOKED *entry = NULL;
-	char name[200] = "?", when[32] = "an unknown time";
-	if (x)
-		certificate_name(x, name, sizeof name);
+	char name[200], when[32] = "an unknown time";
+	name_in_question(c, f->name, name, sizeof name);
 	if (x && X509_STORE_CTX_get0_current_crl(c) &&
 	    X509_CRL_get0_by_cert(X509_STORE_CTX_get0_current_crl(c), &entry, x) && entry)
 		format_time(X509_REVOKED_get0_revocationDate(entry), when);
 	f->revoked = true;
-	snprintf(f->why, sizeof f->why, "certificate %s has been revoked on %s: what it signed, even before, "
+	text_format(f->why, sizeof f->why, "certificate %s has been revoked on %s: what it signed, even before, "
 		 "cannot be relied on", name, when);
 }
 
@@ -431,48 +503,20 @@ static int on_finding(int good, X509_STORE_CTX *c)
 		find_revoked(c, f);
 	} else if (code == X509_V_ERR_CERT_HAS_EXPIRED || code == X509_V_ERR_CRL_HAS_EXPIRED) {
 		if (!f->note[0])
-			explain_verification(c, "the signer", f->note, f->note_size);
+			explain_verification(c, "the signer", f->name, f->note, f->note_size);
 	} else if (!f->revoked && !f->other) {
 		f->other = true;
-		explain_verification(c, "the signer", f->why, sizeof f->why);
+		explain_verification(c, "the signer", f->name, f->why, sizeof f->why);
 	}
 	return 1;
-}
-
-static X509_STORE_CTX *verification(const struct tls_trust *t, const struct signer *s, int64_t at)
-{
-	X509_STORE_CTX *c = X509_STORE_CTX_new();
-	if (!c || !X509_STORE_CTX_init(c, t->store, s->leaf, s->behind)) {
-		X509_STORE_CTX_free(c);
-		return NULL;
-	}
-	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(c);
-	X509_VERIFY_PARAM_set_purpose(param, X509_PURPOSE_SSL_SERVER);
-	X509_VERIFY_PARAM_set_auth_level(param, AUTH_LEVEL);
-	X509_VERIFY_PARAM_set_time(param, (time_t)at);
-	return c;
-}
-
-static enum status check_then(const struct tls_trust *t, const struct signer *s, int64_t at,
-			      struct error *e)
-{
-	X509_STORE_CTX *c = verification(t, s, at);
-	char why[400];
-	if (!c)
-		return error_set(e, ERR_MEMORY, "out of memory");
-	bool good = X509_verify_cert(c) == 1;
-	if (!good)
-		explain_verification(c, "the signer", why, sizeof why);
-	X509_STORE_CTX_free(c);
-	return good ? OK : error_set(e, ERR_TLS, "at the time of the signature, as it says: %s", why);
 }
 
 /* The CRLs are today's, so that they can be asked about today only. */
 static enum status check_now(const struct tls_trust *t, const struct signer *s, int64_t now, char *note,
 			     size_t note_size, struct error *e)
 {
-	X509_STORE_CTX *c = verification(t, s, now);
-	struct finding f = { .note = note, .note_size = note_size };
+	X509_STORE_CTX *c = verification(t->store, s, now);
+	struct finding f = { .name = s->known_as, .note = note, .note_size = note_size };
 	if (!c)
 		return error_set(e, ERR_MEMORY, "out of memory");
 	if (t->has_crls)
@@ -487,32 +531,36 @@ static enum status check_now(const struct tls_trust *t, const struct signer *s, 
 	return f.revoked || f.other ? error_set(e, ERR_TLS, "%s", f.why) : OK;
 }
 
-static enum status check_name(const struct signer *s, struct str name, const struct tls_signer *signer,
+/* Name: "URI:...", "DNS:..."; expected has it as a string. */
+static enum status check_name(struct signer *s, struct str name, const char *expected, struct tls_signer *signer,
 			      struct error *e)
 {
-	char expected[512];
 	if (!name.ptr)
 		return OK;
-	snprintf(expected, sizeof expected, "%.*s", STR_ARG(name));
-	if (name.len > 4 && name.len < sizeof expected && certificate_has_name(s->leaf, expected))
-		return OK;
-	return error_set(e, ERR_TLS, "signed by %s, not by %s", signer->certificate, expected);
+	if (name.len <= 4 || strlen(expected) != name.len || !certificate_has_name(s->leaf, expected))
+		return error_set(e, ERR_TLS, "signed by %s, not by %s", signer->certificate, expected);
+	s->known_as = expected;
+	text_escape(name, signer->certificate, sizeof signer->certificate);
+	return OK;
 }
 
 enum status tls_trust_verify(const struct tls_trust *t, const struct tls_signed *what, struct str name,
 			     int64_t signed_at, int64_t now, struct tls_signer *signer, struct error *e)
 {
 	struct signer s;
+	char expected[512];
+	struct span valid;
 	*signer = (struct tls_signer){ .certificate = "" };
+	text_format(expected, sizeof expected, "%.*s", STR_ARG(name));
 	enum status status = signer_parse(&s, what, e);
 	if (s.leaf)
 		certificate_name(s.leaf, signer->certificate, sizeof signer->certificate);
 	if (status == OK)
 		status = check_signature(&s, what, e);
 	if (status == OK)
-		status = check_name(&s, name, signer, e);
+		status = check_name(&s, name, expected, signer, e);
 	if (status == OK)
-		status = check_then(t, &s, signed_at, e);
+		status = check_then(t->store, &s, signed_at, &valid, e);
 	if (status == OK)
 		status = check_now(t, &s, now, signer->note, sizeof signer->note, e);
 	signer_free(&s);

@@ -100,7 +100,7 @@ static void subject(X509 *x, char *out, size_t size)
 	long n = 0;
 	if (text && X509_NAME_print_ex(text, X509_get_subject_name(x), 0, XN_FLAG_RFC2253) > 0)
 		n = BIO_get_mem_data(text, &line);
-	snprintf(out, size, "(no name; subject %s)",
+	text_format(out, size, "(no name; subject %s)",
 		 n > 0 ? text_escape((struct str){ line, (size_t)n }, escaped, sizeof escaped) : "none");
 	BIO_free(text);
 }
@@ -115,7 +115,7 @@ void certificate_name(X509 *x, char *out, size_t size)
 		char escaped[256];
 		if (!value.ptr)
 			continue;
-		snprintf(out, size, "%s%s", prefix, text_escape(value, escaped, sizeof escaped));
+		text_format(out, size, "%s%s", prefix, text_escape(value, escaped, sizeof escaped));
 		break;
 	}
 	GENERAL_NAMES_free(names);
@@ -130,34 +130,44 @@ void format_time(const ASN1_TIME *t, char out[32])
 		snprintf(out, 32, "an unknown time");
 }
 
+void name_in_question(X509_STORE_CTX *c, const char *name, char *out, size_t size)
+{
+	X509 *at = X509_STORE_CTX_get_current_cert(c);
+	if (at && name && X509_STORE_CTX_get_error_depth(c) == 0)
+		text_escape(str_of(name), out, size);
+	else if (at)
+		certificate_name(at, out, size);
+	else
+		text_format(out, size, "?");
+}
+
 /* What went wrong, and with which certificate of the chain. */
-void explain_verification(X509_STORE_CTX *c, const char *party, char *why, size_t size)
+void explain_verification(X509_STORE_CTX *c, const char *party, const char *known_as, char *why, size_t size)
 {
 	int code = X509_STORE_CTX_get_error(c);
 	X509 *at = X509_STORE_CTX_get_current_cert(c);
-	char name[300] = "?", when[32] = "";
-	if (at)
-		certificate_name(at, name, sizeof name);
+	char name[300], when[32] = "";
+	name_in_question(c, known_as, name, sizeof name);
 	switch (code) {
 	case X509_V_ERR_CERT_HAS_EXPIRED:
 		format_time(X509_get0_notAfter(at), when);
-		snprintf(why, size, "certificate %s has expired on %s: it must be renewed", name, when);
+		text_format(why, size, "certificate %s has expired on %s: it must be renewed", name, when);
 		break;
 	case X509_V_ERR_CERT_NOT_YET_VALID:
 		format_time(X509_get0_notBefore(at), when);
-		snprintf(why, size, "certificate %s is not valid before %s: check both clocks", name,
-			 when);
+		text_format(why, size, "certificate %s is not valid before %s: check both clocks", name,
+			    when);
 		break;
 	case X509_V_ERR_CERT_REVOKED:
-		snprintf(why, size, "certificate %s has been revoked", name);
+		text_format(why, size, "certificate %s has been revoked", name);
 		break;
 	case X509_V_ERR_CRL_HAS_EXPIRED:
-		snprintf(why, size, "the CRL that certificate %s is checked against has expired: get a new one",
-			 name);
+		text_format(why, size, "the CRL that certificate %s is checked against has expired: get a new one",
+			    name);
 		break;
 	case X509_V_ERR_UNABLE_TO_GET_CRL:
-		snprintf(why, size, "there is no CRL of the issuer of certificate %s among those configured",
-			 name);
+		text_format(why, size, "there is no CRL of the issuer of certificate %s among those configured",
+			    name);
 		break;
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
 	case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
@@ -165,24 +175,51 @@ void explain_verification(X509_STORE_CTX *c, const char *party, char *why, size_
 	case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
 	case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
 	case X509_V_ERR_CERT_SIGNATURE_FAILURE:
-		snprintf(why, size, "certificate %s was not issued by a trust anchor configured for %s", name,
-			 party);
+		text_format(why, size, "certificate %s was not issued by a trust anchor configured for %s", name,
+			    party);
 		break;
 	case X509_V_ERR_INVALID_PURPOSE:
-		snprintf(why, size, "certificate %s is not for this use (extended key usage)", name);
+		text_format(why, size, "certificate %s is not for this use (extended key usage)", name);
 		break;
 	default:
-		snprintf(why, size, "certificate %s: %s", name, X509_verify_cert_error_string(code));
+		text_format(why, size, "certificate %s: %s", name, X509_verify_cert_error_string(code));
 	}
 }
 
-static int verify_with(const struct judged_party *p, int purpose, X509 *leaf,
-		       STACK_OF(X509) *untrusted, char *why, size_t size)
+/* --- judging --- */
+
+/* The next of them counts. What has ended already has not mattered. */
+static void note_end(struct judgement *found, const ASN1_TIME *end, int64_t now)
+{
+	int64_t at = unix_time(end);
+	if (at >= now && at < found->ends)
+		found->ends = at;
+}
+
+/* The certificates of the chain, and whatever CRLs there are: some of them may not matter, which is found out then. */
+static void note_ends(X509_STORE_CTX *c, X509_STORE *store, struct judgement *found)
+{
+	const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(c);
+	int64_t now = (int64_t)time(NULL);
+	for (int i = 0; i < sk_X509_num(chain); i++)
+		note_end(found, X509_get0_notAfter(sk_X509_value(chain, i)), now);
+	X509_STORE_lock(store);
+	const STACK_OF(X509_OBJECT) *all = X509_STORE_get0_objects(store);
+	for (int i = 0; i < sk_X509_OBJECT_num(all); i++) {
+		const X509_CRL *crl = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(all, i));
+		if (crl)
+			note_end(found, X509_CRL_get0_nextUpdate(crl), now);
+	}
+	X509_STORE_unlock(store);
+}
+
+static int verify_with(const struct judged_party *p, int purpose, X509 *leaf, STACK_OF(X509) *untrusted,
+		       struct judgement *found)
 {
 	X509_STORE_CTX *c = X509_STORE_CTX_new();
 	int code = X509_V_ERR_OUT_OF_MEM;
 	if (!c || !X509_STORE_CTX_init(c, p->store, leaf, untrusted)) {
-		snprintf(why, size, "out of memory");
+		text_format(found->why, sizeof found->why, "out of memory");
 		goto out;
 	}
 	X509_VERIFY_PARAM *param = X509_STORE_CTX_get0_param(c);
@@ -191,51 +228,59 @@ static int verify_with(const struct judged_party *p, int purpose, X509 *leaf,
 	if (p->has_crls)
 		X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 	if (X509_verify_cert(c) == 1) {
+		note_ends(c, p->store, found);
 		code = X509_V_OK;
 		goto out;
 	}
 	code = X509_STORE_CTX_get_error(c);
 	if (code == X509_V_OK)
 		code = X509_V_ERR_UNSPECIFIED;
-	explain_verification(c, p->certificate, why, size);
+	explain_verification(c, p->certificate, p->certificate, found->why, sizeof found->why);
 out:
 	X509_STORE_CTX_free(c);
 	return code;
 }
 
-static int refuse(struct peer_state *state, int code)
+/* False: another party fits, too. */
+static bool adopt(struct judgement *found, const struct judged_party *p)
 {
-	state->refused = true;
-	return code;
+	if (found->owner && found->owner != p->owner) {
+		text_format(found->why, sizeof found->why, "the certificate fits several parties: %s and %s", found->name,
+			    p->certificate);
+		found->owner = NULL;
+		found->name = NULL;
+		return false;
+	}
+	found->owner = p->owner;
+	found->name = p->certificate;
+	return true;
 }
 
-int judge_chain(const struct judge *j, X509 *leaf, STACK_OF(X509) *untrusted,
-		struct peer_state *state)
+int judge_chain(const struct judge *j, X509 *leaf, STACK_OF(X509) *untrusted, struct judgement *found)
 {
 	int code = X509_V_ERR_APPLICATION_VERIFICATION;
 	char name[300];
-	*state = (struct peer_state){ 0 };
+	*found = (struct judgement){ .ends = INT64_MAX };
 	if (j->self && X509_cmp(j->self, leaf) == 0) {
-		state->self = true;
+		found->self = true;
 		return X509_V_OK;
 	}
 	GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
 	certificate_name(leaf, name, sizeof name);
-	snprintf(state->why, sizeof state->why, "no configured party has a certificate named %s", name);
+	text_format(found->why, sizeof found->why, "no configured party has a certificate named %s", name);
 	for (size_t i = 0; i < j->n_parties; i++) {
 		const struct judged_party *p = &j->parties[i];
 		if (!names || !has_name(names, p->certificate))
 			continue;
-		code = verify_with(p, j->purpose, leaf, untrusted, state->why, sizeof state->why);
-		if (code == X509_V_OK && state->owner && state->owner != p->owner) {
-			snprintf(state->why, sizeof state->why, "certificate %s fits several parties", name);
-			state->owner = NULL;
+		code = verify_with(p, j->purpose, leaf, untrusted, found);
+		if (code == X509_V_OK && !adopt(found, p)) {
 			code = X509_V_ERR_APPLICATION_VERIFICATION;
 			break;
 		}
-		if (code == X509_V_OK)
-			state->owner = p->owner;
 	}
 	GENERAL_NAMES_free(names);
-	return state->owner ? X509_V_OK : refuse(state, code);
+	if (found->owner)
+		return X509_V_OK;
+	found->refused = true;
+	return code;
 }

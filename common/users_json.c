@@ -16,6 +16,7 @@ struct reader {
 	enum place place;
 	bool bare; /* the list alone, without the map around it */
 	char key[32];
+	unsigned seen[PLACES]; /* keys of the object that is open there: a bit for each */
 	bool skipping;   /* the value of a key that is wrong */
 	size_t skip_depth;
 	unsigned user_line;
@@ -47,13 +48,16 @@ static bool open_map(struct reader *r, unsigned line)
 {
 	if (r->place == AT_TOP) {
 		r->place = IN_TOP_MAP;
+		r->seen[IN_TOP_MAP] = 0;
 	} else if (r->place == IN_USERS) {
 		r->place = IN_USER;
+		r->seen[IN_USER] = 0;
 		r->user_line = line;
 		r->mc_id = r->home = r->revision.text = r->not_before.text = r->not_after.text = STR_NONE;
 		r->n_ids = 0;
 	} else if (r->place == IN_IDS) {
 		r->place = IN_ID;
+		r->seen[IN_ID] = 0;
 		r->id = (struct pending){ line, 0, STR_NONE };
 	} else {
 		return wrong(r, line, "an object is out of place here");
@@ -118,30 +122,40 @@ static bool end_map(struct reader *r, unsigned line)
 	return true;
 }
 
+enum { KEYS_MAX = 7 };
+
+/* Its place in the list; KEYS_MAX: it is not there. */
+static size_t find_key(const char *const keys[KEYS_MAX], struct str key)
+{
+	size_t i = 0;
+	while (i < KEYS_MAX && keys[i] && !str_eq(key, str_of(keys[i])))
+		i++;
+	return i < KEYS_MAX && keys[i] ? i : KEYS_MAX;
+}
+
 static bool take_key(struct reader *r, struct str key, unsigned line)
 {
-	static const char *const known[PLACES][7] = {
+	static const char *const known[PLACES][KEYS_MAX] = {
 		[IN_TOP_MAP] = { "users" },
 		[IN_USER] = { "mc_id", "mc_service_ids", "revision", "not_before", "not_after", "home" },
 		[IN_ID] = { "service", "mc_service_id" },
 	};
-	static const char *const skipped[PLACES][7] = {
+	static const char *const skipped[PLACES][KEYS_MAX] = {
 		[IN_TOP_MAP] = { "mc_system_id", "believed", "missing", "exit_code", "failure" },
 		[IN_USER] = { "vouched", "changed", "by", "created", "request_id" },
 	};
 	char shown[80];
-	for (size_t i = 0; known[r->place][i]; i++) {
-		if (str_eq(key, str_of(known[r->place][i]))) {
-			strcpy(r->key, known[r->place][i]);
-			return true;
-		}
+	size_t wanted = find_key(known[r->place], key), other = find_key(skipped[r->place], key);
+	unsigned bit = wanted < KEYS_MAX ? 1u << wanted : other < KEYS_MAX ? 1u << (KEYS_MAX + other) : 0;
+	r->skipping = wanted == KEYS_MAX;
+	if (wanted < KEYS_MAX)
+		strcpy(r->key, known[r->place][wanted]);
+	if (!bit || r->seen[r->place] & bit) { /* of two, nobody knows which one is meant */
+		users_mistake(r->users, line, "%s: %s", text_escape(key, shown, sizeof shown),
+			      bit ? "this key is there twice" : "unknown key");
+		r->skipping = true;
 	}
-	r->skipping = true;
-	for (size_t i = 0; skipped[r->place][i]; i++) {
-		if (str_eq(key, str_of(skipped[r->place][i])))
-			return true;
-	}
-	users_mistake(r->users, line, "%s: unknown key", text_escape(key, shown, sizeof shown));
+	r->seen[r->place] |= bit;
 	return true;
 }
 
@@ -163,16 +177,10 @@ static bool take_text(struct reader *r, struct str text, unsigned line)
 	char shown[80];
 	struct str copy = arena_str(r->users->arena, text.ptr ? text : STR(""));
 	if (r->place == IN_USER && key_is(r, "mc_id")) {
-		if (r->mc_id.ptr)
-			wrong(r, line, "mc_id is given twice");
 		r->mc_id = copy;
 	} else if (r->place == IN_ID && key_is(r, "mc_service_id")) {
-		if (r->id.mc_service_id.ptr)
-			wrong(r, line, "mc_service_id is given twice");
 		r->id.mc_service_id = copy;
 	} else if (r->place == IN_ID) {
-		if (r->id.service)
-			wrong(r, line, "service is given twice");
 		r->id.service = mc_service_from_name(text);
 		if (!r->id.service)
 			users_mistake(r->users, line, "%s: unknown service; known are mcptt, mcvideo, mcdata",

@@ -301,11 +301,12 @@ static void on_ended(struct conn *conn, enum conn_end end, const char *text, voi
 		finish();
 }
 
-static const struct conn_handlers handlers = { on_opened, on_frame, on_bad_frame, on_ended };
+static const struct conn_handlers handlers = { .opened = on_opened, .frame = on_frame, .bad_frame = on_bad_frame, .ended = on_ended };
 
 static void connect_one(struct client *c)
 {
-	static const struct conn_settings settings = { 60000, 60000, 60000, SIZE_MAX };
+	static const struct conn_settings settings = { .handshake_timeout_ms = 60000, .frame_timeout_ms = 60000, .drain_timeout_ms = 60000,
+							.pause_at_bytes = SIZE_MAX, .max_queued_bytes = SIZE_MAX };
 	c->session = SESSION_WAIT_HELLO;
 	c->conn = conn_connect(loop, tls, o.host, (uint16_t)o.port, &settings, &handlers, c);
 	if (!c->conn)

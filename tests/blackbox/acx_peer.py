@@ -210,8 +210,8 @@ class Client(Link):
 
     asked_by_any = {}  # a home system gets a response on its other connections, too
 
-    def __init__(self, port: int, leaf, ca_file, context=None, say_hello=True, system=None, timeout=20, version=2):
-        raw = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+    def __init__(self, port: int, leaf, ca_file, context=None, say_hello=True, system=None, timeout=20, version=2, raw=None):
+        raw = raw or socket.create_connection(("127.0.0.1", port), timeout=timeout)
         try:
             super().__init__((context or tls_context(False, leaf, ca_file)).wrap_socket(raw, server_hostname="localhost"))
         except BaseException:
@@ -364,8 +364,8 @@ class Client(Link):
     def pending(self, **fields) -> "pb.PendingPage":
         return self.query("pending_query", "pending_page", **fields)
 
-    def decide(self, request_id: bytes, approve: bool, **fields) -> "pb.DecisionResult":
-        return self.query("decision", "decision_result", request_id=request_id, approve=approve, **fields)
+    def decide(self, home: str, request_id: bytes, approve: bool, **fields) -> "pb.DecisionResult":
+        return self.query("decision", "decision_result", mc_system_id=home, request_id=request_id, approve=approve, **fields)
 
 
 # --- a partner, and what it may do with a request: script(link, asked) -------------------------------------------------
@@ -527,6 +527,7 @@ class FakePartner:
         self.system, self.leaf, self.script, self.greeting = system, leaf, script, greeting or hello(system)
         self.requests, self.errors, self.links, self.stopping, self.away = [], [], [], False, False
         self.hellos, self.pings, self.closes = [], [], []
+        self.answers = {}  # to queries, by their kind: a function of link and query
         self.context = tls_context(True, leaf, ca_file)
         self.socket = socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -572,6 +573,8 @@ class FakePartner:
             link.owed.add(message.mc_service_user_setup_request.request_id)
             self.requests.append(message.mc_service_user_setup_request)
             self.script(link, message.mc_service_user_setup_request)
+        elif kind in self.answers:
+            self.answers[kind](link, getattr(message, kind))
         elif kind == "close":
             self.closes.append(message.close)
             link.closing = True

@@ -28,7 +28,7 @@ def service_ids(items) -> list:
 
 DATABASES = ("meta", "users", "service_ids", "requests", "systems", "audit", "expiries", "pending", "asked", "outbox",
              "answers", "believed", "believed_expiries")
-SETUP, UPDATE, REMOVE, EXPIRE, HOLD, APPROVE, REJECT, ASK, ANSWER, IMPORT = range(1, 11)
+SETUP, UPDATE, REMOVE, EXPIRE, HOLD, APPROVE, REJECT, ASK, ANSWER, IMPORT, REFUSALS = range(1, 12)
 
 
 def vouched(user: dict, now_ms: int) -> bool:
@@ -154,15 +154,20 @@ class IdmStore:
         return found
 
     def audit(self) -> list:
-        """The entries, their chain verified, and that it ends where its head says."""
-        entries, previous = [], bytes(32)
-        for number, (key, value) in enumerate(self.items("audit"), 1):
+        """The entries, their chain verified, and that it begins and ends where it says."""
+        start = self.get("meta", b"audit-start")
+        before, previous = decode(start) if start else (0, bytes(32))
+        entries = []
+        for number, (key, value) in enumerate(self.items("audit"), before + 1):
             entry = decode(value)
-            assert set(range(10, 20)) - {16} <= set(entry) <= set(range(10, 27)) and SETUP <= entry[12] <= IMPORT
+            assert set(range(10, 20)) - {16} <= set(entry) <= set(range(10, 30)) and SETUP <= entry[12] <= REFUSALS
             assert int.from_bytes(key, "big") == number and entry[10] == previous, f"entry {number}"
+            assert 27 not in entry or entry[27] > len(entry[18]) == 10, f"entry {number}"
+            assert 28 not in entry or entry[28] > len(entry[25]) == 10, f"entry {number}"
+            assert (29 in entry) == (entry[12] == REFUSALS), f"entry {number}"
             previous = hashlib.sha256(value).digest()
             entries.append(entry)
-        assert decode(self.get("meta", b"audit-head")) == [len(entries), previous]
+        assert decode(self.get("meta", b"audit-head")) == [before + len(entries), previous]
         return entries
 
     def check_users(self) -> None:
@@ -176,13 +181,22 @@ class IdmStore:
         for found, index in ((users, "expiries"), (self.believed(), "believed_expiries")):
             assert self.expiries(index) == {(u["not_after"], *key) for key, u in found.items() if "not_after" in u}
 
-    def check_requests(self) -> None:
+    def check_requests(self, upgraded: bool = False) -> None:
         """Each answer is in the audit log; what the log says was done is what is there."""
         audit = self.audit()
         decided = {(e[13], e[15], e[17]) for e in audit if e[12] not in (HOLD, ASK, ANSWER)}
         requests, pending = self.requests(), self.pending()
         assert {(*key, record[3]) for key, record in requests.items()} <= decided
         assert not set(requests) & set(pending)
+        counted, kept = {}, {}
+        for home, _ in pending:
+            counted[home] = counted.get(home, 0) + 1
+        for key, value in self.items("requests"):
+            kept[key[:-17].decode()] = kept.get(key[:-17].decode(), 0) + len(key) + len(value) + 16
+        systems = self.systems()
+        assert counted == {h: s[3] for h, s in systems.items() if 3 in s}
+        if not upgraded:
+            assert kept == {h: s[4] for h, s in systems.items() if 4 in s}
         assert sum(e[19][0] - e.get(20, 0) for e in audit) == len(self.users())
         asked, outbox, answers = self.asked(), self.outbox(), self.answers()
         for request_id, record in asked.items():
@@ -192,10 +206,11 @@ class IdmStore:
                 assert ((request_id, target) in outbox) != ((request_id, target) in answers), (request_id, target)
         assert {i for i, _ in outbox} | {i for i, _ in answers} <= set(asked)
 
-    def check(self) -> None:
-        """Everything decodes, and every index, count and log agrees with the rest. No writer may run."""
+    def check(self, upgraded: bool = False) -> None:
+        """Everything decodes, and every index, count and log agrees with the rest. No writer may run. upgraded: version 1
+        did not count the answers."""
         self.check_users()
-        self.check_requests()
+        self.check_requests(upgraded)
 
 
 def main() -> None:

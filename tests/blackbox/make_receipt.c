@@ -1,4 +1,4 @@
-// needs: common/receipt_sign.c common/receipt.c common/content.c common/setup.c common/sort.c common/cose.c common/merkle.c common/crypto.c common/cbor.c common/tls.c common/tls_files.c common/tls_verify.c
+// needs: common/receipt_sign.c common/receipt.c common/content.c common/setup.c common/sort.c common/cose.c common/merkle.c common/crypto.c common/cbor.c common/tls.c common/tls_files.c common/trusted_file.c common/tls_verify.c
 // needs: common/tls_sign.c common/identity.c common/text.c common/arena.c common/error.c
 /*
  * Our own receipts, for the independent implementation in receipts.py to judge, and the other way round:

@@ -2,12 +2,15 @@
 
 import datetime
 import ipaddress
+import os
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+os.umask(0o022)  # acms and acmc refuse files that others may write to
 
 CLIENT, SERVER = ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH
 
@@ -40,7 +43,7 @@ class Leaf:
 
 class CA:
     def __init__(self, directory: Path, name: str):
-        self.directory, self.revoked = directory, []
+        self.directory, self.revoked, self.behind = directory, [], b""
         directory.mkdir(parents=True, exist_ok=True)
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -64,6 +67,19 @@ class CA:
                 x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now() - days(1)).build())
         self.crl_file.write_bytes(builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
+    def intermediate(self, label: str) -> "CA":
+        """An authority under this one, whose certificates come with its own. It has no CRL."""
+        under = CA(self.directory / label, label)
+        under.certificate = (
+            x509.CertificateBuilder().subject_name(under.name).issuer_name(self.name)
+            .public_key(under.key.public_key()).serial_number(x509.random_serial_number())
+            .not_valid_before(now() - days(100)).not_valid_after(now() + days(1000))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(x509.KeyUsage(False, False, False, False, False, True, True, False, False), True)
+            .sign(self.key, hashes.SHA256()))
+        under.behind = under.certificate.public_bytes(serialization.Encoding.PEM)
+        return under
+
     def revoke(self, leaf: Leaf) -> None:
         self.revoked.append(leaf.certificate.serial_number)
         self.write_crl()
@@ -80,7 +96,7 @@ class CA:
             .add_extension(x509.ExtendedKeyUsage(list(usages)), critical=False))
         certificate = builder.sign(self.key, hashes.SHA256())
         cert_file, key_file = self.directory / f"{label}.crt", self.directory / f"{label}.key"
-        cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + self.behind)
         key_file.unlink(missing_ok=True)
         write_key(key, key_file)
         return Leaf(certificate, cert_file, key_file)

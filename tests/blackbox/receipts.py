@@ -349,6 +349,7 @@ def parse_chain(x5chain) -> list:
          "x5chain is bad")
     chain = [x509.load_der_x509_certificate(d) for d in ders]
     need(all(d.endswith(b"\0" + c.signature) for d, c in zip(ders, chain)), "a signature with bits that do not count")
+    need(all(c.issuer != c.subject for c in chain[1:]), "a self-signed certificate beside the signer's")
     return chain
 
 

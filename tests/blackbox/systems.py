@@ -15,6 +15,9 @@ import yaml
 import pki
 from acx_peer import Client, now_ms
 
+if os.geteuid() != 0:
+    os.environ.setdefault("ACX_DUMPABLE", "1")  # who is not root may look at its own processes only so
+
 BUILD = Path(os.environ.get("BUILD", "build")).resolve()
 WRAPPER = shlex.split(os.environ.get("ACX_VALGRIND", ""))  # put before acms serve and acmc
 SANITIZED = any(mark in (BUILD / "acms").read_bytes() for mark in (b"__asan_init", b"__tsan_init"))
@@ -134,8 +137,9 @@ class System:
     def log(self) -> str:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
-    def wait_log(self, text: str) -> None:
-        wait_for(lambda: text in self.log(), f"{text!r} in the log of {self.name}:\n{self.log()}")
+    def wait_log(self, text: str, before: int = 0) -> None:
+        """before: how often the log had the text already."""
+        wait_for(lambda: self.log().count(text) > before, f"{text!r} in the log of {self.name}:\n{self.log()}")
 
     def send_signal(self, number: int) -> None:
         self.process.send_signal(number)

@@ -207,7 +207,10 @@ def test_a_repetition_after_its_time_is_told_the_answer(world):
     assert len(fake.requests) == 1
 
 
-@pytest.mark.parametrize("script", [silent, pend, refusal(pb.STORE_UNAVAILABLE), hang_up, None],
+come_later = refusal(pb.STORE_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("script", [silent, pend, come_later, hang_up, None],
                          ids=["sent", "held", "resting", "lost", "queued"])
 def test_a_partner_taken_out_and_put_back(world, script):
     """Wherever the request was by then, it goes on."""
@@ -219,6 +222,8 @@ def test_a_partner_taken_out_and_put_back(world, script):
         fake.go_away()
     client.submit([PARTNER], user(), request_id=rid)
     wait_for(lambda: fake.requests or not script, "it arrives")
+    if script is come_later:
+        wait_for(lambda: "says" in client.delivery(rid, PARTNER).detail, "its answer was looked at")
     rule = home.config["partners"].pop()
     for again in range(3):
         home.reload()

@@ -18,12 +18,26 @@ def client(federation):
 
 
 def padded_hello(size: int) -> bytes:
-    message = hello()
-    message.hello.software = "s" * (size - message.ByteSize() + len(message.hello.software) - 1)
-    message.hello.software = "s" * (size - message.ByteSize() + len(message.hello.software))
-    payload = message.SerializeToString()
+    """By a field that nobody knows, which is ignored in a Hello."""
+    message, padding = hello(), 0
+    while len(payload := with_unknown(message, padding)) < size:
+        padding += size - len(payload)
+    while len(payload) > size:
+        padding -= 1
+        payload = with_unknown(message, padding)
     assert len(payload) == size
     return payload
+
+
+def with_unknown(message, padding: int) -> bytes:
+    known = message.hello.SerializeToString()
+    field = pb.Message.FromString(b"\x0a" + varint(len(known) + 2 + len(varint(padding)) + padding) + known +
+                                  b"\x9a\x06" + varint(padding) + b"s" * padding)
+    return field.SerializeToString()
+
+
+def varint(n: int) -> bytes:
+    return bytes([n]) if n < 0x80 else bytes([n & 0x7f | 0x80]) + varint(n >> 7)
 
 
 @pytest.mark.parametrize("size, fits", [(4096, True), (4097, False)])

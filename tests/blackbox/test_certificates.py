@@ -1,5 +1,6 @@
 """Certificates in detail: PROTOCOL.md 1, on the server's and on the home ACMS's side of a link to a partner."""
 
+import json
 import ssl
 import subprocess
 
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 import pki
-from acx_peer import Client, Ended, FakePartner, now_ms, pb, tls_context, true_response
+from acx_peer import Client, Ended, FakePartner, now_ms, pb, request, tls_context, true_response
 from systems import soon
 
 ADMIN = "URI:sip:control-room@police.example"
@@ -23,13 +24,13 @@ def pem(certificate: x509.Certificate) -> bytes:
 
 
 def issued(ca: pki.CA, label: str, names: list[str], changes=lambda builder: builder, digest=None, is_ca: bool = False,
-           signer=None) -> pki.Leaf:
+           signer=None, end: float = 90) -> pki.Leaf:
     """A certificate with what CA.issue cannot do: other extensions, another digest, an intermediate CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer, signing_key = signer or (ca.name, ca.key)
     builder = (x509.CertificateBuilder().subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, label)]))
                .issuer_name(issuer).public_key(key.public_key()).serial_number(x509.random_serial_number())
-               .not_valid_before(pki.now() - pki.days(1)).not_valid_after(pki.now() + pki.days(90))
+               .not_valid_before(pki.now() - pki.days(1)).not_valid_after(pki.now() + pki.days(end))
                .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True))
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([pki.name_of(n) for n in names]), critical=False)
@@ -174,6 +175,28 @@ def test_a_partner_that_is_revoked_while_connected(world):
     answers = c.setup_all(["fire.example", "rail.example"], {"later@police.example": []}, expires=soon(2))
     assert answers["fire.example"].cause == pb.PARTNER_UNREACHABLE and answers["rail.example"].result
     assert ("police.example", "later@police.example") not in fire.users()
+
+
+def test_the_name_that_matched_is_recorded(world):
+    """Whatever else a partner's CA puts into its certificates: never another's name."""
+    fire, police = world.system("fire.example"), world.system("police.example")
+    admin = fire.acmc(approves=["police.example"])
+    fire.partner(police, address=False, provision={"mc_ids": ["*"], "approval": {"remove": "manual"}})
+    fire.start()
+    leaf = police.ca.issue("two-names", ["DNS:acms.rail.example", "URI:sip:x@rail.example", "DNS:acms.police.example"])
+    client = fire.client(leaf, system="police.example")
+    assert client.setup(["fire.example"], USER).result
+    client.send(request(["fire.example"], {"a@police.example": []}, operation=pb.REMOVE))
+    held = client.indication(pb.PENDING)
+    decided = fire.client(admin).decide("police.example", held.request_id, False, reason="no")
+    assert decided.cause == pb.NO_CAUSE and client.response().cause == pb.REJECTED
+    client.send_raw(b"\0\0\0\0")
+    assert client.receive_close().cause == pb.MALFORMED_MESSAGE
+    entries = json.loads(fire.run("audit", "export").stdout)
+    names = {e["action"]: e["certificate"].split(" ")[0] for e in entries if e.get("certificate")}
+    assert names.pop("reject") == "URI:sip:control-room@fire.example"
+    assert names == {"setup": "DNS:acms.police.example", "hold": "DNS:acms.police.example"}
+    assert "rail" not in fire.log()
 
 
 def openssl_words(home, *words: str) -> list:

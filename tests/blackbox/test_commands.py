@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import signal
+import stat
 import subprocess
 import uuid
 
@@ -318,7 +320,7 @@ def test_pending_show_and_approve(place):
     assert "does not decide for that" in place.ops.run("pending", "--from", "else.example", code=3).stderr
     shown = place.ops.run("show", request).stdout
     assert f"{HOME}: {request}: setup of 2 users" in shown and f"mcptt=sip:pit@{HOME}" in shown
-    entry = place.ops.json("show", request)["pending"]
+    entry = only(place.ops.json("show", request)["pending"])
     assert [u["mc_id"] for u in entry["users"]] == [name("pam"), name("pit")] and entry["user_count"] == 2
     assert "approved and done" in place.ops.run("approve", request).stdout
     assert request not in place.ops.run("pending").stdout
@@ -459,10 +461,11 @@ def test_reconcile_repairs_as_json(place):
 
 def test_receipt_shown_saved_and_verified_by_itself(place, tmp_path):
     request, anchors = place.set_up("rhea"), ("--partner-anchors", str(place.fire.ca.cert_file))
+    named = (*anchors, "--partner-certificate", f"DNS:acms.{FIRE}")
     file, offline = tmp_path / "rhea.receipt", Desk(tmp_path / "none.yaml")
-    shown = place.desk.run("receipt", request, *anchors, "--out", str(file)).stdout
+    shown = place.desk.run("receipt", request, *named, "--out", str(file)).stdout
     assert "good, signed by" in shown and f"{FIRE} certifies to {HOME}: setup of 1 user, request {request}" in shown
-    out = only(place.desk.json("receipt", request, *anchors)["receipts"])
+    out = only(place.desk.json("receipt", request, *named)["receipts"])
     assert out["good"] is True and only(out["users"])["mc_id"] == name("rhea") and out["partner"] == FIRE
     verify = [*WRAPPER, BUILD / "acmc", "receipt", "--verify"]
 
@@ -470,16 +473,46 @@ def test_receipt_shown_saved_and_verified_by_itself(place, tmp_path):
         result = subprocess.run([*verify, path, *more], capture_output=True, text=True, timeout=60)
         assert result.returncode == code, (result.stdout, result.stderr)
         return result.stdout
-    assert offline.config.exists() is False and "good, signed by" in verified(file, *anchors, code=0)
-    assert "good" in verified(file, *anchors, "--partner-certificate", f"DNS:acms.{FIRE}", code=0)
+    assert offline.config.exists() is False and "good, signed by" in verified(file, *named, code=0)
     verified(file, *anchors, "--partner-certificate", f"DNS:acms.{RAIL}", code=1)
     assert "not verified" in verified(file, "--partner-anchors", str(place.rail.ca.cert_file), code=1)
+    verified(file, *named, "--partner", FIRE, code=0)
+    assert "of another partner" in verified(file, *named, "--partner", RAIL, code=1)
+    # whoever has a certificate under these anchors could have signed it
+    anybody = verified(file, *anchors, code=1)
+    assert "not verified: signed by DNS:acms." in anybody and "--partner-certificate" in anybody and "certifies to" in anybody
+    assert json.loads(verified(file, *anchors, "--json", code=1))["receipts"][0]["good"] is False
+    assert "--partner-certificate" in place.desk.run("receipt", request, *anchors, code=1).stdout
     tampered = tmp_path / "tampered.receipt"
     tampered.write_bytes(file.read_bytes().replace(b"rhea", b"rhei"))
-    assert "not verified" in verified(tampered, *anchors, code=1)
-    assert json.loads(verified(tampered, *anchors, "--json", code=1))["receipts"][0]["good"] is False
+    assert "not verified" in verified(tampered, *named, code=1)
+    assert json.loads(verified(tampered, *named, "--json", code=1))["receipts"][0]["good"] is False
     tampered.write_bytes(file.read_bytes()[:100])
-    verified(tampered, *anchors, code=1)
+    verified(tampered, *named, code=1)
+
+
+def test_a_receipt_is_saved_as_a_new_file(place, tmp_path):
+    """It names users: for its owner only, whatever the umask; a link is replaced and not followed."""
+    request, out = place.set_up("ruth"), tmp_path / "r"
+    place.desk.run("receipt", request, "--out", str(out))
+    receipt = out.read_bytes()
+    assert receipt and stat.S_IMODE(out.stat().st_mode) == 0o600
+    victim = tmp_path / "victim"
+    victim.write_text("keep me")
+    out.unlink()
+    out.symlink_to(victim)
+    place.desk.run("receipt", request, "--out", str(out))
+    assert victim.read_text() == "keep me" and not out.is_symlink() and out.read_bytes() == receipt
+    out.write_text("older")
+    out.chmod(0o644)
+    place.desk.run("receipt", request, "--out", str(out))
+    assert out.read_bytes() == receipt and stat.S_IMODE(out.stat().st_mode) == 0o600
+    out.unlink()
+    os.mkfifo(out)
+    assert "is no file" in place.desk.run("receipt", request, "--out", str(out), code=5).stderr
+    assert "is no file" in place.desk.run("receipt", request, "--out", str(tmp_path), code=5).stderr
+    assert "No such file" in place.desk.run("receipt", request, "--out", str(tmp_path / "a" / "b"), code=5).stderr
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["r", "victim"]  # nothing is left over
 
 
 def test_receipts_of_partners_that_the_configuration_knows(place, tmp_path):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from acx_peer import (agree, hang_up, hello, in_turn, limits, new_id, now_ms, pb, refusal, request, silent,
+from acx_peer import (agree, frame, hang_up, hello, in_turn, limits, new_id, now_ms, pb, refusal, request, silent,
                       true_response)
 from idm_store_reader import IdmStore
 from systems import soon, wait_for
@@ -315,6 +315,43 @@ def test_no_more_are_kept_than_configured(world):
     assert client.setup([FAKE], one("m2")).result
 
 
+def test_no_more_are_kept_of_those_that_come_together(world):
+    """What is on its way to disk counts."""
+    home, fake = home_and_fake(world)
+    home.config["limits"]["max_unfinished_requests"] = 5
+    home.reload()
+    fake.go_away()
+    client, frames = home.client(home.admin), []
+    for i in range(60):
+        frames.append(frame(request([FAKE], one(f"t{i}")).SerializeToString()))
+    client.send_raw(b"".join(frames))
+    refused = [client.response() for _ in range(55)]
+    assert {r.cause for r in refused} == {pb.TOO_MANY_IN_FLIGHT}
+    for _ in range(5):
+        assert client.indication(pb.ACCEPTED)
+    fake.come_back()
+    assert all(client.response().result for _ in range(5))
+    client.ping()
+    assert not [m for m in client.kept if m.process_indication.state == pb.ACCEPTED]
+
+
+def test_queries_that_a_partner_does_not_answer_end_together(world):
+    home, fake = home_and_fake(world)
+    home.config["limits"]["partner_timeout"] = "1 s"
+    home.reload()
+    client = home.client(home.admin)
+    for token in range(1, 101):
+        message = pb.Message()
+        message.users_query.token = token
+        message.users_query.mc_system_id = FAKE
+        client.send(message)
+    pages = [client.page("users_page", 1)]
+    first = time.monotonic()
+    pages += [client.page("users_page", token) for token in range(2, 101)]
+    assert {p.cause for p in pages} == {pb.PARTNER_TIMEOUT}
+    assert time.monotonic() - first < 10  # not one in each tick of 200 ms
+
+
 def test_a_dry_run_is_not_kept(world):
     """5.7: 'A home ACMS does not keep it either: if the connection is lost, so is the answer'; 7: 603 'at once'"""
     home, fake = home_and_fake(world, hang_up)
@@ -479,7 +516,9 @@ def test_what_was_done_last_is_believed_not_what_was_answered_last(world):
     for (link, _), answer in zip(held[::-1], answers[::-1]):
         link.send(answer)
     assert client.response().result and client.response().result
-    for user in client.users(FAKE, believed=True).users:
+    believed = client.users(FAKE, believed=True).users
+    assert [user.mc_id for user in believed] == list(USER)
+    for user in believed:
         assert user.revision == 2
         assert [(e.service, e.mc_service_id) for e in user.mc_service_id_list] == [(2, "sip:later@police.example")]
     check_store(home)

@@ -1,9 +1,12 @@
 """The home ACMS as the client of its partners: PROTOCOL.md 3, 4, 6 and 7, from the partner's end."""
 
 import threading
+import time
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
+import receipts
 from acx_peer import (Ended, FakePartner, agree, certify, changed, frame, hang_up, hello, in_turn, leave_out, limits, new_id,
                       now_ms, pb, receipt_for, refusal, request, send_bytes, silent, true_response)
 from idm_store_reader import IdmStore
@@ -66,6 +69,15 @@ def bad_identity(**fields):
     return changed(change)
 
 
+def refusal_with_ids():
+    def change(response) -> None:
+        response.mc_service_id_list.add(mc_id="li@police.example", service=1, mc_service_id="sip:li@police.example")
+        for field in "receipt", "receipt_root", "done", "revision":
+            response.ClearField(field)
+        response.result, response.cause = False, pb.MC_SERVICE_ID_IN_USE
+    return changed(change)
+
+
 def certified(revision: int = 1, home: str = "police.example"):
     """TRUE, with a receipt that is well signed, and for something else."""
     def script(link, asked) -> None:
@@ -76,7 +88,78 @@ def certified(revision: int = 1, home: str = "police.example"):
     return script
 
 
+def dated(when, decided_by: str | None = None):
+    """TRUE, with a sound receipt that says this time, and this ACMC; the rest is as it should be."""
+    def script(link, asked) -> None:
+        message = true_response(asked, link.partner.system, link)
+        response = message.mc_service_user_setup_response
+        receipt = receipt_for(asked, link.partner.system, "police.example", {i: 1 for i in asked.mc_id_list},
+                              decided_by=decided_by)
+        receipt.done_ms = when()
+        if decided_by is not None:
+            response.decided_by.CopyFrom(pb.DecidedBy(acmc=decided_by, reason="why", at=receipt.done_ms))
+        certify(response, receipt, link)
+        link.send(message)
+    return script
+
+
+MINUTE = 60
+
+
+def later(change):
+    """A transient cause, in a response that is changed."""
+    def script(link, asked) -> None:
+        message = true_response(asked, link.partner.system)
+        response = message.mc_service_user_setup_response
+        response.result, response.cause = False, pb.STORE_UNAVAILABLE
+        change(response)
+        link.send(message)
+    return script
+
+
+def named(*causes):
+    """Refused, with these causes of identities."""
+    def change(response) -> None:
+        response.result, response.cause = False, pb.OUTSIDE_NAMESPACE
+        for field in "receipt", "receipt_root", "done", "revision":
+            response.ClearField(field)
+        for fields in causes:
+            response.identity_causes.add(**{"mc_id": "li@police.example", "cause": pb.OUTSIDE_NAMESPACE, **fields})
+    return changed(change)
+
+
 NONSENSE = {
+    # 6: a response is checked before anything is concluded
+    "unreachable": refusal(pb.PARTNER_UNREACHABLE),
+    "later-from-home": later(lambda r: setattr(r, "origin", pb.HOME_ACMS)),
+    "later-other-system": later(lambda r: setattr(r, "mc_system_id", "rail.example")),
+    "later-other-list": later(lambda r: r.mc_id_list.append("else@police.example")),
+    "later-no-list": later(lambda r: r.ClearField("mc_id_list")),
+    "later-true": later(lambda r: setattr(r, "result", True)),
+    "later-paired": later(lambda r: r.mc_service_id_list.add(mc_id="li@police.example", service=1,
+                                                             mc_service_id="sip:li@police.example")),
+    "later-named": later(lambda r: r.identity_causes.add(mc_id="stranger@police.example", cause=pb.OUTSIDE_NAMESPACE)),
+    "refused-and-paired": refusal_with_ids(),
+    # 6: 'An identity is an MC ID of the request's mc_id_list, or one with an MC service ID that the request has for it', once
+    "other-service-id": named({"mc_service_id": "sip:else@police.example"}),
+    "long-service-id": named({"mc_service_id": "sip:" + "x" * 100000 + "@police.example"}),
+    "service-id-in-other-words": named({"mc_service_id": "SIP:li@police.example"}),
+    "named-twice": named({}, {}),
+    "service-id-twice": named({"mc_service_id": "sip:li@police.example"}, {"mc_service_id": "sip:li@police.example",
+                                                                            "cause": pb.MC_SERVICE_ID_IN_USE}),
+    "named-for-its-target": named({"cause": pb.WRONG_TARGET}),
+    "named-for-later": named({"cause": pb.STORE_UNAVAILABLE}),
+    "named-by-home": named({"cause": pb.PARTNER_LIMIT}),
+    "named-for-nothing": named({"cause": pb.NO_CAUSE}),
+    # 11: 'done' within the request's life; a receipt that whoever looks at it later can verify
+    "in-1970": dated(lambda: 1),
+    "in-2200": dated(lambda: 7258118400000),
+    "long-ago": dated(lambda: now_ms(-600 * MINUTE)),
+    "before-it-was-asked": dated(lambda: now_ms(-6 * MINUTE)),
+    "in-the-future": dated(lambda: now_ms(6 * MINUTE)),
+    "decided-by-nobody": dated(now_ms, ""),
+    "decided-by-a-novel": dated(now_ms, "x" * 600),
+    "decided-by-escapes": dated(now_ms, "chief\x1b[2J"),
     "other-system": set_field("mc_system_id", "rail.example"),
     "from-home": set_field("origin", pb.HOME_ACMS),
     "true-with-cause": set_field("cause", pb.MC_SERVICE_ID_IN_USE),
@@ -131,6 +214,65 @@ def believed_revisions(home: System) -> dict[str, int]:
         return {mc_id: user["revision"] for (_, mc_id), user in store.believed().items()}
     finally:
         store.close()
+
+
+@pytest.mark.parametrize("script", [dated(lambda: now_ms(-4 * MINUTE)), dated(lambda: now_ms(4 * MINUTE)),
+                                    dated(now_ms, "x" * 255), dated(now_ms, "Gr\u00fc\u00dfe")])
+def test_what_is_taken_can_be_verified_later(world, script):
+    """11: by home's clock, give or take some minutes; and then by anybody"""
+    home, fake = home_and_fake(world, script)
+    client, request_id = home.client(home.admin), new_id()
+    assert client.setup([FAKE], USER, request_id=request_id).result
+    whole = client.delivery(request_id, FAKE).response.receipt
+    anchors = receipts.load_certificates(fake.of.ca.cert_file)
+    assert receipts.verify(whole, anchors, f"DNS:acms.{FAKE}").request_id == request_id
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_the_chain_of_a_receipt_is_complete(world, complete):
+    """11: x5chain has 'the certificate ... and its intermediates', whatever came in the handshake"""
+    home, system = world.system("police.example"), world.system(FAKE)
+    home.admin = home.acmc()
+    leaf = system.ca.intermediate("branch").issue("branch-acms", [f"DNS:acms.{FAKE}"])
+
+    def script(link, asked) -> None:
+        message = true_response(asked, FAKE)
+        response = message.mc_service_user_setup_response
+        response.revision.add(mc_id="li@police.example", revision=1)
+        receipt = receipt_for(asked, FAKE, "police.example", {"li@police.example": 1})
+        key = serialization.load_pem_private_key(leaf.key_file.read_bytes(), None)
+        chain = receipts.load_certificates(leaf.cert_file)
+        assert len(chain) == 2
+        response.done = receipt.done_ms
+        response.receipt, response.receipt_root = receipts.prove([receipts.encode_claims(receipt)], 0, key,
+                                                                 chain if complete else chain[:1])
+        link.send(message)
+    fake = FakePartner(FAKE, leaf, home.ca.cert_file, script)
+    world.fakes.append(fake)
+    del home.partner(system, port=fake.port, provision=None)["crls"]
+    home.start()
+    client, request_id = home.client(home.admin, timeout=60), new_id()
+    answer = client.setup([FAKE], USER, request_id=request_id)
+    if not complete:
+        assert answer.cause == pb.PARTNER_PROTOCOL_ERROR and len(fake.requests) == 5
+        return
+    whole = client.delivery(request_id, FAKE).response.receipt
+    assert answer.result and receipts.verify(whole, receipts.load_certificates(system.ca.cert_file), f"DNS:acms.{FAKE}")
+
+
+@pytest.mark.parametrize("offsets", [(4, -4), (-4, 4), (4, 0)])
+def test_what_was_asked_later_is_believed_wherever_the_partners_clock_went(world, offsets):
+    """Its clock goes back between two answers: what home asked for when it had the first is the last that was done."""
+    home, fake = home_and_fake(world, dated(lambda: now_ms(offsets[0] * MINUTE)))
+    client = home.client(home.admin)
+    for offset, name in zip(offsets, ("first", "second")):
+        fake.script = dated(lambda: now_ms(offset * MINUTE))
+        assert client.setup([FAKE], {"li@police.example": [(1, f"sip:{name}@police.example")]}).result
+    user = client.users(FAKE, believed=True).users[0]
+    assert [i.mc_service_id for i in user.mc_service_id_list] == ["sip:second@police.example"]
+    fake.script = agree
+    assert client.remove([FAKE], ["li@police.example"]).result
+    assert not client.users(FAKE, believed=True).users
 
 
 @pytest.mark.parametrize("script", [agree, changed(lambda r: None), changed(lambda r: r.mc_id_list.sort())])
@@ -227,8 +369,8 @@ def test_nonsense_about_one_request_costs_no_other(world):
     (lambda link, r: (link.send_raw(b"\0\0\1\0half"), link.end()), pb.PARTNER_CONNECTION_LOST),
     (silent, pb.PARTNER_TIMEOUT),
     (set_field("request_id", b"0123456789abcdef"), pb.PARTNER_TIMEOUT),  # an answer to nothing is dropped
-    (refusal(599), pb.PARTNER_UNREACHABLE),  # nothing was done, as the class says
-    (refusal(pb.SHUTTING_DOWN), pb.PARTNER_UNREACHABLE),
+    (refusal(599), pb.PARTNER_TIMEOUT),  # 601 would say that it was never sent
+    (refusal(pb.SHUTTING_DOWN), pb.PARTNER_TIMEOUT),
 ])
 def test_a_partner_without_an_answer_until_the_deadline(world, script, cause):
     """9: 'each target gets exactly one final answer ...: the partner's response; or the home ACMS's own (6xx), when the
@@ -442,3 +584,38 @@ def test_a_long_detail(world):
     home, _ = home_and_fake(world, refusal(pb.OUTSIDE_NAMESPACE, detail=detail))
     answer = home.client(home.admin).setup([FAKE], USER)
     assert answer.cause == pb.OUTSIDE_NAMESPACE and answer.detail == detail
+
+
+class Door(FakePartner):
+    """A partner that ends each connection after Hello; close: in the orderly way."""
+
+    def __init__(self, *words, close: bool):
+        self.close, self.times = close, []
+        super().__init__(*words)
+
+    def handle(self, link, message) -> None:
+        super().handle(link, message)
+        if message.WhichOneof("body") == "hello":
+            self.times.append(time.monotonic())
+            if self.close:
+                link.send(pb.Message(close=pb.Close(cause=pb.GOING_AWAY)))
+                link.end()
+            raise Ended("shut")
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_a_partner_that_ends_each_connection_after_hello_is_left_alone(world, close):
+    """9: 'connects again after 1 s to 60 s, doubling, less up to a quarter'; requests that come do not change that"""
+    home, system = world.system("police.example"), world.system(FAKE)
+    home.admin = home.acmc()
+    fake = Door(FAKE, system.leaf, home.ca.cert_file, close=close)
+    world.fakes.append(fake)
+    home.partner(system, port=fake.port, provision=None)
+    home.start()
+    client, n = home.client(home.admin), 0
+    while len(fake.times) < 4:
+        client.submit([FAKE], {f"d{n}@police.example": []})
+        n += 1
+        time.sleep(0.05)
+    gaps = [b - a for a, b in zip(fake.times, fake.times[1:4])]
+    assert all(gap >= least for gap, least in zip(gaps, (0.7, 1.45, 2.95))), gaps

@@ -17,6 +17,7 @@ U = "@police.example"
 def pair(world):
     home, fire = world.system("police.example"), world.system("fire.example")
     fire.partner(home)
+    fire.config["limits"]["audited_refusals_per_minute"] = 1000
     fire.start()
     return home, fire, as_home(fire, home)
 

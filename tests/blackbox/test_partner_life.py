@@ -182,7 +182,7 @@ def test_approved(fire):
     fire.start()  # over a restart
     ops, other = fire.client(fire.ops), as_rail(fire)
     assert len(ops.pending().entries) == 1
-    result = ops.decide(body.request_id, True, reason="fine")
+    result = ops.decide("rail.example", body.request_id, True, reason="fine")
     assert result.cause == pb.NO_CAUSE and result.response.result, result
     pushed = other.response(body.request_id)
     assert pushed.result and pushed.decided_by.acmc == "ops" and pushed.decided_by.reason == "fine" and pushed.receipt
@@ -190,7 +190,7 @@ def test_approved(fire):
     rail = as_rail(fire)
     assert same(rail.ask(asked), pushed)
     assert ("rail.example", "a1@rail.example") in fire.users()
-    second = ops.decide(body.request_id, False, reason="no")
+    second = ops.decide("rail.example", body.request_id, False, reason="no")
     assert second.cause == pb.UNKNOWN_REQUEST and "approved by ops" in second.detail
     assert rail.remove(FIRE, ["a1@rail.example"]).cause == pb.OPERATION_NOT_PERMITTED
 
@@ -202,22 +202,55 @@ def test_rejected_and_who_may(fire):
     rail.send(asked)
     rail.indication(pb.PENDING, id_)
     assert clerk.pending().cause == pb.ACMC_NOT_AUTHORISED
-    assert clerk.decide(id_, True).cause == pb.ACMC_NOT_AUTHORISED
+    assert clerk.decide("rail.example", id_, True).cause == pb.ACMC_NOT_AUTHORISED
     assert ops.pending(mc_system_id=HOME).cause == pb.ACMC_NOT_AUTHORISED
     assert len(ops.pending(mc_system_id="rail.example", follow=True).entries) == 1
     ops.pending(mc_system_id="rail.example", follow=True)  # the latest counts
     second = request(FIRE, {"r2@rail.example": []}, expires=soon(2))
     rail.send(second)
     assert ops.page("pending_page", ops.tokens).entries[0].users == 1
-    assert ops.decide(id_, False).cause == pb.MISSING_ELEMENT
-    assert ops.decide(id_, True, mc_system_id=HOME).cause == pb.UNKNOWN_REQUEST
-    assert ops.decide(new_id(), True).cause == pb.UNKNOWN_REQUEST
-    assert ops.decide(id_, False, reason="who is that?").cause == pb.NO_CAUSE
+    assert ops.decide("rail.example", id_, False).cause == pb.MISSING_ELEMENT
+    assert ops.decide(HOME, id_, True).cause == pb.UNKNOWN_REQUEST
+    assert ops.decide("rail.example", new_id(), True).cause == pb.UNKNOWN_REQUEST
+    assert ops.decide("rail.example", id_, False, reason="who is that?").cause == pb.NO_CAUSE
     assert not any(m.WhichOneof("body") == "pending_page" for m in ops.kept)
     answer = rail.response(id_)
     assert answer.cause == pb.REJECTED and answer.decided_by.reason == "who is that?" and not answer.receipt
     assert ops.pending(request_id=id_).cause == pb.UNKNOWN_REQUEST
     assert rail.response(second.mc_service_user_setup_request.request_id).cause == pb.APPROVAL_TIMEOUT
+
+
+def hold(fire, system: str, id_: bytes, mc_id: str) -> None:
+    """A request of that home system that waits for a decision."""
+    home = as_rail(fire) if system == "rail.example" else as_home(fire)
+    home.send(request(FIRE, {mc_id: []}, request_id=id_))
+    home.indication(pb.PENDING, id_)
+    home.close()
+
+
+def waiting(ops, id_: bytes, **fields) -> dict:
+    return {e.mc_system_id: e for e in ops.pending(request_id=id_, **fields).entries}
+
+
+def test_an_id_of_two_home_systems(fire):
+    """10: 'The home system is mandatory'; 'An ID that was ever ambiguous stays so'"""
+    ops, id_ = fire.client(fire.ops), new_id()
+    hold(fire, "rail.example", id_, "two@rail.example")
+    alone = waiting(ops, id_)["rail.example"]
+    assert not alone.also_of_others and list(alone.request.mc_id_list) == ["two@rail.example"]
+    assert as_home(fire).setup(FIRE, user("two"), request_id=id_).result  # who knows the ID files one under it
+    entry, = waiting(ops, id_).values()
+    assert entry.also_of_others and list(entry.request.mc_id_list) == ["two@rail.example"]
+    assert ops.decide("", id_, True).cause == pb.MISSING_ELEMENT
+    assert ops.decide(HOME, id_, True).cause == pb.UNKNOWN_REQUEST  # nor may it decide for that one
+    assert waiting(ops, id_)
+    assert ops.decide("rail.example", id_, False, reason="twice").response.cause == pb.REJECTED
+
+
+def test_a_reason_without_controls(fire):
+    ops = fire.client(fire.ops)
+    ops.send(pb.Message(decision=pb.Decision(token=1, mc_system_id="rail.example", request_id=new_id(), reason="a\x1b[2Jb")))
+    assert ops.receive_close().cause == pb.MALFORMED_MESSAGE
 
 
 def test_nobody_decides(fire):
@@ -227,7 +260,7 @@ def test_nobody_decides(fire):
     rail.send(asked)
     assert rail.indication(pb.PENDING, id_).until == asked.mc_service_user_setup_request.expires
     assert rail.response(id_).cause == pb.APPROVAL_TIMEOUT
-    assert "in time" in ops.decide(id_, True).detail
+    assert "in time" in ops.decide("rail.example", id_, True).detail
 
 
 def test_too_many_wait_page_by_page(fire):
@@ -248,7 +281,7 @@ def test_too_many_wait_page_by_page(fire):
         after = {"after_mc_system_id": page.entries[-1].mc_system_id, "after_request_id": seen[-1]}
     assert seen == sorted(ids)
     for id_ in ids:
-        ops.decide(id_, False, reason="test")
+        ops.decide("rail.example", id_, False, reason="test")
 
 
 def test_version_1_cannot_wait(fire):

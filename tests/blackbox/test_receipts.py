@@ -108,6 +108,8 @@ def test_both_refuse_the_same(ca, tmp_path):
         "other tag": proven(good, 98),
         "no tag": cbor2.dumps([content, claims, cbor2.dumps(good)]),
         "no chain": changed(1, {receipts.VDP: good[1][receipts.VDP]}),
+        "the anchor in the chain": changed(1, {**good[1], receipts.X5CHAIN: [
+            good[1][receipts.X5CHAIN], ca.certificate.public_bytes(receipts.serialization.Encoding.DER)]}),
         "header more": changed(1, {4: b"11", **good[1]}),
         "algorithm": changed(0, cbor2.dumps({1: -35, 395: 1})),
         "data structure": changed(0, cbor2.dumps({1: -7, 395: 2})),

@@ -5,13 +5,15 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
+from pathlib import Path
 
 import cbor2
 import lmdb
 import pytest
 
-from acx_peer import new_id, pb
+from acx_peer import Ended, new_id, pb
 from idm_store_reader import IdmStore
 from systems import BUILD, System, wait_for
 
@@ -124,7 +126,7 @@ def test_a_store_of_another_system_and_what_is_no_store(world):
     shutil.rmtree(fire.store)
     starts_not(fire, "make it with: install -d -m 0700")
     fire.store.mkdir(mode=0o755)
-    starts_not(fire, "chmod o-rwx")
+    starts_not(fire, "chmod 0700")
     fire.store.chmod(0o700)
     with lmdb.open(str(fire.store), max_dbs=2) as env, env.begin(write=True) as txn:
         txn.put(b"something", b"else")
@@ -175,6 +177,33 @@ def test_the_map_grows(world):
     assert len(fire.users()) == 15000
 
 
+def test_the_store_has_a_bound(world, tmp_path):
+    """'store.max_size': what adds is refused, what makes room is not, and room that is made is used again."""
+    home, fire = two(world)
+    fire.config["store"].update(map_size="1 MiB", max_size="1 MiB")
+    fire.start()
+    client = fire.client(home.leaf, system="police.example")
+    stored = []
+    for i in range(100):
+        users = {f"f{i}-{j}@police.example": [(1, f"sip:f{i}-{j}@police.example")] for j in range(100)}
+        answer = client.setup(["fire.example"], users)
+        if not answer.result:
+            break
+        stored.append(list(users))
+    assert answer.cause == pb.STORE_UNAVAILABLE and len(stored) > 5
+    fire.wait_log("store.max_size (1048576 bytes) is reached")
+    assert (fire.store / "data.mdb").stat().st_size < 2.2 * 2**20
+    imported = fire.run("users", "import", str(local_users(tmp_path, 10)))
+    assert imported.returncode == 1 and "store.max_size" in imported.stderr
+    for mc_ids in stored:
+        assert client.remove(["fire.example"], mc_ids).result
+    assert client.setup(["fire.example"], users).result
+    assert set(m for _, m in fire.users()) == set(users)
+    store = IdmStore(fire.store)
+    store.check()
+    store.close()
+
+
 def local_users(tmp_path, n: int):
     file = tmp_path / "users.csv"
     file.write_text("mc_id,mcptt\n" + "".join(f"l{i}@fire.example,sip:l{i}@fire.example\n" for i in range(n)))
@@ -218,7 +247,7 @@ def test_kill_9_under_load_loses_nothing_acknowledged(world):
                 mc_id = f"k{round_}-{i}@police.example"
                 if client.setup(["fire.example"], {mc_id: [(1, f"sip:{mc_id}")]}).result:
                     acknowledged.add(mc_id)
-        except Exception:  # noqa: BLE001 - the connection is lost when the server is killed
+        except (Ended, OSError):  # the server was killed
             pass
         killer.join()
         fire.start()
@@ -227,3 +256,40 @@ def test_kill_9_under_load_loses_nothing_acknowledged(world):
         store.check()
         store.close()
     assert acknowledged
+
+
+def test_a_store_that_was_cut_short(world, tmp_path):
+    """No program ends by SIGBUS, and none makes a new store of what is left."""
+    home, fire = two(world)
+    fire.start()
+    assert fire.run("users", "import", str(local_users(tmp_path, 2000))).returncode == 0
+    fire.stop()
+    data = fire.store / "data.mdb"
+    for size in (data.stat().st_size // 2, 3 * 4096):
+        os.truncate(data, size)
+        for words in (("users", "list"), ("users", "export"), ("audit", "verify"), ("audit", "export"),
+                      ("users", "import", str(local_users(tmp_path, 1)))):
+            result = fire.run(*words)
+            assert result.returncode == 1 and "shorter than it says: restore it from a backup" in result.stderr, result
+        starts_not(fire, "shorter than it says: restore it from a backup")
+    os.truncate(data, 0)
+    starts_not(fire, "data.mdb is empty: restore it from a backup")
+    assert data.stat().st_size == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another user's files need root")
+def test_root_looks_into_the_store_of_the_servers_user(world):
+    home, fire = two(world)
+    with tempfile.TemporaryDirectory() as directory:  # where another user gets to
+        os.chmod(directory, 0o755)
+        fire.store = Path(directory) / "store"
+        fire.store.mkdir(mode=0o700)
+        os.chown(fire.store, 65534, 65534)
+        fire.config["store"]["directory"] = str(fire.store)
+        fire.start()  # by root, who should not; what it makes is the owner's
+        assert fire.run("users", "list").returncode == 0
+        fire.stop()
+        (fire.store / "lock.mdb").unlink()
+        assert fire.run("audit", "verify").returncode == 0
+        assert {f.name: f.stat().st_uid for f in fire.store.iterdir()} == dict.fromkeys(
+            ("data.mdb", "lock.mdb", "acms.lock"), 65534)

@@ -45,7 +45,7 @@ def test_the_server_upgrades_it_once(old):
     fire.wait_log("upgraded")
     assert schema(fire.store) == 2
     store = IdmStore(fire.store)
-    store.check()
+    store.check(upgraded=True)
     users = store.users()
     assert len(users) == USERS and users["police.example", "officer-3@police.example"]["revision"] == 2
     assert store.user_of_token("https://idms.police.example", "officer-0@police.example")[1] == 1
@@ -74,7 +74,7 @@ def test_what_was_answered_stays_answered(old):
     assert client.setup(["fire.example"], {"cat@police.example": []}).result
     fire.stop()
     store = IdmStore(fire.store)
-    store.check()
+    store.check(upgraded=True)
     assert len(store.users()) == USERS + 1
     assert len(store.audit()) == ENTRIES + 2  # the reused ID, and the cat
     store.close()
@@ -100,7 +100,7 @@ def test_an_import_upgrades_it_too(old, tmp_path):
     assert imported.returncode == 0, imported.stderr
     assert schema(fire.store) == 2 and len(fire.users()) == USERS + 1
     store = IdmStore(fire.store)
-    store.check()
+    store.check(upgraded=True)
     store.close()
 
 

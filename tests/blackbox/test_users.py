@@ -99,3 +99,13 @@ def test_a_validity_that_is_over_is_refused(fire, tmp_path):
     assert imported(fire, tmp_path, HEADER + "a@fire.example,,,2001-01-01,\n").returncode == 1
     assert imported(fire, tmp_path, HEADER + "a@fire.example,,2031-01-01,2030-01-01,\n").returncode == 1
     assert fire.users() == {}
+
+
+@pytest.mark.parametrize("text, line, said", [
+    ('{"users": [\n{"mc_id": "q\\ud800x@fire.example"}]}', 2, "half a surrogate pair"),
+    ('{"users": [{"mc_id": "a@fire.example",\n"mc_id": "b@fire.example"}]}', 2, "mc_id: this key is there twice"),
+    ('{"users": [{"mc_id": "a@fire.example"}],\n\n"users": [{"mc_id": "b@fire.example"}]}', 3, "users: this key is there twice")])
+def test_json_that_means_two_things(fire, tmp_path, text, line, said):
+    result = imported(fire, tmp_path, text, "users.json")
+    assert result.returncode != 0 and f"users.json:{line}: " in result.stderr and said in result.stderr
+    assert fire.run("users", "export").returncode != 0 or not fire.users()

@@ -46,7 +46,7 @@ class Compose:
 
     def ask(self, service: str, command: str, *words) -> subprocess.CompletedProcess:
         """acmc of that system's administrator: control-room of police, duty-officer of the others."""
-        return self("exec", "-T", "-w", "/etc/acms", service, "acmc", command, "-c", "acmc.yaml", *words, check=False)
+        return self("run", "--rm", "--no-deps", "-T", f"{service}-admin", command, "-c", "acmc.yaml", *words, check=False)
 
     def acmc(self, service: str, command: str, *words) -> dict:
         result = self.ask(service, command, "--json", *words)
@@ -72,7 +72,7 @@ class Compose:
 
     def policy(self, service: str, old: str, new: str) -> None:
         """Changes the configuration of a running system."""
-        file = self.directory / f"{service}.example" / "acms.yaml"
+        file = self.directory / f"{service}.example/server/acms.yaml"
         text = file.read_text()
         assert old in text
         file.write_text(text.replace(old, new))
@@ -104,6 +104,29 @@ def test_requests_across_three_systems(systems):
     answers = systems.setup("a@police.example,mcptt=sip:a@police.example", "b@police.example")
     assert [answers[p]["result"] for p in ("fire.example", "rail.example")] == [True, True]
     assert systems.users("fire") == systems.users("rail") == {"a@police.example", "b@police.example"}
+
+
+def inside(systems, service: str, script: str) -> str:
+    """What it prints in a container of that service: of a server in the running one, of an administrator in a new one."""
+    how = ["run", "--rm", "--no-deps", "-T", "--entrypoint", "sh", service] if service.endswith("-admin") else ["exec", "-T", service, "sh"]
+    return systems(*how, "-c", script).stdout
+
+
+@pytest.mark.parametrize("service", ["police", "fire", "rail", "police-admin", "fire-admin"])
+def test_each_container_sees_what_it_needs_and_no_more(systems, service):
+    keys = inside(systems, service, "find / -xdev -name '*.key' 2>/dev/null; find /etc/acms /etc/acmc -name '*.key' -o -name 'ca-*' -o -name issued 2>/dev/null; true").split()
+    admin = "control-room" if service.startswith("police") else "duty-officer"
+    assert keys == [f"/etc/acmc/{admin}.key" if service.endswith("-admin") else "/etc/acms/acms.key"]
+
+
+@pytest.mark.parametrize("service", ["police", "police-admin"])
+def test_containers_are_confined(systems, service):
+    status = dict(line.split(":\t", 1) for line in inside(systems, service, "cat /proc/self/status").splitlines())
+    assert status["NoNewPrivs"] == "1" and status["Uid"].split()[0] == "7443"
+    assert all(int(status[c], 16) == 0 for c in ("CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb"))
+    writable = inside(systems, service, "for d in / /etc /etc/acms /etc/acmc /usr/bin /var /var/tmp /tmp /var/lib/acms; do"
+                      " (: >$d/x) 2>/dev/null && echo $d && rm $d/x; done; true").split()
+    assert writable == ["/tmp", "/var/lib/acms"]  # an administrator's is empty, and goes with the container
 
 
 def test_partners_do_not_reach_each_other(systems):
@@ -175,7 +198,8 @@ def test_approval_with_the_home_killed_meanwhile(systems):
     decided = by_partner(systems.acmc("police", "status", request_id))["fire.example"]["decided_by"]
     assert (decided["acmc"], decided["reason"]) == ("duty-officer", "joint exercise")
     receipt = systems.ask("police", "receipt", "--partner", "fire.example",
-                          "--partner-anchors", "partners/fire.example/ca.crt", request_id)
+                          "--partner-anchors", "partners/fire.example/ca.crt",
+                          "--partner-certificate", "DNS:acms.fire.example", request_id)
     assert receipt.returncode == 0 and "approved by duty-officer" in receipt.stdout, receipt.stdout
 
 

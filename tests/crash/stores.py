@@ -64,6 +64,14 @@ class Store:
         for system, _ in self.users:
             held[system] = held.get(system, 0) + 1
         assert held == {k.decode(): n for k, v in self.db["systems"] if (n := decode(v)[1])}, "a count is wrong"
+        waiting, kept = {}, {}
+        for (system, _) in self.pairs("pending"):
+            waiting[system] = waiting.get(system, 0) + 1
+        for key, value in self.db["requests"]:
+            kept[key[:-17].decode()] = kept.get(key[:-17].decode(), 0) + len(key) + len(value) + 16
+        systems = {k.decode(): decode(v) for k, v in self.db["systems"]}
+        assert waiting == {k: v[3] for k, v in systems.items() if 3 in v}, "a count of what waits is wrong"
+        assert kept == {k: v[4] for k, v in systems.items() if 4 in v}, "a count of what is kept is wrong"
         for users, db in ((self.users, "expiries"), (self.believed, "believed_expiries")):
             ends = {(u[3].to_bytes(8, "big"), f"{s}\0{m}".encode()) for (s, m), u in users.items() if u[3]}
             assert ends == set(self.db[db]), f"{db} is not what the users say"

@@ -5,7 +5,7 @@
  * hot_paths USERS REQUESTS: so many requests of so many users each.
  */
 // needs: acms/commit.c acms/expire.c acms/plan.c acms/home_commit.c acms/record.c acms/record_audit.c acms/record_request.c
-// needs: acms/store.c acms/store_audit.c acms/store_lists.c acms/store_open.c acms/store_requests.c acms/store_txn.c
+// needs: acms/store.c acms/store_audit.c acms/store_lists.c acms/store_open.c acms/store_file.c acms/store_requests.c acms/store_txn.c
 #include "acms/commit.h"
 #include "acms/home_commit.h"
 #include "common/message.h"
@@ -157,7 +157,7 @@ STAGE stage_receipt_verify(void)
 		struct error e;
 		const struct setup_response *r = &x->answer.response;
 		memcpy(x->proof.root.bytes, r->receipt_root.ptr, RECEIPT_ROOT_SIZE);
-		if (receipt_verify_peer(x->work, home_ssl, r->receipt, &x->proof.root, &x->proof.path, &e) != OK)
+		if (receipt_verify_peer(x->work, home_ssl, r->receipt, &x->proof.root, r->done_ms, &x->proof.path, &e) != OK)
 			die("verify", &e);
 	}
 }

@@ -17,6 +17,9 @@
  *   HOME_NEVER_RESENDS              a new connection does not bring the outbox along
  *   HOME_NEVER_RETRIES              a transient cause (5xx) is not followed by another try
  *   HOME_NO_DEADLINE                the home ACMS does not answer by itself
+ *   HOME_ENDS_WHAT_WAS_SENT         a request that its ACMC has no right to any more, or whose deadline has passed, is
+ *                                   answered as if it had never been sent
+ *   HOME_FORGETS_THAT_IT_SENT       after a restart what is unfinished counts as never sent
  *   PARTNER_RECORDS_APART           users in one transaction, the record of the request in the next
  *   PARTNER_RESPONDS_BEFORE_COMMIT  the response leaves before the transaction is on disk
  *   PARTNER_PRUNES_EARLY            records go before expires has passed
@@ -39,7 +42,8 @@ mtype = {
 	CAUSE_211,		/* of the partner, never recorded: REQUEST_EXPIRED */
 	CAUSE_5XX,		/* of the partner, never recorded: transient */
 	PENDING,		/* ProcessIndication of the partner; nothing depends on its coming */
-	CAUSE_602,		/* the home ACMS's own: PARTNER_TIMEOUT (or 601, 603, 604) */
+	CAUSE_602,		/* the home ACMS's own: PARTNER_TIMEOUT (or 603, 604): unknown */
+	NEVER_SENT,		/* the home ACMS's own: 601, or what the rules of now say (101, 103, 104, 107): not done */
 	/* other states of the variables below */
 	WAITING,		/* outbox: accepted, no answer yet */
 	HELD,			/* record: waits for the partner's administrator */
@@ -58,6 +62,8 @@ byte  applied = 0;		/* partner: how often the users have been set up by this req
 
 mtype home_step = NOTHING;	/* home, for its ACMC: NOTHING, READ, ACCEPT_DUE */
 bool  send_due = false;		/* home: the request is to be sent (again) */
+bool  maybe_sent = false;	/* home: it was sent, or that is not known any more */
+bool  barred = false;		/* home: its rules of now do not let the ACMC ask for this */
 mtype response_read = NOTHING;	/* home: the partner's answer, not on disk yet */
 bool  tell_due = false;		/* home: the ACMC is to be told the answer */
 mtype partner_step = NOTHING;	/* partner: NOTHING, READ, or the response that is to be sent */
@@ -115,7 +121,7 @@ bool  begun_late = false;	/* the partner began after expires */
 #define APPLIED_AT_MOST_ONCE	(applied <= 1)
 #define APPLIED_IS_KNOWN	(applied > 0 -> outbox != NOTHING)
 #define TRUE_IS_APPLIED		(told == RESULT_TRUE -> applied == 1)
-#define FALSE_IS_NOT_APPLIED	((told == RESULT_FALSE || told == CAUSE_211) -> applied == 0)
+#define FALSE_IS_NOT_APPLIED	((told == RESULT_FALSE || told == CAUSE_211 || told == NEVER_SENT) -> applied == 0)
 #define ONE_FINAL_ANSWER	(!contradicted)
 #define BEGUN_IN_TIME		(!begun_late)
 ltl accepted_is_kept	 { [] ACCEPTED_IS_KEPT }
@@ -134,7 +140,7 @@ ltl all_safety		 { [] (ACCEPTED_IS_KEPT && APPLIED_AT_MOST_ONCE && APPLIED_IS_KN
 /* The deadline brings an answer, whatever partner and network do. */
 ltl deadline_answers	 { (<> home_calm && <> deadline_passed) -> [] (accepted -> <> (told != NOTHING)) }
 #else
-#define PARTNER_BACK	(<> (home_calm && partner_calm) && [] !deadline_passed && [] !expires_passed)
+#define PARTNER_BACK	(<> (home_calm && partner_calm) && [] !deadline_passed && [] !expires_passed && [] !barred)
 
 /* The partner comes back before the deadline: its answer arrives, and the ACMC is told. */
 ltl partner_answers	 { PARTNER_BACK -> [] (accepted -> <> BY_PARTNER(told)) }
@@ -157,6 +163,9 @@ ltl never_from_record	 { ! <> (record == RESULT_TRUE && partner_step == NOTHING 
 ltl never_pruned_replay	 { [] !(applied == 1 && record == NOTHING && partner_step == CAUSE_211) }
 ltl never_applied_after_602 { ! <> (told == CAUSE_602 && applied == 0 && <> (applied == 1)) }
 ltl never_unaccepted	 { [] !(applied == 1 && !accepted) }
+ltl never_ended_unsent	 { [] !(accepted && told == NEVER_SENT && !deadline_passed) }
+ltl never_unsent_in_time { [] !(accepted && told == NEVER_SENT && deadline_passed) }
+ltl never_barred_and_done { ! <> (barred && outbox == WAITING && applied == 1 && <> (told == RESULT_TRUE)) }
 #ifdef PARTNER_DOES_ANYTHING
 ltl never_deadline	 { ! (<> home_calm && <> deadline_passed && <> (accepted && told == CAUSE_602)) }
 #elif !defined ALWAYS_STORMY
@@ -213,7 +222,7 @@ proctype home_for_acmc()
 		printf("home: sends the request\n"); request_under_way = true }
 #endif
 	:: atomic { home_step == READ ->
-		printf("home: COMMIT of the request\n"); outbox = WAITING; home_step = ACCEPT_DUE }
+		printf("home: COMMIT of the request\n"); outbox = WAITING; maybe_sent = false; home_step = ACCEPT_DUE }
 
 	:: atomic { home_step == ACCEPT_DUE ->
 		printf("home: ACCEPTED\n");
@@ -227,7 +236,8 @@ proctype home_for_acmc()
 		if :: response_read != NOTHING -> answer = response_read :: else fi;
 #endif
 		printf("home: tells the answer: %e\n", answer);
-		SAY(contradicted = (contradicted || (BY_PARTNER(told) && told != answer)); told = answer);
+		SAY(contradicted = (contradicted || ((BY_PARTNER(told) || told == NEVER_SENT) && told != answer));
+		    told = answer);
 		answer = NOTHING }
 	od
 }
@@ -246,6 +256,12 @@ inline response_read_if_awaited(answer_of_partner)
 	fi
 }
 
+#ifdef HOME_ENDS_WHAT_WAS_SENT
+#define UNSENT true
+#else
+#define UNSENT (!maybe_sent)
+#endif
+
 /* acms/partner_link.c: the connection to the partner */
 proctype home_for_partner()
 {
@@ -258,12 +274,17 @@ proctype home_for_partner()
 #endif
 		}
 
-	/* Not after the deadline: who answers 602 begins nothing any more. */
+	/*
+	 * Not after the deadline: who answers 602 begins nothing any more. Nor what its ACMC has no right to now: that ends
+	 * here if it is sure that it was never sent, and otherwise waits, for an answer, the right, or the deadline.
+	 */
 	:: atomic { send_due && connected ->
 		send_due = false;
 		if
-		:: outbox == WAITING && !deadline_passed ->
-			printf("home: sends the request\n"); request_under_way = true
+		:: outbox == WAITING && !deadline_passed && !barred ->
+			printf("home: sends the request\n"); request_under_way = true; maybe_sent = true
+		:: outbox == WAITING && barred && UNSENT ->
+			printf("home: COMMIT of the answer NEVER_SENT\n"); outbox = NEVER_SENT; tell_due = true
 		:: else
 		fi }
 
@@ -302,8 +323,13 @@ proctype home_for_partner()
 #else
 	:: atomic { response_read != NOTHING ->
 #endif
-		printf("home: COMMIT of the answer %e\n", response_read);
-		outbox = response_read; response_read = NOTHING; tell_due = true }
+		if
+		:: outbox == NEVER_SENT -> skip
+		:: else ->
+			printf("home: COMMIT of the answer %e\n", response_read);
+			outbox = response_read; tell_due = true
+		fi;
+		response_read = NOTHING }
 	od
 }
 
@@ -312,7 +338,8 @@ proctype home_deadline()
 #ifndef HOME_NO_DEADLINE
 	do
 	:: atomic { outbox == WAITING && deadline_passed ->
-		printf("home: COMMIT of the answer CAUSE_602\n"); outbox = CAUSE_602; tell_due = true }
+		outbox = (UNSENT -> NEVER_SENT : CAUSE_602); tell_due = true;
+		printf("home: COMMIT of the answer %e\n", outbox) }
 	od
 #else
 	skip
@@ -447,11 +474,21 @@ proctype home_misfortune()
 	:: atomic { !home_calm ->
 		printf("home: CRASH and restart\n");
 		home_step = NOTHING; send_due = false; tell_due = false; response_read = NOTHING;
+#ifndef HOME_FORGETS_THAT_IT_SENT
+		maybe_sent = true;
+#else
+		maybe_sent = false;
+#endif
 		connected = false; touch = NOTHING }
 	:: atomic { !home_calm && touch != NOTHING ->
 		printf("ACMC: loses its connection\n"); touch = NOTHING }
+	:: atomic { !home_calm && !barred ->
+		printf("home: reloads, the ACMC has lost its right\n"); barred = true }
+	:: atomic { !home_calm && barred ->
+		printf("home: reloads, the ACMC has its right again\n"); barred = false;
+		send_due = (outbox == WAITING) }
 #ifndef ALWAYS_STORMY
-	:: atomic { !home_calm -> printf("home: calm from here on\n"); home_calm = true }
+	:: atomic { !home_calm && !barred -> printf("home: calm from here on\n"); home_calm = true }
 #endif
 	od
 }

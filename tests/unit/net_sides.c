@@ -70,7 +70,16 @@ static void ended(struct conn *c, enum conn_end end, const char *why, void *cont
 	snprintf(s->why, sizeof s->why, "%s", why);
 }
 
-const struct conn_handlers handlers = { opened, frame, bad_frame, ended };
+static void drained(struct conn *c, void *context)
+{
+	struct side *s = context;
+	assert_false(conn_is_choked(c));
+	assert_int_equal(conn_queued(c), 0);
+	assert_int_equal(s->ended, 0);
+	s->drained++;
+}
+
+const struct conn_handlers handlers = { opened, frame, bad_frame, ended, drained };
 
 void *accepted(struct conn *c, void *context)
 {
@@ -83,7 +92,8 @@ void *accepted(struct conn *c, void *context)
 }
 
 struct conn_settings settings = { .handshake_timeout_ms = 10000, .frame_timeout_ms = 10000,
-				  .drain_timeout_ms = 10000, .max_queued_bytes = 1 << 20 };
+				  .drain_timeout_ms = 10000, .pause_at_bytes = 1 << 20,
+				  .max_queued_bytes = 16 << 20 };
 
 void listen_at(const char *address, uint32_t max_connections)
 {
@@ -315,7 +325,9 @@ int make_loop(void **state)
 	n_sides = 0;
 	refuse_all = false;
 	listener = NULL;
-	settings = (struct conn_settings){ 10000, 10000, 10000, 1 << 20 };
+	settings = (struct conn_settings){ .handshake_timeout_ms = 10000, .frame_timeout_ms = 10000,
+					   .drain_timeout_ms = 10000, .pause_at_bytes = 1 << 20,
+					   .max_queued_bytes = 16 << 20 };
 	ERR_clear_error();
 	if (loop_new(&loop, &e) != OK)
 		return -1;

@@ -19,7 +19,7 @@ extern struct tls_context *server_tls, *client_tls, *stranger_tls;
 /* One end, and what happened to it. */
 struct side {
 	struct conn *c;
-	int opened, frames, ended;
+	int opened, frames, drained, ended;
 	size_t bytes;
 	uint8_t last_byte;
 	bool in_order;               /* each frame's first byte is one more than the last one's */

@@ -18,6 +18,7 @@ static size_t n_cas;
 int pki_setup(void **state)
 {
 	(void)state;
+	umask(022);
 	strcpy(directory, "/tmp/acx-unit-XXXXXX");
 	return mkdtemp(directory) ? 0 : -1;
 }

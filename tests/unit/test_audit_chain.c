@@ -13,7 +13,7 @@ struct log {
 	uint64_t numbers[N + 2];
 	size_t n;
 	bool numbered;
-	struct audit_head head;
+	struct audit_head start, head;
 };
 
 static struct str entry(struct arena *a, const uint8_t previous[DIGEST_SIZE], uint64_t at)
@@ -55,9 +55,9 @@ static void tell(void *context, const char *text)
 static struct told check(struct log *l, int has_head)
 {
 	struct told t = { "" };
-	struct audit_chain c = { .numbered = l->numbered, .head = l->head };
+	struct audit_chain c = { .numbered = l->numbered, .start = l->start, .head = l->head };
 	for (size_t i = 0; i < l->n; i++)
-		assert_true(audit_chain_add(&c, l->arena, l->numbered ? l->numbers[i] : i + 1, l->entries[i]));
+		assert_true(audit_chain_add(&c, l->arena, l->numbered ? l->numbers[i] : l->start.number + i + 1, l->entries[i]));
 	c.has_head = has_head;
 	size_t n = audit_chain_check(&c, tell, &t), lines = 0;
 	for (const char *p = t.text; (p = strchr(p, '\n')); p++)
@@ -256,6 +256,87 @@ static void the_head(void **state)
 	says(l, "entry 8 is behind the head");
 }
 
+/* --- rotated --- */
+
+static struct audit_head head_of(const struct log *l, size_t i)
+{
+	struct audit_head head = { .number = l->numbers[i] };
+	assert_int_equal(crypto_sha256(l->entries[i], head.digest), OK);
+	return head;
+}
+
+/* A log whose first entries are in a file. */
+static struct log begins_behind(size_t first, bool numbered)
+{
+	struct log l = whole(numbered);
+	if (first > 0)
+		l.start = head_of(&l, first - 1);
+	for (size_t i = 0; i < first; i++)
+		take_out(&l, 0);
+	return l;
+}
+
+static void what_begins_behind_another_is_whole(void **state)
+{
+	(void)state;
+	for (int numbered = 0; numbered < 2; numbered++) {
+		for (size_t first = 0; first <= N; first++)
+			says(begins_behind(first, numbered), "");
+		struct log l = begins_behind(3, numbered);
+		l.start.digest[0] ^= 1;
+		says(l, "entry 4 does not follow entry 3, which the log begins behind");
+		l = begins_behind(3, numbered);
+		take_out(&l, 2);
+		says(l, numbered ? "entry 6 is missing" : "behind entry 5 entries were removed, or it was altered\n1 of 8 entries");
+		l = begins_behind(N, numbered);
+		l.start.digest[0] ^= 1;
+		says(l, "the log is empty, and its head is not what it begins behind");
+	}
+	struct log l = begins_behind(3, true);
+	take_out(&l, 0);
+	says(l, "entry 4 is missing");
+	l = begins_behind(3, true);
+	l.start.number = 2;
+	says(l, "entry 3 is missing");
+	l = begins_behind(0, true);
+	l.start.number = 3; /* the entries are there all the same */
+	says(l, "entry 1 is there, though the log begins behind entry 3");
+}
+
+/* From entry `first` on, without the last `less`. */
+static struct audit_chain part(struct log *l, size_t first, size_t less)
+{
+	*l = begins_behind(first, false);
+	struct audit_chain c = { .start = l->start, .has_head = AUDIT_HEAD_FOUND };
+	for (size_t i = 0; i + less < l->n; i++)
+		assert_true(audit_chain_add(&c, l->arena, first + i + 1, l->entries[i]));
+	return c;
+}
+
+static void files_that_go_on(void **state)
+{
+	(void)state;
+	for (size_t end = 1; end <= N; end++) {
+		for (size_t first = 0; first <= N; first++) {
+			struct log l, m;
+			struct audit_chain a = part(&l, 0, N - end), b = part(&m, first, 0);
+			struct told t = { "" };
+			assert_int_equal(audit_chain_check_next(&a, &b, tell, &t), first > end);
+			if (first > end)
+				assert_non_null(strstr(t.text, "missing, between this log and the one before"));
+			if (first <= end && end < N) {
+				a.links[end - 1].digest[0] ^= 1;
+				assert_int_equal(audit_chain_check_next(&a, &b, tell, &t), 1);
+				assert_non_null(strstr(t.text, "does not go on from the one before"));
+			}
+			audit_chain_free(&a);
+			audit_chain_free(&b);
+			arena_free(l.arena);
+			arena_free(m.arena);
+		}
+	}
+}
+
 static void no_entry_at_all(void **state)
 {
 	(void)state;
@@ -292,6 +373,8 @@ int main(void)
 		cmocka_unit_test(swapped),
 		cmocka_unit_test(added),
 		cmocka_unit_test(the_head),
+		cmocka_unit_test(what_begins_behind_another_is_whole),
+		cmocka_unit_test(files_that_go_on),
 		cmocka_unit_test(no_entry_at_all),
 		cmocka_unit_test(not_without_end),
 	};

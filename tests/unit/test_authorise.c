@@ -1,4 +1,4 @@
-// needs: acms/authorise.c acms/config.c acms/config_check.c common/conf.c common/log.c common/clock.c common/identity.c common/text.c common/arena.c common/cause.c
+// needs: acms/authorise.c acms/config.c acms/config_check.c common/conf.c common/trusted_file.c common/error.c common/log.c common/clock.c common/identity.c common/text.c common/arena.c common/cause.c
 #include "acms/authorise.h"
 #include "unit.h"
 

@@ -1,4 +1,4 @@
-// needs: acms/commit.c acms/decide.c acms/expire.c acms/plan.c acms/store.c acms/store_open.c acms/store_txn.c acms/store_requests.c acms/store_audit.c acms/store_lists.c acms/record.c acms/record_request.c acms/record_audit.c common/cbor.c common/setup.c common/content.c common/sort.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c common/cause.c
+// needs: acms/commit.c acms/decide.c acms/expire.c acms/plan.c acms/store.c acms/store_open.c acms/store_file.c acms/store_txn.c acms/store_requests.c acms/store_audit.c acms/store_lists.c acms/record.c acms/record_request.c acms/record_audit.c common/cbor.c common/setup.c common/content.c common/sort.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c common/cause.c
 #include "acms/commit.h"
 #include "common/content.h"
 #include "common/crypto.h"
@@ -126,15 +126,21 @@ static struct commit_swept sweep(struct commit_sweep *what)
 	return out;
 }
 
-static struct commit_found find(uint8_t id)
+static struct commit_found find_of(const struct str *homes, size_t n, uint8_t id)
 {
-	struct str homes[] = { HOME, STR("rail.example") };
-	struct commit_find what = { homes, 2, { { id } } };
+	struct str known[] = { HOME, STR("rail.example"), STR("sea.example") };
+	struct commit_find what = { homes, n, known, 3, { { id } } };
 	struct commit_found out;
 	struct store_txn *t = reading(store);
 	commit_find(t, arena, &what, &out);
+	assert_false(out.failed);
 	store_abort(t);
 	return out;
+}
+
+static struct commit_found find(uint8_t id)
+{
+	return find_of((struct str[]){ HOME, STR("rail.example") }, 2, id);
 }
 
 static struct commit_decided decide(const struct commit_setup *what, bool approve)
@@ -358,9 +364,10 @@ static void held_until_decided(void **state)
 	assert_int_equal(cause_of(&most), CAUSE_REQUEST_ID_REUSED);
 
 	struct commit_found f = find(1);
-	assert_true(f.found);
-	assert_str(f.home, "police.example");
-	w.setup = f.pending.setup;
+	assert_int_equal(f.n, 1);
+	assert_str(f.waiting->home, "police.example");
+	assert_false(f.waiting->also_of_others);
+	w.setup = f.waiting->pending.setup;
 	struct commit_decided d = decide(&w, true);
 	assert_int_equal(d.cause, CAUSE_NO_CAUSE);
 	assert_int_equal(d.answer.verdict.cause, CAUSE_NO_CAUSE);
@@ -380,7 +387,7 @@ static void held_until_decided(void **state)
 	assert_int_equal(d.cause, CAUSE_UNKNOWN_REQUEST);
 	assert_non_null(strstr(d.detail, "approved by ops"));
 	f = find(1);
-	assert_false(f.found);
+	assert_int_equal(f.n, 0);
 	assert_non_null(strstr(f.detail, "approved by ops"));
 }
 
@@ -441,8 +448,33 @@ static void one_id_of_two_systems(void **state)
 	commit(&w);
 	commit(&r);
 	struct commit_found f = find(1);
-	assert_false(f.found);
-	assert_non_null(strstr(f.detail, "name one"));
+	assert_int_equal(f.n, 2);
+	assert_str(f.waiting[0].home, "police.example");
+	assert_str(f.waiting[1].home, "rail.example");
+	assert_true(f.waiting[0].also_of_others && f.waiting[1].also_of_others);
+	f = find_of(&r.home, 1, 1); /* who decides for one of them only knows it, too */
+	assert_int_equal(f.n, 1);
+	assert_true(f.waiting->also_of_others);
+	w.setup = f.waiting->pending.setup;
+	assert_int_equal(decide(&w, false).cause, CAUSE_NO_CAUSE);
+	f = find(1); /* and it stays so when one was decided */
+	assert_int_equal(f.n, 1);
+	assert_str(f.waiting->home, "rail.example");
+	assert_true(f.waiting->also_of_others);
+}
+
+/* One that needed no decision counts, too; another ID does not. */
+static void one_id_answered_before(void **state)
+{
+	(void)state;
+	struct commit_setup w = ask("a", 1), r = ask("a", 1), other = ask("b", 2);
+	r.home = STR("sea.example");
+	commit(&r);
+	w.approval = other.approval = APPROVAL_MANUAL;
+	commit(&w);
+	commit(&other);
+	assert_true(find(1).waiting->also_of_others);
+	assert_false(find(2).waiting->also_of_others);
 }
 
 static void nobody_decides(void **state)
@@ -502,6 +534,112 @@ static void users_expire(void **state)
 	assert_str(l.last.mc_ids[0], "d");
 	sweep(&s);
 	assert_int_equal(audit_log().n, before + 2);
+}
+
+/* --- what is counted --- */
+
+struct recount {
+	uint64_t pending, answers_bytes;
+};
+
+static bool count_pending(void *context, struct str home, struct request_id id, const struct pending_record *r)
+{
+	((struct recount *)context)->pending++;
+	return home.len > 0 && r && id.bytes[15] == 0;
+}
+
+static bool count_answer(void *context, struct str home, struct request_id id, const struct request_record *r)
+{
+	struct recount *c = context;
+	c->answers_bytes += home.len + 1 + sizeof id.bytes + record_encode_request(arena, r).len + 16;
+	return true;
+}
+
+static struct system_record system_now(void)
+{
+	struct system_record r = { 0 };
+	struct store_txn *t = reading(store);
+	store_get_system(t, arena, HOME, &r);
+	store_abort(t);
+	return r;
+}
+
+static void assert_counted(void)
+{
+	struct recount c = { 0, 0 };
+	struct store_txn *t = reading(store);
+	assert_true(store_list_pending(t, STR_NONE, NULL, NULL, count_pending, &c));
+	assert_true(store_list_requests(t, NULL, NULL, UINT64_MAX, count_answer, &c));
+	store_abort(t);
+	struct system_record r = system_now();
+	assert_int_equal(r.requests_pending, c.pending);
+	assert_int_equal(r.answers_bytes, c.answers_bytes);
+}
+
+static void do_something(unsigned *seed, uint8_t id)
+{
+	static const char *const users[] = { "a=sip:a", "b=sip:a", "a b=sip:b", "c=sip:c d", "a" };
+	struct commit_setup w = ask(users[(size_t)rand_r(seed) % 5], id);
+	w.most_users = 3;
+	w.approval = rand_r(seed) % 2 ? APPROVAL_MANUAL : APPROVAL_AUTOMATIC;
+	w.setup.operation = (enum operation)(rand_r(seed) % 2 * OPERATION_REMOVE);
+	if (w.setup.operation == OPERATION_REMOVE)
+		w.setup.n_service_ids = w.setup.users[0].n_service_ids = w.setup.users[w.setup.n_users - 1].n_service_ids = 0;
+	if (rand_r(seed) % 5 == 0)
+		w.denied = (struct verdict){ .cause = CAUSE_OUTSIDE_NAMESPACE, .detail = "no" };
+	commit(&w);
+	if (commit(&w).pending && rand_r(seed) % 2) {
+		w.setup = find(id).waiting->pending.setup;
+		decide(&w, rand_r(seed) % 2);
+	}
+}
+
+/* Whatever comes, in whatever order: the counts are what a recount gives, at the end of each transaction. */
+static void counts_agree_with_a_recount(void **state)
+{
+	(void)state;
+	unsigned seed = test_seed();
+	for (int i = 0; i < 400; i++) {
+		struct commit_sweep s = { .keep_ms = 10, .look_at_requests = true, .look_at_pending = true };
+		do_something(&seed, (uint8_t)(rand_r(&seed) % 40));
+		assert_counted();
+		if (i % 10)
+			continue;
+		now += HOUR + HOUR / 2;
+		sweep(&s);
+		assert_counted();
+	}
+	assert_true(system_now().answers_bytes > 0);
+}
+
+/* Who asks for ever with new IDs pays by himself; what is known is told again. */
+static void kept_answers_are_bounded(void **state)
+{
+	(void)state;
+	struct commit_setup first = ask("a=sip:a", 1), other = ask("b=sip:b", 1), dry = ask("c", 200);
+	other.home = STR("rail.example");
+	first.most_answers_bytes = other.most_answers_bytes = dry.most_answers_bytes = 2000;
+	dry.setup.dry_run = true;
+	assert_int_equal(cause_of(&first), CAUSE_NO_CAUSE);
+	uint8_t id = 2;
+	struct commit_setup w = first;
+	for (; id < 100; id++) {
+		w.setup.request_id.bytes[0] = id;
+		if (cause_of(&w) != CAUSE_NO_CAUSE)
+			break;
+	}
+	assert_in_range(id, 3, 50);
+	assert_int_equal(cause_of(&w), CAUSE_TOO_MANY_ANSWERS);
+	assert_in_range(system_now().answers_bytes, 2000, 2200);
+	assert_true(commit(&first).repeated);
+	assert_int_equal(cause_of(&dry), CAUSE_NO_CAUSE);
+	assert_int_equal(cause_of(&other), CAUSE_NO_CAUSE);
+	struct commit_sweep s = { .keep_ms = 10, .look_at_requests = true };
+	now += 4 * HOUR;
+	sweep(&s);
+	w.setup.expires_ms = now + HOUR;
+	assert_int_equal(cause_of(&w), CAUSE_NO_CAUSE); /* the same request: it was not recorded */
+	assert_counted();
 }
 
 /* What is over is out of everybody's way, even before the sweep. */
@@ -626,8 +764,11 @@ int main(void)
 		COMMIT_TEST(approved_by_present_rules_and_store),
 		COMMIT_TEST(what_stands_in_the_way_is_not_held),
 		COMMIT_TEST(one_id_of_two_systems),
+		COMMIT_TEST(one_id_answered_before),
 		COMMIT_TEST(nobody_decides),
 		COMMIT_TEST(users_expire),
+		COMMIT_TEST(counts_agree_with_a_recount),
+		COMMIT_TEST(kept_answers_are_bounded),
 		COMMIT_TEST(over_is_as_good_as_removed),
 		COMMIT_TEST(believed_ones_just_go_long_after_their_end),
 		COMMIT_TEST(answers_are_forgotten),

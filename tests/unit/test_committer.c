@@ -1,4 +1,4 @@
-// needs: acms/committer.c acms/store.c acms/store_open.c acms/store_txn.c acms/store_requests.c acms/store_audit.c acms/store_lists.c
+// needs: acms/committer.c acms/worker.c acms/damage.c acms/store.c acms/store_open.c acms/store_file.c acms/store_txn.c acms/store_requests.c acms/store_audit.c acms/store_lists.c
 // needs: acms/record.c acms/record_request.c acms/record_audit.c common/cbor.c common/setup.c common/sort.c common/identity.c common/text.c common/arena.c
 // needs: common/error.c common/crypto.c common/log.c common/failpoint.c common/clock.c common/cause.c
 #include <stdatomic.h>
@@ -180,6 +180,43 @@ static void one_that_fails_takes_no_other_down(void **state)
 	store_close(s);
 }
 
+static struct committer *ending;
+static struct counting *follower;
+
+static void counted_and_more(struct job *job, enum status status)
+{
+	counted(job, status);
+	if (follower)
+		submit(ending, follower);
+	follower = NULL;
+}
+
+/* Whoever is done at the end, and goes on: that comes back, too, not run. */
+static void what_is_submitted_after_the_end_comes_back(void **state)
+{
+	(void)state;
+	struct store *s = open_as(STORE_SERVE, 0);
+	struct counting first = { 0 }, second = { .status = OK };
+	uint64_t before = number(s);
+	assert_int_equal(committer_start(s, &host, &ending, NULL), OK);
+	done_so_far = 0;
+	follower = &second;
+	first.job = (struct job){ .run = count_up, .done = counted_and_more, .weight = 1 };
+	committer_submit(ending, &first.job);
+	committer_stop(ending);
+	assert_true(committer_finish(ending));
+	assert_int_equal(first.status, OK);
+	assert_int_equal(second.order, 0);
+	assert_true(committer_finish(ending));
+	assert_int_equal(second.order, 2);
+	assert_int_not_equal(second.status, OK);
+	assert_int_equal(second.runs, 0);
+	assert_false(committer_finish(ending));
+	assert_int_equal(number(s), before + 1);
+	committer_free(ending);
+	store_close(s);
+}
+
 static void one_server_at_a_time(void **state)
 {
 	(void)state;
@@ -197,6 +234,7 @@ int main(void)
 		cmocka_unit_test(many_jobs_few_transactions),
 		cmocka_unit_test(what_gathers_shares_a_transaction),
 		cmocka_unit_test(one_that_fails_takes_no_other_down),
+		cmocka_unit_test(what_is_submitted_after_the_end_comes_back),
 		cmocka_unit_test(one_server_at_a_time),
 	};
 	return cmocka_run_group_tests_name("committer", tests, make_directory, remove_directory);

@@ -1,4 +1,4 @@
-// needs: acms/config.c acms/config_check.c acms/config_print.c common/conf.c common/log.c common/clock.c common/identity.c common/text.c common/arena.c common/error.c
+// needs: acms/config.c acms/config_check.c acms/config_print.c common/conf.c common/trusted_file.c common/log.c common/clock.c common/identity.c common/text.c common/arena.c common/error.c
 #include <glob.h>
 #include "acms/config.h"
 #include "unit.h"

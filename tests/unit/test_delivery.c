@@ -69,22 +69,55 @@ static void dry_run_does_not_wait(void **state)
 				 cases[i].action);
 }
 
-/* What the deadline says: that nothing was done only if that is sure. */
+/* What the deadline says: that it was never sent only if that is sure, whatever was said since. */
 static void outlook(void **state)
 {
 	(void)state;
-	struct delivery_outlook o = DELIVERY_OUTLOOK_START;
-	assert_int_equal(o.now, CAUSE_PARTNER_UNREACHABLE);
-	o = delivery_outlook(o, DELIVERY_EV_SENT);
-	assert_int_equal(o.now, CAUSE_PARTNER_TIMEOUT);
-	o = delivery_outlook(o, DELIVERY_EV_TRANSIENT); /* nothing was done */
-	assert_int_equal(o.now, CAUSE_PARTNER_UNREACHABLE);
-	o = delivery_outlook(delivery_outlook(o, DELIVERY_EV_SENT), DELIVERY_EV_LOST);
-	assert_int_equal(o.now, CAUSE_PARTNER_CONNECTION_LOST);
-	o = delivery_outlook(delivery_outlook(o, DELIVERY_EV_SENT), DELIVERY_EV_TRANSIENT);
-	assert_int_equal(o.now, CAUSE_PARTNER_CONNECTION_LOST); /* the attempt before may have done it */
-	o = delivery_outlook(o, DELIVERY_EV_NONSENSE);
-	assert_int_equal(o.now, CAUSE_PARTNER_PROTOCOL_ERROR);
+	enum cause start = CAUSE_PARTNER_UNREACHABLE;
+	assert_true(delivery_never_sent(start));
+	assert_int_equal(delivery_outlook(start, DELIVERY_EV_UNREACHABLE), CAUSE_PARTNER_UNREACHABLE);
+	assert_int_equal(delivery_outlook(start, DELIVERY_EV_LOADING), CAUSE_PARTNER_UNREACHABLE);
+	enum cause sent = delivery_outlook(start, DELIVERY_EV_SENT);
+	assert_int_equal(sent, CAUSE_PARTNER_TIMEOUT);
+	/* a partner that says it did nothing has had it all the same */
+	assert_int_equal(delivery_outlook(sent, DELIVERY_EV_TRANSIENT), CAUSE_PARTNER_TIMEOUT);
+	assert_int_equal(delivery_outlook(sent, DELIVERY_EV_LOST), CAUSE_PARTNER_CONNECTION_LOST);
+	assert_int_equal(delivery_outlook(sent, DELIVERY_EV_NONSENSE), CAUSE_PARTNER_PROTOCOL_ERROR);
+	for (int e = 0; e < DELIVERY_EVENTS; e++)
+		for (int f = 0; f < DELIVERY_EVENTS; f++)
+			assert_false(delivery_never_sent(delivery_outlook(delivery_outlook(sent, e), f)));
+}
+
+/* What must not be sent again waits: for what changes that, an answer, or its deadline. */
+static void barred(void **state)
+{
+	(void)state;
+	static const int waiting[] = { DELIVERY_PHASE_QUEUED, DELIVERY_PHASE_LOADING, DELIVERY_PHASE_RESTING };
+	for (size_t i = 0; i < sizeof waiting / sizeof *waiting; i++) {
+		assert_int_equal(delivery_step(waiting[i], DELIVERY_EV_BARRED, true).next, DELIVERY_PHASE_BARRED);
+		assert_int_equal(delivery_step(waiting[i], DELIVERY_EV_BARRED, false).action, DELIVERY_DO_ANSWER);
+	}
+	for (int e = 0; e < DELIVERY_EVENTS; e++) {
+		struct delivery_step s = delivery_step(DELIVERY_PHASE_BARRED, e, true);
+		if (e == DELIVERY_EV_DUE)
+			assert_true(s.next == DELIVERY_PHASE_QUEUED && s.action == DELIVERY_DO_QUEUE);
+		if (s.next == DELIVERY_PHASE_QUEUED)
+			assert_int_equal(e, DELIVERY_EV_DUE);
+		if (e == DELIVERY_EV_LOST || e == DELIVERY_EV_UNREACHABLE || e == DELIVERY_EV_PENDING)
+			assert_int_equal(s.next, DELIVERY_PHASE_BARRED);
+	}
+	assert_int_equal(delivery_step(DELIVERY_PHASE_BARRED, DELIVERY_EV_DEADLINE, true).action, DELIVERY_DO_ANSWER);
+	assert_int_equal(delivery_step(DELIVERY_PHASE_BARRED, DELIVERY_EV_RESPONSE, true).action, DELIVERY_DO_RECORD);
+}
+
+/* A response is checked before anything is concluded of it: only then it may turn out to ask to come later. */
+static void later_after_it_was_checked(void **state)
+{
+	(void)state;
+	struct delivery_step s = delivery_step(DELIVERY_PHASE_ANSWERING, DELIVERY_EV_TRANSIENT, true);
+	assert_true(s.next == DELIVERY_PHASE_RESTING && s.action == DELIVERY_DO_REST);
+	s = delivery_step(DELIVERY_PHASE_ANSWERING, DELIVERY_EV_NONSENSE, true);
+	assert_true(s.next == DELIVERY_PHASE_RESTING && s.action == DELIVERY_DO_REST);
 }
 
 static void rests(void **state)
@@ -110,6 +143,7 @@ int main(void)
 		cmocka_unit_test(kept_is_never_given_up), cmocka_unit_test(done_is_done),
 		cmocka_unit_test(not_stored),		  cmocka_unit_test(dry_run_does_not_wait),
 		cmocka_unit_test(outlook),		  cmocka_unit_test(rests),
+		cmocka_unit_test(barred),		  cmocka_unit_test(later_after_it_was_checked),
 	};
 	return cmocka_run_group_tests_name("delivery", tests, NULL, NULL);
 }

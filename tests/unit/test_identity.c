@@ -48,6 +48,9 @@ static void canonical_forms(void **state)
 		{ "sip:a%2fb%c3%a4@b.c", "sip:a%2Fb%C3%A4@b.c" },
 		{ "sip:a&=+$,;?/@b.c", "sip:a&=+$,;?/@b.c" },
 		{ "sip:a%40b@b.c", "sip:a%40b@b.c" },
+		{ "sip:/a@b.c", "sip:/a@b.c" },
+		{ "sip:a//b@b.c", "sip:a//b@b.c" },
+		{ "sip:%2f/a@b.c", "sip:%2F/a@b.c" },
 		{ "tel:+49-30(555).12", "tel:+493055512" },
 		{ "TEL:+1", "tel:+1" },
 	};
@@ -69,7 +72,8 @@ static void what_is_no_mc_service_id(void **state)
 		"", "sip:", "alice", "http://a.b", "mailto:a@b.c", "sip:@b.c", "sip:a@", "sip:a@b", "sip:a@b.c.", "sip:a:p@b.c",
 		"sip:a@b.c:5060", "sip:a@b.c;x", "sip:a@b.c?x", "sip:a@[::1]", "sip:a@192.0.2.1", "sip:a%@b.c", "sip:a%4@b.c",
 		"sip:a%4", "sip:a%0a@b.c", "sip:a%00@b.c", "sip:a%ff@b.c", "sip:a b@b.c", "sip:a\"@b.c", "sip:a@b@b.c", "tel:",
-		"tel:1", "tel:+", "tel:+a", "tel:+1;x=1", "tel:+1234567890123456", "tel:+-", "sip:a%e2%80%ae@b.c" };
+		"tel:1", "tel:+", "tel:+a", "tel:+1;x=1", "tel:+1234567890123456", "tel:+-", "sip:a%e2%80%ae@b.c",
+		"sip://a@b.c", "SIPS://a@b.c", "sip:///@b.c" };
 	struct arena *a = arena_new(0);
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 		struct str out;
@@ -186,7 +190,7 @@ static void plain_ones_and_their_domain(void **state)
 	assert_str(domain, "b.c");
 	assert_true(mc_service_id_is_plain(STR("sips:another.user_1@b.c"), &domain));
 	static const char *const not_plain[] = { "", "sip:", "sip:@b.c", "sip:a@", "sip:a@b.", "sip:a@b.C", "sip:a@b.c.",
-						 "sip:%61@b.c", "sip:a b@b.c", "tel:+1", "SIP:a@b.c", "sip:ab\x80@b.c" };
+						 "sip:%61@b.c", "sip:a b@b.c", "tel:+1", "SIP:a@b.c", "sip://a@b.c", "sip:ab\x80@b.c" };
 	for (size_t i = 0; i < sizeof not_plain / sizeof *not_plain; i++) {
 		assert_false(mc_service_id_is_plain(str_of(not_plain[i]), &domain));
 		assert_str(domain, "b.c"); /* still the last good one */

@@ -1,4 +1,4 @@
-// needs: common/json.c
+// needs: common/json.c common/text.c
 /* JSON in and out as a stream: what is written parses again, and a mistake has its line. */
 #include <stdarg.h>
 #include <stddef.h>
@@ -45,7 +45,7 @@ static void writes_every_kind(void **state)
 	json_key(w, "numbers");
 	json_array(w);
 	json_number(w, 0);
-	json_number(w, INT64_MIN);
+	json_number(w, UINT64_MAX);
 	json_end_array(w);
 	json_key(w, "yes");
 	json_bool(w, true);
@@ -56,7 +56,7 @@ static void writes_every_kind(void **state)
 	json_end_map(w);
 	json_end_map(w);
 	end(&o, w, "{\n  \"text\": \"b\xC3\xBCro\",\n  \"numbers\": [\n    0,\n"
-		   "    -9223372036854775808\n  ],\n  \"yes\": true,\n  \"nothing\": null,\n"
+		   "    18446744073709551615\n  ],\n  \"yes\": true,\n  \"nothing\": null,\n"
 		   "  \"empty\": {\n\n  }\n}\n");
 }
 
@@ -71,6 +71,88 @@ static void escapes_what_json_must_not_have(void **state)
 	json_text(w, STR_NONE);
 	json_end_array(w);
 	end(&o, w, "[\n  \"\\\"\\\\\\n\\u001B[31m\\u0001\",\n  \"a\\u0000b\",\n  \"\"\n]\n");
+}
+
+/* What a terminal obeys, or shows as something else, is never written as it is. */
+static void escapes_what_a_terminal_obeys(void **state)
+{
+	static const struct {
+		const char *text, *expected;
+	} cases[] = {
+		{ "a\x7f", "a\\u007F" },
+		{ "\xC2\x9B" "2J", "\\u009B2J" },
+		{ "b\xC3\xBC\xC2\x85", "b\xC3\xBC\\u0085" },
+		{ "\xE2\x80\xAEtxt.exe", "\\u202Etxt.exe" },
+		{ "\xE2\x81\xA6\xD8\x9C\xE2\x80\x8E", "\\u2066\\u061C\\u200E" },
+		{ "\xE2\x80\xA8\xE2\x80\xA9", "\\u2028\\u2029" },
+		{ "\"\\\x7f", "\\\"\\\\\\u007F" },
+		{ "\xF0\x9F\x9A\x92\x1b", "\xF0\x9F\x9A\x92\\u001B" },
+		{ "\xF3\xA0\x80\x80", "\\uDB40\\uDC00" }, /* unassigned, and more than 16 bits */
+		{ "\x9b" "2J\xC3", "\\uFFFD2J\\uFFFD" },
+		{ "\xC0\x80\xED\xA0\x80", "\\uFFFD\\uFFFD\\uFFFD\\uFFFD\\uFFFD" }, /* over-long, a surrogate */
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct output o;
+		char expected[200];
+		struct json_writer *w = begin(&o);
+		json_text(w, str_of(cases[i].text));
+		snprintf(expected, sizeof expected, "\"%s\"\n", cases[i].expected);
+		end(&o, w, expected);
+	}
+}
+
+static void take_text(struct str *out, const char *p, size_t n)
+{
+	out->ptr = memcpy(malloc(n + 1), p, n);
+	out->len = n;
+}
+
+static bool keep_text(void *context, enum json_kind kind, struct str text, unsigned line)
+{
+	(void)line;
+	if (kind == JSON_TEXT)
+		take_text(context, text.ptr ? text.ptr : "", text.len);
+	return true;
+}
+
+static void no_mistake(void *context, unsigned line, const char *what)
+{
+	(void)context;
+	fail_msg("line %u: %s", line, what);
+}
+
+/* Whatever is written is read as the same, if it was UTF-8, and has no byte that a terminal obeys. */
+static void every_text_comes_back(void **state)
+{
+	(void)state;
+	srand(1);
+	for (int round = 0; round < 20000; round++) {
+		static const char *const pieces[] = { "a", "\"", "\\", "\x1b", "\x7f", "\xC2\x9B", "\xE2\x80\xAE",
+						      "\xF0\x9F\x9A\x92", "\xF3\xA0\x80\x80", "/", "\n", "u0041" };
+		char text[80] = "";
+		struct output o;
+		struct str back = STR_NONE;
+		for (int i = rand() % 12; i > 0; i--)
+			strcat(text, pieces[(size_t)rand() % (sizeof pieces / sizeof *pieces)]);
+		struct json_writer *w = begin(&o);
+		json_array(w);
+		json_text(w, str_of(text));
+		json_end_array(w);
+		assert_true(json_writer_free(w));
+		fclose(o.file);
+		for (size_t i = 0; i + 1 < o.size; i++)
+			assert_false(((unsigned char)o.text[i] < 0x20 && o.text[i] != '\n') || o.text[i] == 0x7f);
+		assert_null(strstr(o.text, "\xC2\x9B"));
+		assert_null(strstr(o.text, "\xE2\x80\xAE"));
+		FILE *in = fmemopen(o.text, o.size, "r");
+		json_read(in, keep_text, no_mistake, &back);
+		fclose(in);
+		assert_int_equal(back.len, strlen(text));
+		assert_memory_equal(back.ptr, text, back.len);
+		free((char *)back.ptr);
+		free(o.text);
+	}
 }
 
 static void says_that_output_failed(void **state)
@@ -174,13 +256,78 @@ static void mistakes_have_their_line(void **state)
 		{ "{'a':1}", 1 },
 		{ "\xEF\xBB\xBF[]", 1 },
 		{ "[01]", 1 },
-		{ "[\n\"\\uD800\\\"]", 2 },
+		{ "[\n\"\\uD83D\\uDE92\\\"]", 2 },
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct trace t = parse(cases[i].text, strlen(cases[i].text), 0);
 		if (t.mistakes != 1 || t.mistake_line != cases[i].line)
 			fail_msg("case %zu: %u mistakes, line %u", i, t.mistakes, t.mistake_line);
+	}
+}
+
+static bool pass(void *context, enum json_kind kind, struct str text, unsigned line)
+{
+	(void)context, (void)kind, (void)text, (void)line;
+	return true;
+}
+
+static void count_mistake(void *context, unsigned line, const char *what)
+{
+	(void)line, (void)what;
+	++*(unsigned *)context;
+}
+
+/* A text of pad letters before it, so that it falls onto every place of what is read at a time. */
+static unsigned mistakes_of(const char *escapes, size_t pad)
+{
+	char *document = malloc(pad + strlen(escapes) + 5);
+	unsigned mistakes = 0;
+	memset(document, 'a', pad + 2);
+	memcpy(document, "[\"", 2);
+	sprintf(document + 2 + pad, "%s\"]", escapes);
+	FILE *in = fmemopen(document, strlen(document), "r");
+	json_read(in, pass, count_mistake, &mistakes);
+	fclose(in);
+	free(document);
+	return mistakes;
+}
+
+static void half_a_surrogate_pair_is_a_mistake(void **state)
+{
+	static const char *const good[] = { "\\ud83d\\ude92", "\\uD83D\\uDE92\\uD83D\\uDE92", "\\ud7ff\\ue000", "\\\\ud800",
+					    "\\n\\u0041", "\\\\\\\\ud800" };
+	static const char *const bad[] = { "\\ud800", "\\udfff", "\\ud83dx", "\\ud83d\\n", "\\ud83d\\u0041", "\\ud83d\\ud83d\\ude92",
+					   "\\ude92\\ud83d", "\\ud83d\\ude92\\ude92", "\\\\\\ud800", "\\uDBFF ", "\\ud83d\\\\" };
+	enum { PIECE = 16384 };
+	(void)state;
+	for (size_t pad = PIECE - 30; pad < PIECE + 2; pad++) {
+		for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+			if (mistakes_of(good[i], pad) != 0)
+				fail_msg("good %zu at %zu", i, pad);
+		for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+			if (mistakes_of(bad[i], pad) == 0)
+				fail_msg("bad %zu at %zu", i, pad);
+	}
+}
+
+/* Any sequence of escapes: a mistake just when UTF-16 has one. */
+static void pairs_are_as_utf_16_has_them(void **state)
+{
+	(void)state;
+	srand(2);
+	for (int round = 0; round < 20000; round++) {
+		char text[100] = "";
+		bool high = false, wrong = false;
+		for (int i = rand() % 8; i > 0; i--) {
+			static const char *const pieces[] = { "\\uD800", "\\udbff", "\\uDC00", "\\udfff", "\\u0041", "x", "\\\\", "\\\"" };
+			size_t which = (size_t)rand() % 8;
+			strcat(text, pieces[which]);
+			wrong |= high != (which == 2 || which == 3);
+			high = which < 2;
+		}
+		if ((mistakes_of(text, 0) > 0) != (wrong || high))
+			fail_msg("%s", text);
 	}
 }
 
@@ -212,10 +359,14 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(writes_every_kind),
 		cmocka_unit_test(escapes_what_json_must_not_have),
+		cmocka_unit_test(escapes_what_a_terminal_obeys),
+		cmocka_unit_test(every_text_comes_back),
 		cmocka_unit_test(says_that_output_failed),
 		cmocka_unit_test(reads_with_lines),
 		cmocka_unit_test(a_text_may_have_nul),
 		cmocka_unit_test(mistakes_have_their_line),
+		cmocka_unit_test(half_a_surrogate_pair_is_a_mistake),
+		cmocka_unit_test(pairs_are_as_utf_16_has_them),
 		cmocka_unit_test(stops_when_told_and_reports_nothing),
 		cmocka_unit_test(deep_nesting_does_not_overflow),
 	};

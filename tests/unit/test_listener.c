@@ -1,4 +1,4 @@
-// needs: tests/unit/net_sides.c tests/unit/pki.c common/loop.c common/net.c common/tls_io.c common/connect.c common/listener.c common/frame.c common/tls.c common/tls_sign.c common/cose.c common/arena.c common/cbor.c common/tls_files.c common/tls_verify.c common/text.c common/error.c common/log.c common/clock.c
+// needs: tests/unit/net_sides.c tests/unit/pki.c common/loop.c common/net.c common/net_send.c common/tls_io.c common/connect.c common/listener.c common/log_limit.c common/frame.c common/tls.c common/tls_sign.c common/cose.c common/arena.c common/cbor.c common/tls_files.c common/trusted_file.c common/tls_verify.c common/text.c common/error.c common/log.c common/clock.c
 #include <malloc.h>
 #include <netinet/in.h>
 #include <signal.h>
@@ -297,7 +297,7 @@ static bool all_gone(void)
 
 static void idle_connections_are_small(void **state)
 {
-	static const struct conn_handlers idle = { idle_opened, idle_frame, NULL, idle_ended };
+	static const struct conn_handlers idle = { .opened = idle_opened, .frame = idle_frame, .ended = idle_ended };
 	struct listener_settings ls = { server_tls, 2 * IDLE, settings, &idle, accepted_idle, NULL };
 	struct error e;
 	(void)state;

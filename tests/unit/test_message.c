@@ -1,7 +1,7 @@
 // needs: common/message.c common/message_v2.c common/message_encode.c common/message_kind.c common/frame.c
 // needs: common/setup.c common/sort.c common/identity.c common/text.c common/arena.c common/error.c proto/acx.pb-c.c
 #include "common/frame.h"
-#include "common/message.h"
+#include "common/message_internal.h"
 #include "unit.h"
 
 static enum status decode(struct arena *a, const void *bytes, size_t n, struct message *m, enum cause *why)
@@ -131,7 +131,7 @@ static void refuse_with(const struct message *m, struct str *field, char byte)
 	struct message out;
 	enum cause why;
 	*field = STR("ab\x1f" "cd");
-	assert_int_equal(message_encode(m, &frame, &length), OK);
+	assert_int_equal(message_encode_unchecked(m, &frame, &length), OK);
 	uint8_t *mark = memchr(frame + FRAME_HEADER_SIZE, 0x1f, length - FRAME_HEADER_SIZE);
 	assert_non_null(mark);
 	*mark = (uint8_t)byte;
@@ -221,6 +221,47 @@ static void amplification_is_bounded(void **state)
 	free(bytes);
 }
 
+/* Each number has one form; the other of each pair is how it is said. */
+static void numbers_have_one_form(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *good;
+		size_t n_good;
+		const char *bad;
+		size_t n_bad;
+	} cases[] = {
+#define PAIR(good, bad) { good, sizeof(good) - 1, bad, sizeof(bad) - 1 }
+		PAIR("\x22\x02\x08\x05", "\xa2\x00\x02\x08\x05"),         /* a key */
+		PAIR("\x22\x02\x08\x05", "\x22\x82\x00\x08\x05"),         /* a length */
+		PAIR("\x22\x02\x08\x05", "\x22\x03\x08\x85\x00"),         /* a number */
+		PAIR("\x22\x05\x08\x05\x98\x06\x01", "\x22\x06\x08\x05\x98\x06\x81\x00"), /* of an unknown field */
+		PAIR("\x22\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+		     "\x22\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02"), /* of 65 bits */
+		PAIR("\x22\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
+		     "\x22\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x03"),
+		PAIR("\x42\x02\x18\x01", "\x42\x02\x18\x02"),              /* a bool */
+		PAIR("\x42\x02\x18\x01", "\x42\x03\x18\x81\x01"),
+		PAIR("\x42\x06\x48\xff\xff\xff\xff\x0f", "\x42\x06\x48\x85\x80\x80\x80\x10"), /* 32 bits */
+		PAIR("\x32\x06\x08\xff\xff\xff\xff\x07", "\x32\x06\x08\x81\x80\x80\x80\x08"), /* an enum */
+		PAIR("\x32\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "\x32\x06\x08\xff\xff\xff\xff\x0f"),
+		PAIR("\x32\x0b\x08\x80\x80\x80\x80\xf8\xff\xff\xff\xff\x01",
+		     "\x32\x0b\x08\x80\x80\x80\x80\xf0\xff\xff\xff\xff\x01"),
+#undef PAIR
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct arena *a = arena_new(0);
+		struct message m;
+		enum cause why;
+		struct error e;
+		if (message_decode(a, (const uint8_t *)cases[i].good, cases[i].n_good, &m, &why, &e) != OK)
+			fail_msg("case %zu: %s", i, e.text);
+		if (message_decode(a, (const uint8_t *)cases[i].bad, cases[i].n_bad, &m, &why, &e) == OK)
+			fail_msg("case %zu is accepted", i);
+		arena_free(a);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -231,6 +272,7 @@ int main(void)
 		cmocka_unit_test(every_text_is_checked),
 		cmocka_unit_test(unknown_fields),
 		cmocka_unit_test(amplification_is_bounded),
+		cmocka_unit_test(numbers_have_one_form),
 	};
 	return cmocka_run_group_tests_name("message", tests, NULL, NULL);
 }

@@ -5,7 +5,7 @@
  * field filled in: a text is "007~mc_system_id", a number 6003, where 6 is the field's.
  */
 #include "common/frame.h"
-#include "common/message.h"
+#include "common/message_internal.h"
 #include "unit.h"
 
 static const struct {
@@ -154,10 +154,11 @@ static void fields_are_in_their_places(void **state)
 	struct users_query users = filled(a, "users_query").users_query;
 	assert_field(users.from, "from");
 	assert_field(users.to, "to");
+	assert_field(users.after, "after");
 	struct user_entry user = filled(a, "users_page").users_page.users[1];
 	assert_number(user.revision, 3);
 	assert_number(user.changed_ms, 6);
-	assert_field(user.service_ids[1].mc_service_id, "mc_service_id");
+	assert_memory_equal(user.service_ids[1].mc_service_id.ptr + 7, "~mc_service_id@", 15);
 	assert_field(filled(a, "digest_query").digest_query.ranges[1].to, "to");
 	struct pending_query pending = filled(a, "pending_query").pending_query;
 	assert_field(pending.mc_system_id, "mc_system_id");
@@ -166,6 +167,7 @@ static void fields_are_in_their_places(void **state)
 	assert_number(waits.received_ms, 2);
 	assert_number(waits.until_ms, 3);
 	assert_number(waits.users, 5);
+	assert_true(waits.also_of_others);
 	arena_free(a);
 }
 
@@ -208,7 +210,7 @@ static void nothing_is_left_out_in_pages(void **state)
 		d.response.as_requested = i == 1;
 		d.response.revision_of_each = &one;
 		d.response.n_of_each = i == 2;
-		assert_int_equal(message_encode(&m, &frame, &length), OK);
+		assert_int_equal(message_encode_unchecked(&m, &frame, &length), OK);
 		assert_int_equal(decode(a, frame + FRAME_HEADER_SIZE, length - FRAME_HEADER_SIZE, &m), i == 0 ? OK : ERR_INPUT);
 		free(frame);
 		arena_free(a);
@@ -286,6 +288,8 @@ static void what_is_malformed(void **state)
 		{ BYTES("\x7a\x02\x22\x00") },                             /* nothing waits */
 		{ BYTES("\x82\x01\x02\x20\x01") },                         /* a decision about nothing */
 		{ BYTES("\x42\x02\x18\x00") },                             /* explicit default */
+		{ BYTES("\x7a\x18\x22\x16\x0a\x00\x22\x12\x0a\x10" ID) },  /* a home system that is none */
+		{ BYTES("\x82\x01\x15\x1a\x10" ID "\x2a\x01\x1b") },      /* a reason with a control */
 	};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		struct arena *a = arena_new(message_budget(cases[i].n));
@@ -367,9 +371,11 @@ static enum status back(const struct message *m)
 	uint8_t *frame;
 	size_t length;
 	struct message out;
-	assert_int_equal(message_encode(m, &frame, &length), OK);
+	assert_int_equal(message_encode_unchecked(m, &frame, &length), OK);
 	struct arena *a = arena_new(message_budget(length - FRAME_HEADER_SIZE));
 	enum status status = decode(a, frame + FRAME_HEADER_SIZE, length - FRAME_HEADER_SIZE, &out);
+	free(frame);
+	assert_int_equal(message_encode(m, &frame, &length) == OK, status == OK); /* no writer makes what its reader refuses */
 	free(frame);
 	arena_free(a);
 	return status;
@@ -412,11 +418,218 @@ static void lists_keep_order_and_bounds(void **state)
 	digest.n_splits = 2, splits[1] = splits[0];
 	assert_int_equal(back(&m), ERR_INPUT);
 
-	struct user_entry users[] = { { .mc_id = STR("a") }, { .mc_id = STR("b") } };
-	m = (struct message){ .kind = MESSAGE_USERS_PAGE, .users_page = { .users = users, .n_users = 2 } };
-	assert_int_equal(back(&m), OK);
-	users[1].mc_id = STR("a");
+	digest.splits[1] = STR("b\033");
 	assert_int_equal(back(&m), ERR_INPUT);
+}
+
+static enum status page_of_user(const struct user_entry *user)
+{
+	struct user_entry users[] = { { .mc_id = STR("a") }, *user };
+	struct message m = { .kind = MESSAGE_USERS_PAGE, .users_page = { .users = users, .n_users = 2 } };
+	return back(&m);
+}
+
+/* What is in a page of users goes into tables, CSV and digests as it is. */
+static void identities_of_a_page_are_checked(void **state)
+{
+	(void)state;
+	static const char *const wrong[] = { "", "a", "A", "b\033[2J", "b\n", "b\x7f", "b\xc2\x9b", "b\xe2\x80\xae" };
+	static const char *const wrong_ids[] = { "", "sip:b", "SIP:b@police.example", "sip:%62@police.example",
+						 "sip:b\033@police.example", "tel:+49-30", "http://b.example/" };
+	char longest[257];
+	struct user_service_id id = { MC_SERVICE_MCPTT, STR("tel:+4930") };
+	struct user_entry user = { .mc_id = STR("b"), .service_ids = &id, .n_service_ids = 1, .revision = 1 };
+	memset(longest, 'b', sizeof longest);
+	assert_int_equal(page_of_user(&user), OK);
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		user.mc_id = str_of(wrong[i]);
+		if (page_of_user(&user) == OK)
+			fail_msg("MC ID %zu is accepted", i);
+	}
+	user.mc_id = (struct str){ longest, 255 };
+	assert_int_equal(page_of_user(&user), OK);
+	user.mc_id.len++;
+	assert_int_equal(page_of_user(&user), ERR_INPUT);
+	user.mc_id = STR("b");
+	for (size_t i = 0; i < sizeof wrong_ids / sizeof *wrong_ids; i++) {
+		id.mc_service_id = str_of(wrong_ids[i]);
+		if (page_of_user(&user) == OK)
+			fail_msg("MC service ID %zu is accepted", i);
+	}
+}
+
+static void what_a_user_has_is_in_order(void **state)
+{
+	(void)state;
+	struct user_service_id ids[] = { { MC_SERVICE_MCPTT, STR("sip:b@a.bc") }, { MC_SERVICE_MCPTT, STR("sip:c@a.bc") },
+					 { MC_SERVICE_MCDATA, STR("sip:b@a.bc") } };
+	struct user_entry user = { .mc_id = STR("b"), .service_ids = ids, .n_service_ids = 3, .revision = UINT64_MAX,
+				   .validity = { 5, 6 } };
+	assert_int_equal(page_of_user(&user), OK);
+	user.validity.not_after_ms = 5;
+	assert_int_equal(page_of_user(&user), ERR_INPUT);
+	user.validity.not_after_ms = 0; /* without an end */
+	assert_int_equal(page_of_user(&user), OK);
+	ids[1].mc_service_id = STR("sip:b@a.bc"); /* twice */
+	assert_int_equal(page_of_user(&user), ERR_INPUT);
+	ids[1] = (struct user_service_id){ MC_SERVICE_MCDATA, STR("sip:c@a.bc") };
+	assert_int_equal(page_of_user(&user), ERR_INPUT);
+}
+
+static enum status ask_users(struct str from, struct str after, struct str to)
+{
+	struct message m = { .kind = MESSAGE_USERS_QUERY,
+			     .users_query = { .mc_system_id = STR("a.bc"), .from = from, .after = after, .to = to } };
+	return back(&m);
+}
+
+static void ranges_are_not_empty_and_after_is_in_them(void **state)
+{
+	(void)state;
+	assert_int_equal(ask_users(STR_NONE, STR_NONE, STR_NONE), OK);
+	assert_int_equal(ask_users(STR("b"), STR_NONE, STR("ba")), OK);
+	assert_int_equal(ask_users(STR("b"), STR_NONE, STR("b")), ERR_INPUT);
+	assert_int_equal(ask_users(STR("b"), STR_NONE, STR("a")), ERR_INPUT);
+	assert_int_equal(ask_users(STR("b"), STR("b"), STR("c")), OK);
+	assert_int_equal(ask_users(STR_NONE, STR("a"), STR_NONE), OK);
+	assert_int_equal(ask_users(STR("b"), STR("a"), STR("c")), ERR_INPUT);
+	assert_int_equal(ask_users(STR("b"), STR("c"), STR("c")), ERR_INPUT);
+}
+
+/* A field's number, in what a message is made of. */
+static uint64_t number(const uint8_t **p)
+{
+	uint64_t n = 0;
+	for (int shift = 0;; shift += 7) {
+		n |= (uint64_t)(**p & 0x7f) << shift;
+		if (*(*p)++ < 0x80)
+			return n;
+	}
+}
+
+static size_t put_number(uint8_t *to, uint64_t n)
+{
+	size_t i = 0;
+	for (; n >= 0x80; n >>= 7)
+		to[i++] = (uint8_t)(n | 0x80);
+	to[i++] = (uint8_t)n;
+	return i;
+}
+
+static bool is_text(const uint8_t *p, size_t n)
+{
+	return memchr(p, '~', n) && !memchr(p, '\n', n) && p[0] >= '0';
+}
+
+/*
+ * Copies a message, and makes its text number `which` longer, with all that it is in. *seen counts texts. A field that
+ * begins like a message is one if it can be walked through.
+ */
+static size_t copy_longer(const uint8_t *p, size_t n, size_t which, size_t longest, size_t *seen, uint8_t *out)
+{
+	const uint8_t *end = p + n;
+	size_t at = 0;
+	while (p < end) {
+		uint64_t key = number(&p), length;
+		at += put_number(out + at, key);
+		if ((key & 7) == 0) {
+			at += put_number(out + at, number(&p));
+			continue;
+		}
+		length = number(&p);
+		uint8_t *inner = test_calloc(1, length + longest + 64);
+		size_t size = length;
+		if (is_text(p, length) && (*seen)++ == which) {
+			memset(inner, '~', longest);
+			memcpy(inner, p, length);
+			size = longest;
+		} else if (!is_text(p, length) && memchr(p, '~', length)) {
+			size = copy_longer(p, length, which, longest, seen, inner);
+		} else {
+			memcpy(inner, p, length);
+		}
+		at += put_number(out + at, size);
+		memcpy(out + at, inner, size);
+		at += size;
+		p += length;
+		test_free(inner);
+	}
+	return at;
+}
+
+/* How many of the texts may be so long. */
+static size_t lengthen_each(struct arena *a, const uint8_t *bytes, size_t n, size_t longest, size_t *texts)
+{
+	size_t accepted = 0, all = SIZE_MAX;
+	for (size_t which = 0; which < all; which++) {
+		struct message m;
+		uint8_t *longer = test_calloc(1, n + longest + 64);
+		size_t seen = 0, size = copy_longer(bytes, n, which, longest, &seen, longer);
+		all = seen;
+		accepted += size > n && decode(a, longer, size, &m) == OK;
+		test_free(longer);
+	}
+	*texts = all;
+	return accepted;
+}
+
+/* Of every message. */
+static void every_text_has_a_bound(void **state)
+{
+	enum { LONGEST = 1024 };
+	(void)state;
+	for (size_t i = 0; i < KINDS; i++) {
+		uint8_t bytes[FILE_MAX];
+		size_t n = load("filled", kinds[i].name, bytes), texts = 0;
+		struct arena *a = arena_new(0);
+		assert_int_not_equal(lengthen_each(a, bytes, n, 64, &texts), 0);
+		assert_int_equal(lengthen_each(a, bytes, n, LONGEST + 1, &texts), 0);
+		assert_int_not_equal(texts, 0);
+		arena_free(a);
+	}
+}
+
+/* What a query looks for is never longer than what there can be. */
+static void keys_of_queries_are_bounded(void **state)
+{
+	(void)state;
+	static char long_text[600];
+	memset(long_text, 'x', sizeof long_text);
+	struct mc_id_range range = { STR_NONE, STR_NONE };
+	struct message users = { .kind = MESSAGE_USERS_QUERY, .users_query = { .mc_system_id = STR("a.b") } };
+	struct message digests = { .kind = MESSAGE_DIGEST_QUERY,
+				   .digest_query = { .mc_system_id = STR("a.b"), .ranges = &range, .n_ranges = 1 } };
+	struct message requests = { .kind = MESSAGE_REQUESTS_QUERY };
+	struct message pending = { .kind = MESSAGE_PENDING_QUERY };
+	struct message decision = { .kind = MESSAGE_DECISION };
+	struct {
+		struct message *m;
+		struct str *key;
+		size_t most;
+	} keys[] = {
+		{ &users, &users.users_query.from, 255 },
+		{ &users, &users.users_query.to, 255 },
+		{ &users, &users.users_query.mc_system_id, 253 },
+		{ &digests, &range.from, 255 },
+		{ &digests, &range.to, 255 },
+		{ &digests, &digests.digest_query.mc_system_id, 253 },
+		{ &requests, &requests.requests_query.mc_system_id, 253 },
+		{ &pending, &pending.pending_query.mc_system_id, 253 },
+		{ &pending, &pending.pending_query.after_mc_system_id, 253 },
+		{ &decision, &decision.decision.mc_system_id, 253 },
+	};
+	pending.pending_query.after_mc_system_id = STR("a.b"); /* together with the request's ID, which is encoded with it */
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+		struct str before = *keys[i].key;
+		for (size_t n = keys[i].most - 1; n <= keys[i].most + 1; n++) {
+			*keys[i].key = (struct str){ long_text, n };
+			assert_int_equal(back(keys[i].m), n > keys[i].most ? ERR_INPUT : OK);
+		}
+		*keys[i].key = (struct str){ long_text, 512 };
+		assert_int_equal(back(keys[i].m), ERR_INPUT);
+		*keys[i].key = before;
+		assert_int_equal(back(keys[i].m), OK);
+	}
 }
 
 /* The budget is for what is sent in good faith, however short its texts. */
@@ -463,6 +676,39 @@ static void long_reasons_are_cut_and_refused(void **state)
 	arena_free(a);
 }
 
+/* The encoder cuts what is for people, at a character, to what the decoder takes. */
+static void no_text_for_people_is_too_long_for_the_reader(void **state)
+{
+	enum { LONGEST = 1100 };
+	static char text[LONGEST + 4];
+	(void)state;
+	for (size_t i = 0; i < LONGEST; i++)
+		text[i] = "a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x9A\x92"[i % 10];
+	for (size_t n = 0; n < LONGEST; n += 1 + n / 300) {
+		struct str s = { text, n }; /* also cut in the middle of a character */
+		struct delivery_entry d = { .mc_system_id = STR("a.bc"), .state = DELIVERY_ANSWERED, .detail = s, .has_response = true,
+					    .response = { .detail = s, .decided_by = { .acmc = STR("x"), .reason = s } } };
+		struct request_entry entry = { .acmc = s, .deliveries = &d, .n_deliveries = 1 };
+		struct message m[] = {
+			{ .kind = MESSAGE_REQUESTS_PAGE, .requests_page = { .page = { .detail = s }, .entries = &entry, .n_entries = 1 } },
+			{ .kind = MESSAGE_HELLO, .hello = { .software = s } },
+			{ .kind = MESSAGE_CLOSE, .close = { .detail = s } },
+			{ .kind = MESSAGE_PROCESS_INDICATION, .indication = { .state = PROCESS_PENDING, .detail = s } },
+			{ .kind = MESSAGE_DECISION, .decision = { .reason = s } },
+			{ .kind = MESSAGE_SETUP_RESPONSE, .response = { .detail = s, .decided_by = { .acmc = s, .reason = s } } },
+			{ .kind = MESSAGE_DECISION_RESULT, .decision_result = { .page = { .detail = s }, .has_response = true,
+									       .response = { .detail = s } } },
+			{ .kind = MESSAGE_USERS_PAGE, .users_page = { .page = { .detail = s } } },
+			{ .kind = MESSAGE_DIGEST_PAGE, .digest_page = { .page = { .detail = s } } },
+			{ .kind = MESSAGE_PENDING_PAGE, .pending_page = { .page = { .detail = s } } },
+		};
+		for (size_t i = 0; i < sizeof m / sizeof *m; i++) {
+			if (back(&m[i]) != OK)
+				fail_msg("message %zu, %zu bytes", i, n);
+		}
+	}
+}
+
 static void versions(void **state)
 {
 	(void)state;
@@ -500,8 +746,14 @@ int main(void)
 		cmocka_unit_test(groups_that_do_not_fit),
 		cmocka_unit_test(groups_come_back_as_they_were),
 		cmocka_unit_test(lists_keep_order_and_bounds),
+		cmocka_unit_test(identities_of_a_page_are_checked),
+		cmocka_unit_test(what_a_user_has_is_in_order),
+		cmocka_unit_test(ranges_are_not_empty_and_after_is_in_them),
+		cmocka_unit_test(every_text_has_a_bound),
+		cmocka_unit_test(keys_of_queries_are_bounded),
 		cmocka_unit_test(large_messages_fit_the_budget),
 		cmocka_unit_test(long_reasons_are_cut_and_refused),
+		cmocka_unit_test(no_text_for_people_is_too_long_for_the_reader),
 		cmocka_unit_test(versions),
 	};
 	return cmocka_run_group_tests_name("message_v2", tests, NULL, NULL);

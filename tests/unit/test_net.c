@@ -1,4 +1,4 @@
-// needs: tests/unit/net_sides.c tests/unit/pki.c common/loop.c common/net.c common/tls_io.c common/connect.c common/listener.c common/frame.c common/tls.c common/tls_sign.c common/cose.c common/arena.c common/cbor.c common/tls_files.c common/tls_verify.c common/text.c common/error.c common/log.c common/clock.c
+// needs: tests/unit/net_sides.c tests/unit/pki.c common/loop.c common/net.c common/net_send.c common/tls_io.c common/connect.c common/listener.c common/log_limit.c common/frame.c common/tls.c common/tls_sign.c common/cose.c common/arena.c common/cbor.c common/tls_files.c common/trusted_file.c common/tls_verify.c common/text.c common/error.c common/log.c common/clock.c
 #include "common/clock.h"
 #include "common/frame.h"
 #include "tests/unit/net_sides.h"
@@ -45,7 +45,7 @@ static void send_large(struct side *s)
 static void large_frames(void **state)
 {
 	(void)state;
-	settings.max_queued_bytes = 16 << 20;
+	settings.pause_at_bytes = 16 << 20;
 	connect_client(send_large);
 	sides[0].on_opened = allow_large;
 	sides[0].on_frame = echo;
@@ -132,7 +132,7 @@ static void send_much_and_pause(struct side *s, size_t length)
 static void draining_does_not_resume(void **state)
 {
 	(void)state;
-	settings.max_queued_bytes = 1000;
+	settings.pause_at_bytes = 1000;
 	connect_client(send_ten);
 	sides[0].on_frame = send_much_and_pause;
 	wait_for(client_has_frame);
@@ -191,7 +191,7 @@ static bool requests_stopped(void)
 
 static void flood_with_requests(void (*how)(struct raw *r))
 {
-	settings.max_queued_bytes = 100000;
+	settings.pause_at_bytes = 100000;
 	raw_start(&raw, how);
 	sides[0].on_frame = answer_at_length;
 	wait_for(requests_stopped);

@@ -1,4 +1,4 @@
-// needs: tests/unit/net_sides.c tests/unit/pki.c common/loop.c common/net.c common/tls_io.c common/connect.c common/listener.c common/frame.c common/tls.c common/tls_sign.c common/cose.c common/arena.c common/cbor.c common/tls_files.c common/tls_verify.c common/text.c common/error.c common/log.c common/clock.c
+// needs: tests/unit/net_sides.c tests/unit/pki.c common/loop.c common/net.c common/net_send.c common/tls_io.c common/connect.c common/listener.c common/log_limit.c common/frame.c common/tls.c common/tls_sign.c common/cose.c common/arena.c common/cbor.c common/tls_files.c common/trusted_file.c common/tls_verify.c common/text.c common/error.c common/log.c common/clock.c
 #include <openssl/err.h>
 #include <sys/socket.h>
 #include <unistd.h>

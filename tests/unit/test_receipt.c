@@ -366,9 +366,30 @@ static void a_longer_path_than_ours_is_refused(void **state)
 	assert_non_null(strstr(e.text, "a larger tree than ours"));
 }
 
+/* Within the request's life, by home's clock, give or take some minutes. */
+static void when_it_may_have_been_done(void **state)
+{
+	(void)state;
+	const uint64_t asked = 1700000000000, now = asked + 3600000, expires = asked + 1800000, few = RECEIPT_CLOCKS_MS;
+	const struct { uint64_t done, expires; bool good; } cases[] = {
+		{ asked, expires, true }, { asked - few, expires, true }, { asked - few - 1, expires, false },
+		{ 0, expires, false }, { 1, expires, false }, { UINT64_MAX, expires, false }, { UINT64_MAX, UINT64_MAX, false },
+		{ expires, expires, true }, { expires + few, expires, true }, { expires + few + 1, expires, false },
+		{ now, now * 2, true }, { now + few, now * 2, true }, { now + few + 1, now * 2, false },
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const char *fault = receipt_misdated(cases[i].done, asked, cases[i].expires, now);
+		if ((fault == NULL) != cases[i].good)
+			fail_msg("case %zu", i);
+	}
+	assert_null(receipt_misdated(0, few, few, 0));
+	assert_non_null(receipt_misdated(few + 1, 0, UINT64_MAX, 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(when_it_may_have_been_done),
 		cmocka_unit_test(the_claims_have_these_bytes),
 		cmocka_unit_test(what_was_encoded_comes_back),
 		cmocka_unit_test(no_two_claims_say_the_same),

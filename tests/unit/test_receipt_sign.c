@@ -1,4 +1,4 @@
-// needs: common/receipt_sign.c common/receipt.c common/content.c common/setup.c common/sort.c common/cose.c common/merkle.c common/crypto.c common/cbor.c common/tls.c common/tls_files.c common/tls_verify.c
+// needs: common/receipt_sign.c common/receipt.c common/content.c common/setup.c common/sort.c common/cose.c common/merkle.c common/crypto.c common/cbor.c common/tls.c common/tls_files.c common/trusted_file.c common/tls_verify.c
 // needs: common/tls_sign.c common/identity.c common/text.c common/arena.c common/error.c
 #include "unit.h"
 #include "certificates.h"
@@ -11,6 +11,7 @@
 static struct arena *arena;
 static struct issuer ca, intermediate, other_ca;
 static int64_t now;
+#define now_ms ((uint64_t)now * 1000)
 static struct merkle_memo memo;
 static int unlabelled;
 
@@ -155,6 +156,12 @@ static void pair_free(struct pair *p)
 	tls_identity_free(p->own);
 }
 
+static uint64_t done_of(struct str claims)
+{
+	struct receipt_claims c;
+	return receipt_decode(arena, claims, &c, NULL) == OK ? c.done_ms : 0;
+}
+
 /* Of one that is alone in its tree, as the home system looks at it: that knows what it asked, and so the claims. */
 static enum status by_peer(const struct pair *p, struct str whole, char **text)
 {
@@ -165,7 +172,7 @@ static enum status by_peer(const struct pair *p, struct str whole, char **text)
 	if (status == OK && !str_eq(parts.content, a_content()))
 		status = ERR_INPUT;
 	if (status == OK && merkle_leaf(parts.claims, &found.root) == OK)
-		status = receipt_verify_peer(arena, p->client, parts.proof, &found.root, &found.path, &e);
+		status = receipt_verify_peer(arena, p->client, parts.proof, &found.root, done_of(parts.claims), &found.path, &e);
 	if (status == OK)
 		status = merkle_check(&memo, parts.claims, &found.path, &found.root);
 	*text = e.text;
@@ -327,10 +334,10 @@ static void signed_together_each_is_good_by_itself(void **state)
 		struct merkle_proof path;
 		struct merkle_hash other = batch.tree.root;
 		other.bytes[k % 32] ^= 1;
-		assert_int_equal(receipt_verify_peer(arena, p.client, proof, &batch.tree.root, &path, &e), OK);
+		assert_int_equal(receipt_verify_peer(arena, p.client, proof, &batch.tree.root, now_ms, &path, &e), OK);
 		assert_int_equal(merkle_check(&memo, claims_of(now + k), &path, &batch.tree.root), OK);
 		assert_int_equal(merkle_check(&memo, claims_of(now + k + 1), &path, &batch.tree.root), ERR_INPUT);
-		assert_int_equal(receipt_verify_peer(arena, p.client, proof, &other, &path, &e), ERR_TLS);
+		assert_int_equal(receipt_verify_peer(arena, p.client, proof, &other, now_ms, &path, &e), ERR_TLS);
 		assert_int_equal(offline(whole_of(claims_of(now + k), proof), p.trust, FIRE).status, OK);
 		assert_int_equal(offline(whole_of(claims_of(now + k + 1), proof), p.trust, FIRE).status, ERR_TLS);
 	}
@@ -356,9 +363,9 @@ static void what_was_verified_is_told_apart(void **state)
 	}
 	for (int round = 0; round < 3; round++) {
 		for (int k = 0; k < 6; k++) {
-			assert_int_equal(receipt_verify_peer(arena, p.client, proofs[k], &leaves[k], &path, &e), OK);
-			assert_int_equal(receipt_verify_peer(arena, p.client, proofs[k], &leaves[(k + 1) % 6], &path, &e), ERR_TLS);
-			assert_int_equal(receipt_verify_peer(arena, p.client, proofs[k], &leaves[(k + 5) % 6], &path, &e), ERR_TLS);
+			assert_int_equal(receipt_verify_peer(arena, p.client, proofs[k], &leaves[k], now_ms, &path, &e), OK);
+			assert_int_equal(receipt_verify_peer(arena, p.client, proofs[k], &leaves[(k + 1) % 6], now_ms, &path, &e), ERR_TLS);
+			assert_int_equal(receipt_verify_peer(arena, p.client, proofs[k], &leaves[(k + 5) % 6], now_ms, &path, &e), ERR_TLS);
 		}
 	}
 	pair_free(&p);
@@ -399,7 +406,9 @@ static void the_signers_name_is_told(void **state)
 	assert_string_equal(o.signer.certificate, "DNS:acms.rail.example");
 	assert_int_equal(offline(bytes, t, NULL).status, OK);
 	assert_int_equal(offline(bytes, t, "DNS:ACMS.rail.example").status, OK);
-	assert_int_equal(offline(bytes, t, "URI:sip:rail@x").status, OK);
+	o = offline(bytes, t, "URI:sip:rail@x");
+	assert_int_equal(o.status, OK);
+	assert_string_equal(o.signer.certificate, "URI:sip:rail@x"); /* not the first: that is whatever its CA likes */
 	assert_int_equal(offline(bytes, t, "URI:sip:RAIL@x").status, ERR_TLS);
 	assert_int_equal(offline(bytes, t, "").status, ERR_TLS);
 	tls_trust_free(t);
@@ -456,9 +465,41 @@ static void on_the_connection_it_must_be_valid_now(void **state)
 	char *text;
 	assert_int_equal(by_peer(&p, signed_by(old, now - 100 * DAYS), &text), ERR_TLS);
 	assert_non_null(strstr(text, "has expired"));
-	assert_int_equal(by_peer(&p, signed_by(i, now - 1000 * DAYS), &text), OK); /* the partner's clock is its own affair */
+	assert_int_equal(by_peer(&p, signed_by(i, now), &text), OK);
+	assert_int_equal(by_peer(&p, signed_by(i, now - 1000 * DAYS), &text), ERR_TLS); /* known, and not valid then */
+	assert_non_null(strstr(text, "is not valid before"));
+	assert_int_equal(by_peer(&p, signed_by(i, now + 1000 * DAYS), &text), ERR_TLS);
+	assert_int_equal(by_peer(&p, signed_by(i, now), &text), OK);
 	pair_free(&p);
 	tls_identity_free(i), tls_identity_free(old);
+}
+
+static void since_a_reload_the_new_trust_judges(void **state)
+{
+	(void)state;
+	struct tls_identity *i = fire(NULL), *renewed = fire(NULL);
+	struct pair p = connect_to(i);
+	X509 *leaf = leaf_of(renewed);
+	make_crl_file(&ca, leaf, -1, 30, "renewed-revoked");
+	struct tls_party revoking = { STR(FIRE), trust(certificates_path("renewed-revoked", "crl")), "fire" }, plain = { STR(FIRE), p.trust, "fire" };
+	struct tls_context *next;
+	struct error e;
+	char *text;
+	assert_int_equal(by_peer(&p, signed_by(renewed, now), &text), OK);
+	assert_int_equal(tls_client_new(p.own, &revoking, &next, &e), OK);
+	assert_string_equal(tls_recheck(p.client, next, &e), "fire");
+	tls_context_free(next); /* its judge stays */
+	assert_int_equal(by_peer(&p, signed_by(renewed, now), &text), ERR_TLS);
+	assert_non_null(strstr(text, "has been revoked"));
+	assert_int_equal(by_peer(&p, signed_by(i, now), &text), OK);
+	assert_int_equal(tls_client_new(p.own, &plain, &next, &e), OK);
+	assert_string_equal(tls_recheck(p.client, next, &e), "fire");
+	tls_context_free(next);
+	assert_int_equal(by_peer(&p, signed_by(renewed, now), &text), OK);
+	tls_trust_free((struct tls_trust *)revoking.trust);
+	X509_free(leaf);
+	pair_free(&p);
+	tls_identity_free(i), tls_identity_free(renewed);
 }
 
 static void revocation_refuses_and_old_crls_are_noted(void **state)
@@ -490,6 +531,59 @@ static void revocation_refuses_and_old_crls_are_noted(void **state)
 	tls_trust_free(good), tls_trust_free(revoked), tls_trust_free(old), tls_trust_free(old_revoked);
 	tls_identity_free(i), tls_identity_free(via);
 	X509_free(leaf);
+}
+
+/* What was shown in the handshake is not there later: x5chain has to be enough. */
+static void the_chain_is_complete_without_the_handshake(void **state)
+{
+	(void)state;
+	struct tls_identity *via = identity(&intermediate, &intermediate, &(struct wanted){ .name = FIRE });
+	struct pair p = connect_to(via);
+	struct cose_receipt c;
+	char *text;
+	for (int round = 0; round < 2; round++) { /* unknown, then with a signer that is known */
+		struct str good = signed_by(via, now);
+		assert_int_equal(cose_parse(arena, proof_of(good), &c, NULL), OK);
+		assert_int_equal(c.n_chain, 2);
+		c.n_chain = 1;
+		struct str bad = whole_of(claims_of(now), cose_encode(arena, &c));
+		assert_int_equal(by_peer(&p, bad, &text), ERR_TLS);
+		assert_non_null(strstr(text, "was not issued by a trust anchor"));
+		assert_int_equal(offline(bad, p.trust, FIRE).status, ERR_TLS);
+		assert_int_equal(by_peer(&p, good, &text), OK);
+		assert_int_equal(offline(good, p.trust, FIRE).status, OK);
+	}
+	pair_free(&p);
+	tls_identity_free(via);
+}
+
+/* Whatever the time that they claim, and whoever of the partner's certificates signed. */
+static void what_home_takes_is_good_offline(void **state)
+{
+	(void)state;
+	static const int days[] = { -2000, -1001, -999, -400, -40, -34, -20, -2, 0, 2, 20, 40, 400, 999, 2000 };
+	struct tls_identity *signers[] = {
+		fire(NULL), identity(&ca, NULL, &(struct wanted){ .name = FIRE, .from = -10, .to = 10 }),
+		identity(&ca, NULL, &(struct wanted){ .name = FIRE, .from = -400, .to = -35 }),
+		identity(&intermediate, &intermediate, &(struct wanted){ .name = FIRE, .from = -30, .to = 30 }),
+		identity(&ca, NULL, &(struct wanted){ .name = "DNS:acms.rail.example" }),
+		identity(&other_ca, NULL, &(struct wanted){ .name = FIRE }),
+	};
+	struct pair p = connect_to(signers[0]);
+	size_t n = sizeof signers / sizeof *signers, taken = 0;
+	char *text;
+	for (size_t i = 0; i < n; i++)
+		for (size_t d = 0; d < 2 * sizeof days / sizeof *days; d++) { /* twice: known or not */
+			struct str bytes = signed_by(signers[i], now + (int64_t)days[d / 2] * DAYS);
+			if (by_peer(&p, bytes, &text) != OK)
+				continue;
+			taken++;
+			assert_int_equal(offline(bytes, p.trust, FIRE).status, OK);
+		}
+	assert_true(taken > 10);
+	pair_free(&p);
+	for (size_t i = 0; i < n; i++)
+		tls_identity_free(signers[i]);
 }
 
 static void an_anchor_in_the_chain_file_is_not_sent(void **state)
@@ -559,8 +653,11 @@ int main(void)
 		cmocka_unit_test(the_certificate_and_the_key_belong_together),
 		cmocka_unit_test(an_old_receipt_is_good_and_expiry_is_noted),
 		cmocka_unit_test(on_the_connection_it_must_be_valid_now),
+		cmocka_unit_test(since_a_reload_the_new_trust_judges),
 		cmocka_unit_test(revocation_refuses_and_old_crls_are_noted),
 		cmocka_unit_test(an_anchor_in_the_chain_file_is_not_sent),
+		cmocka_unit_test(the_chain_is_complete_without_the_handshake),
+		cmocka_unit_test(what_home_takes_is_good_offline),
 		cmocka_unit_test(the_signature_of_the_rfc_is_good),
 	};
 	return cmocka_run_group_tests_name("receipt_sign", tests, begin, end);

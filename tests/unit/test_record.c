@@ -24,7 +24,7 @@ static void golden_vectors(void **state)
 	assert_true(str_eq(record_encode_user(a, &user), GOLDEN(user_bytes)));
 	assert_true(str_eq(record_encode_request(a, &request), GOLDEN(request_bytes)));
 	assert_true(str_eq(record_encode_owner(a, &(struct owner_record){ STR("a.b"), STR("c") }), GOLDEN(owner_bytes)));
-	assert_true(str_eq(record_encode_system(a, &(struct system_record){ 10, STR("i") }), GOLDEN(system_bytes)));
+	assert_true(str_eq(record_encode_system(a, &(struct system_record){ .users_held = 10, .token_issuer = STR("i") }), GOLDEN(system_bytes)));
 	arena_free(a);
 }
 

@@ -239,10 +239,10 @@ static void audit_entries(void **state)
 	encodes_as(a, record_encode_audit_head(a, &head), head_hex);
 	assert_int_equal(record_decode_audit_head(hex(a, head_hex), &head, NULL), OK);
 	assert_int_equal(head.number, 300);
-	for (int i = AUDIT_SETUP; i <= AUDIT_IMPORT; i++)
+	for (int i = AUDIT_SETUP; i <= AUDIT_REFUSALS; i++)
 		assert_non_null(audit_action_name((enum audit_action)i));
 	assert_null(audit_action_name((enum audit_action)0));
-	assert_null(audit_action_name((enum audit_action)11));
+	assert_null(audit_action_name((enum audit_action)12));
 	arena_free(a);
 }
 
@@ -275,6 +275,15 @@ static const struct {
 	{ audit_v1_hex, again_audit },
 };
 
+/* The same bytes, but for those of people's texts that were no UTF-8 and became '?'. */
+static bool same_or_mended(struct str got, struct str was)
+{
+	bool same = got.len == was.len;
+	for (size_t i = 0; same && i < got.len; i++)
+		same = got.ptr[i] == was.ptr[i] || (got.ptr[i] == '?' && ((was.ptr[i] & 0x80) || was.ptr[i] == 0));
+	return same;
+}
+
 /* Every cut, and every other byte in every place: refused, or a record that encodes to just these bytes. */
 static void nothing_but_the_deterministic_encoding(void **state)
 {
@@ -292,7 +301,7 @@ static void nothing_but_the_deterministic_encoding(void **state)
 				struct str s = { bytes, good.len };
 				bytes[i] = (char)byte;
 				struct str got = all[k].again(work, s);
-				assert_true(!got.ptr || str_eq(got, s));
+				assert_true(!got.ptr || same_or_mended(got, s));
 			}
 		}
 	}

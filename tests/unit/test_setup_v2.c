@@ -1,6 +1,7 @@
 // needs: common/setup.c common/setup_response.c common/content.c common/sort.c common/setup_fault.c common/identity.c common/text.c common/arena.c common/error.c
 /* The elements of version 2: operations, expected revisions, validity, times; and the answers to them. */
 #include "common/content.h"
+#include "common/receipt.h"
 #include "unit.h"
 
 static struct str target = { "fire.example", 12 };
@@ -258,7 +259,7 @@ static void answers(void **state)
 		{ UPDATE, false, false, 2, MISMATCH, "", "", true },
 		{ UPDATE, false, false, 2, PARTLY, "ac", "b", false }, /* was not to be done in part */
 		{ UPDATE, true, false, 2, PARTLY, "ac", "b", true },
-		{ UPDATE, true, false, 2, PARTLY, "ac", "bb", true },
+		{ UPDATE, true, false, 2, PARTLY, "ac", "bb", false } /* twice */,
 		{ UPDATE, true, false, 2, PARTLY, "abc", "b", false },
 		{ UPDATE, true, false, 2, PARTLY, "a", "b", false }, /* what of c? */
 		{ UPDATE, true, false, 2, PARTLY, "", "b", false },
@@ -337,6 +338,74 @@ static void elements_that_version_1_has_not(void **state)
 	arena_free(a);
 }
 
+/* One cause for an identity of the request. */
+static void whom_causes_name(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	struct service_id_entry has[] = { { STR("a"), 1, STR("sip:a@x.example") }, { STR("a"), 2, STR("sip:a@x.example") },
+					  { STR("b"), 1, STR("sip:b@x.example") } };
+	static const struct { const char *mc_ids[3], *service_ids[3]; bool good; } cases[] = {
+		{ { "a" }, { NULL }, true },
+		{ { "a" }, { "sip:a@x.example" }, true },
+		{ { "a", "a" }, { NULL, "sip:a@x.example" }, true },
+		{ { "b", "a", "a" }, { "sip:b@x.example", "sip:a@x.example", NULL }, true },
+		{ { "a", "a" }, { NULL, NULL }, false },
+		{ { "a", "b", "a" }, { "sip:a@x.example", NULL, "sip:a@x.example" }, false },
+		{ { "a" }, { "" }, false },
+		{ { "a" }, { "SIP:a@x.example" }, false }, /* not canonical */
+		{ { "a" }, { "sip:b@x.example" }, false }, /* another user's */
+		{ { "c" }, { "sip:a@x.example" }, false },
+		{ { "z" }, { NULL }, false },
+		{ { "" }, { NULL }, false },
+	};
+	struct setup_request r = make(OPERATION_SETUP);
+	struct setup s;
+	r.service_ids = has, r.n_service_ids = 3;
+	assert_int_equal(check(a, &r, &s).cause, CAUSE_NO_CAUSE);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct identity_cause named[3];
+		struct verdict v = { .cause = CAUSE_OUTSIDE_NAMESPACE, .identities = named };
+		struct setup_response answer;
+		for (; v.n_identities < 3 && cases[i].mc_ids[v.n_identities]; v.n_identities++) {
+			const char *id = cases[i].service_ids[v.n_identities];
+			named[v.n_identities] = (struct identity_cause){ str_of(cases[i].mc_ids[v.n_identities]),
+									 id ? str_of(id) : STR_NONE,
+									 CAUSE_OUTSIDE_NAMESPACE };
+		}
+		setup_to_response(&s, target, ORIGIN_PARTNER_ACMS, &v, &answer);
+		if ((setup_response_fault(&s, target, 2, &answer) == NULL) != cases[i].good)
+			fail_msg("case %zu", i);
+	}
+	arena_free(a);
+}
+
+static void who_decided_has_a_name(void **state)
+{
+	(void)state;
+	struct arena *a = arena_new(0);
+	char longest[RECEIPT_DECIDED_BY_MAX + 2];
+	memset(longest, 'x', sizeof longest);
+	const struct { struct str acmc; bool good; } cases[] = {
+		{ STR_NONE, true }, { STR("chief"), true }, { { longest, RECEIPT_DECIDED_BY_MAX }, true },
+		{ STR(""), false }, { { longest, RECEIPT_DECIDED_BY_MAX + 1 }, false }, { STR("a\033[2J"), false },
+		{ STR("a\u202e"), false }, { STR("\xff"), false },
+	};
+	struct setup_request r = make(OPERATION_REMOVE);
+	struct setup s;
+	check(a, &r, &s);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		for (int refused = 0; refused < 2; refused++) {
+			struct verdict v = { .cause = refused ? CAUSE_REJECTED : CAUSE_NO_CAUSE };
+			struct setup_response answer;
+			setup_to_response(&s, target, ORIGIN_PARTNER_ACMS, &v, &answer);
+			answer.decided_by.acmc = cases[i].acmc;
+			if ((setup_response_fault(&s, target, 2, &answer) == NULL) != cases[i].good)
+				fail_msg("case %zu", i);
+		}
+	arena_free(a);
+}
+
 static void a_receipt_is_for_what_was_done(void **state)
 {
 	(void)state;
@@ -384,6 +453,8 @@ int main(void)
 		cmocka_unit_test(as_requested),
 		cmocka_unit_test(elements_that_version_1_has_not),
 		cmocka_unit_test(a_receipt_is_for_what_was_done),
+		cmocka_unit_test(whom_causes_name),
+		cmocka_unit_test(who_decided_has_a_name),
 		cmocka_unit_test(names),
 	};
 	return cmocka_run_group_tests_name("setup_v2", tests, NULL, NULL);

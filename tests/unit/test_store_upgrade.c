@@ -1,4 +1,4 @@
-// needs: acms/store.c acms/store_open.c acms/store_txn.c acms/store_requests.c acms/store_audit.c acms/store_lists.c acms/record.c acms/record_request.c acms/record_audit.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c
+// needs: acms/store.c acms/store_open.c acms/store_file.c acms/store_txn.c acms/store_requests.c acms/store_audit.c acms/store_lists.c acms/record.c acms/record_request.c acms/record_audit.c common/cbor.c common/identity.c common/text.c common/arena.c common/error.c common/crypto.c
 #include <fcntl.h>
 #include <lmdb.h>
 #include <signal.h>
@@ -134,9 +134,9 @@ static bool never_user(void *c, struct str a, struct str b, const struct user_re
 	return false;
 }
 
-static bool never_expired(void *c, struct str a, struct str b)
+static bool never_expired(void *c, struct str a, struct str b, uint64_t not_after_ms)
 {
-	fail_msg("%p %p %p", c, (void *)a.ptr, (void *)b.ptr);
+	fail_msg("%p %p %p %llu", c, (void *)a.ptr, (void *)b.ptr, (unsigned long long)not_after_ms);
 	return false;
 }
 
@@ -181,7 +181,6 @@ static void a_reader_takes_version_1_as_it_is(void **state)
 	assert_true(store_list_asked(t, NULL, UINT64_MAX, never_asked, NULL));
 	assert_true(store_list_outbox(t, never_outbox, NULL));
 	assert_true(store_list_pending(t, STR_NONE, NULL, NULL, never_pending, NULL));
-	assert_int_equal(store_count_pending(t, HOME, 9), 0);
 	assert_false(store_get_asked(t, a, id, &asked));
 	assert_false(store_get_answer(t, a, id, HOME, &answer));
 	assert_false(store_get_pending(t, a, HOME, id, &pending));

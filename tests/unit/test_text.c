@@ -84,12 +84,70 @@ static void escaping_never_splits_and_says_that_it_cut(void **state)
 	}
 }
 
+static void cutting_leaves_whole_characters(void **state)
+{
+	(void)state;
+	static const char text[] = "a\xC3\xA4\xE2\x82\xAC\xF0\x9F\x9A\x93z"; /* characters of 1, 2, 3, 4 and 1 bytes */
+	static const size_t whole[] = { 0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11 };
+	for (size_t most = 0; most < sizeof whole / sizeof *whole; most++) {
+		char out[16];
+		memset(out, 'X', sizeof out);
+		assert_int_equal(text_cut(STR(text), most).len, whole[most]);
+		assert_int_equal(text_format(out, most + 1, "%s", text), whole[most]);
+		assert_int_equal(strlen(out), whole[most]);
+		assert_memory_equal(out, text, whole[most]);
+		assert_int_equal(out[most + 1], 'X');
+	}
+	char none = 'X';
+	assert_int_equal(text_format(&none, 0, "%s", text), 0);
+	assert_int_equal(none, 'X');
+	assert_int_equal(text_cut(STR_NONE, 5).len, 0);
+}
+
+static void what_is_invalid_is_mended(void **state)
+{
+	(void)state;
+	char out[64];
+	text_format(out, sizeof out, "%s", "a\xFF" "b\xC3(\xED\xA0\x80 \xC3\xA4 \xE2\x82");
+	assert_string_equal(out, "a?b?(??? \xC3\xA4 ??");
+	char zero[] = "a\0b";
+	text_mend(zero, 3);
+	assert_memory_equal(zero, "a?b", 3);
+	/* Continuation bytes without a beginning are no character to keep together. */
+	text_format(out, 4, "%s", "\x80\x80\x80\x80\x80");
+	assert_string_equal(out, "???");
+	text_mend(NULL, 0);
+}
+
+static void any_bytes_become_valid_text(void **state)
+{
+	(void)state;
+	unsigned seed = test_seed();
+	for (int i = 0; i < 100000; i++) {
+		char bytes[41], out[41];
+		size_t n = (size_t)rand_r(&seed) % 40, size = 1 + (size_t)rand_r(&seed) % sizeof out;
+		for (size_t j = 0; j < n; j++)
+			bytes[j] = (char)(rand_r(&seed) % 3 ? 0x80 + rand_r(&seed) % 0x80 : rand_r(&seed) % 0x80);
+		size_t len = text_format(out, size, "%.*s", (int)n, bytes);
+		assert_true(len < size);
+		assert_true(text_valid(str_of(out)));
+		text_mend(bytes, n);
+		struct str s = { bytes, n };
+		assert_true(text_valid(s));
+		struct str cut = text_cut(s, size);
+		assert_true(text_valid(cut) && cut.len <= size && (cut.len + 3 >= size || cut.len == n));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_valid),
 		cmocka_unit_test(what_is_a_control),
 		cmocka_unit_test(plain_text_is_judged_like_any),
+		cmocka_unit_test(cutting_leaves_whole_characters),
+		cmocka_unit_test(what_is_invalid_is_mended),
+		cmocka_unit_test(any_bytes_become_valid_text),
 		cmocka_unit_test(escaping),
 		cmocka_unit_test(escaping_never_splits_and_says_that_it_cut),
 	};

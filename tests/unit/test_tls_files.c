@@ -1,4 +1,4 @@
-// needs: tests/unit/tls_pair.c tests/unit/pki.c common/tls.c common/tls_sign.c common/cose.c common/arena.c common/cbor.c common/tls_files.c common/tls_verify.c common/text.c common/error.c
+// needs: tests/unit/tls_pair.c tests/unit/pki.c common/tls.c common/tls_sign.c common/cose.c common/arena.c common/cbor.c common/tls_files.c common/trusted_file.c common/tls_verify.c common/text.c common/error.c
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <sys/stat.h>
@@ -42,6 +42,64 @@ static void identity_files(void **state)
 	refuse_identity(nameless.certificate, nameless.key, "subjectAltName", nameless.certificate);
 	pki_write("nothing", "");
 	refuse_identity(pki_path("nothing"), a.key, "no PEM certificate", "nothing");
+}
+
+/* Whether it may be a server, a client. */
+static void used(const char *label, const char *usage, const char *key_usage, bool server, bool client)
+{
+	struct pki_leaf_options o = { .names = POLICE, .usage = usage, .key_usage = key_usage };
+	struct pki_leaf leaf = pki_issue(police, label, &o);
+	struct tls_identity *i = pki_identity(&leaf);
+	struct error e = { 0 };
+	assert_int_equal(tls_identity_check_use(i, true, &e), server ? OK : ERR_TLS);
+	if (!server)
+		mentions(e.text, "serverAuth");
+	assert_int_equal(tls_identity_check_use(i, false, &e), client ? OK : ERR_TLS);
+	if (!client)
+		mentions(e.text, "clientAuth");
+	assert_int_equal(ERR_peek_error(), 0);
+	tls_identity_free(i);
+}
+
+/* As the other end will judge it: PROTOCOL.md 1. */
+static void what_a_certificate_is_for(void **state)
+{
+	(void)state;
+	used("use-both", "serverAuth,clientAuth", "digitalSignature", true, true);
+	used("use-none", "", NULL, true, true);
+	used("use-server", "serverAuth", NULL, true, false);
+	used("use-client", "clientAuth", NULL, false, true);
+	used("use-any", "anyExtendedKeyUsage", NULL, false, false);
+	used("use-code", "codeSigning", NULL, false, false);
+	used("use-signing", "serverAuth,clientAuth", "keyCertSign", false, false);
+}
+
+static void names_that_others_know_us_by(void **state)
+{
+	static const char *const useless[] = { "IP:127.0.0.1", "email:a@b.example", "DNS:*.police.example", "DNS:*",
+					       "DNS:*.police.example,IP:127.0.0.1" };
+	static const char *const good[] = { "URI:sip:*@police.example", "DNS:*.police.example,DNS:acms.police.example" };
+	(void)state;
+	for (size_t n = 0; n < sizeof useless / sizeof *useless; n++) {
+		struct pki_leaf a = pki_issue_named(police, "useless", useless[n]);
+		refuse_identity(a.certificate, a.key, "no subjectAltName that others could know us by", a.certificate);
+	}
+	for (size_t n = 0; n < sizeof good / sizeof *good; n++) {
+		struct pki_leaf a = pki_issue_named(police, "known", good[n]);
+		tls_identity_free(pki_identity(&a));
+	}
+}
+
+/* One test of each file; test_trusted_file.c has the rest. */
+static void files_that_others_can_write(void **state)
+{
+	struct pki_leaf a = pki_issue_named(police, "written", POLICE);
+	(void)state;
+	assert_int_equal(chmod(a.key, 0620), 0);
+	refuse_identity(a.certificate, a.key, "its group may write to it", a.key);
+	assert_int_equal(chmod(a.key, 0600), 0);
+	assert_int_equal(chmod(a.certificate, 0646), 0);
+	refuse_identity(a.certificate, a.key, "everybody may write to it", a.certificate);
 }
 
 static void key_that_others_can_read(void **state)
@@ -89,6 +147,18 @@ static void refuse_trust(const char *anchor, const char *crl, const char *wanted
 	mentions(e.text, file);
 }
 
+static void trust_that_others_can_write(void **state)
+{
+	struct pki_ca *ca = pki_ca_new("written", NULL, 10);
+	const char *crl = pki_crl(ca, "written", 3, NULL);
+	(void)state;
+	assert_int_equal(chmod(ca->file, 0664), 0);
+	refuse_trust(ca->file, crl, "its group may write to it", ca->file);
+	assert_int_equal(chmod(ca->file, 0644), 0);
+	assert_int_equal(chmod(crl, 0646), 0);
+	refuse_trust(ca->file, crl, "everybody may write to it", crl);
+}
+
 static void trust_files(void **state)
 {
 	int64_t now = time(NULL);
@@ -120,9 +190,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(identity_files),
+		cmocka_unit_test(what_a_certificate_is_for),
+		cmocka_unit_test(names_that_others_know_us_by),
+		cmocka_unit_test(files_that_others_can_write),
 		cmocka_unit_test(key_that_others_can_read),
 		cmocka_unit_test(encrypted_key),
 		cmocka_unit_test(chain_file_with_a_bad_part),
+		cmocka_unit_test(trust_that_others_can_write),
 		cmocka_unit_test(trust_files),
 	};
 	return cmocka_run_group_tests(tests, make_authorities, pki_teardown);

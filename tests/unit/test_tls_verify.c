@@ -1,4 +1,4 @@
-// needs: tests/unit/tls_pair.c tests/unit/pki.c common/tls.c common/tls_sign.c common/cose.c common/arena.c common/cbor.c common/tls_files.c common/tls_verify.c common/text.c common/error.c
+// needs: tests/unit/tls_pair.c tests/unit/pki.c common/tls.c common/tls_sign.c common/cose.c common/arena.c common/cbor.c common/tls_files.c common/trusted_file.c common/tls_verify.c common/text.c common/error.c
 #include "tests/unit/tls_pair.h"
 
 /* Who is admitted, and what is said of those who are not. */
@@ -110,6 +110,88 @@ static void ourselves(void **state)
 	end_pair(&p);
 	SSL_CTX_free(other);
 	tls_context_free(self);
+}
+
+/* A partner's CA may put any name first: what is logged and stored is the one that says whose it is. */
+static void the_name_that_matched_is_told(void **state)
+{
+	struct world *w = *state;
+	struct pki_leaf leaf = pki_issue_named(police, "other-first", "DNS:acms.rail.example,URI:sip:x@y.example," POLICE);
+	struct pair p;
+	char text[256];
+	connect_leaf(&p, w, &leaf);
+	assert_true(p.server.done);
+	tls_peer_describe(p.server.ssl, text, sizeof text);
+	mentions(text, POLICE " SHA256:");
+	assert_null(strstr(text, "rail"));
+	end_pair(&p);
+	leaf = pki_issue(police, "other-first-old", &(struct pki_leaf_options){ .names = "DNS:acms.rail.example," POLICE,
+										  .from_days = -20, .to_days = -1 });
+	refuses(w, &leaf, "certificate " POLICE " has expired");
+}
+
+static void after_a_recheck_it_is_the_new_name(void **state)
+{
+	struct world *w = *state;
+	struct pki_leaf leaf = pki_issue_named(police, "two-names", "DNS:old.example,DNS:new.example");
+	struct tls_party party = { STR("DNS:new.example"), w->police, police_owner };
+	struct tls_context *next;
+	struct pair p;
+	struct error e;
+	char text[256];
+	make_server(w, (struct tls_party[]){ { STR("DNS:old.example"), w->police, police_owner } }, 1);
+	connect_leaf(&p, w, &leaf);
+	assert_int_equal(tls_server_new(w->identity, &party, 1, &next, &e), OK);
+	assert_ptr_equal(tls_recheck(p.server.ssl, next, &e), police_owner);
+	tls_context_free(next); /* the name must not go with it */
+	tls_peer_describe(p.server.ssl, text, sizeof text);
+	mentions(text, "DNS:new.example SHA256:");
+	end_pair(&p);
+}
+
+/* --- until when? --- */
+
+static void ends_in(struct world *w, const struct pki_leaf *leaf, struct tls_trust *trust, int days)
+{
+	struct pair p;
+	int64_t now = (int64_t)time(NULL);
+	make_server(w, (struct tls_party[]){ { STR(POLICE), trust, police_owner } }, 1);
+	connect_leaf(&p, w, leaf);
+	assert_true(p.server.done);
+	assert_in_range(tls_peer_ends(p.server.ssl), now + days * 86400 - 60, now + days * 86400 + 60);
+	end_pair(&p);
+	tls_trust_free(trust);
+}
+
+static void the_first_end_counts(void **state)
+{
+	struct world *w = *state;
+	struct pki_ca *brief = pki_ca_new("brief", NULL, 20), *middle = pki_ca_new("middle 3", police, 25);
+	struct pki_leaf leaf = pki_issue_named(police, "ends", POLICE), below = pki_issue_named(middle, "below-3", POLICE);
+	struct pki_leaf of_brief = pki_issue_named(brief, "of-brief", POLICE);
+	pki_append(below.certificate, middle->file);
+	ends_in(w, &leaf, pki_trust(police->file, NULL), 30);
+	ends_in(w, &of_brief, pki_trust(brief->file, NULL), 20);
+	ends_in(w, &below, pki_trust(police->file, NULL), 25);
+	const char *crl = pki_crl(police, "ending", 10, NULL);
+	ends_in(w, &leaf, pki_trust(police->file, crl), 10);
+	/* One that has ended already, beside a good one, does not matter. */
+	pki_append(crl, pki_crl(police, "ended", -1, NULL));
+	ends_in(w, &leaf, pki_trust(police->file, crl), 10);
+}
+
+static void who_is_refused_or_ourselves_has_no_end(void **state)
+{
+	struct world *w = *state;
+	struct pki_leaf leaf = pki_issue_named(police, "nobody", "DNS:nobody.example");
+	struct pair p;
+	connect_leaf(&p, w, &leaf);
+	assert_true(tls_peer_ends(p.server.ssl) == INT64_MAX);
+	end_pair(&p);
+	make_server(w, NULL, 0);
+	connect_leaf(&p, w, &w->leaf);
+	assert_true(tls_peer_is_self(p.server.ssl) && tls_peer_ends(p.server.ssl) == INT64_MAX);
+	end_pair(&p);
 }
 
 /* --- is the certificate good? --- */
@@ -270,6 +352,10 @@ int main(void)
 		in_world(one_name_two_anchors),
 		in_world(ambiguous),
 		in_world(ourselves),
+		in_world(the_name_that_matched_is_told),
+		in_world(after_a_recheck_it_is_the_new_name),
+		in_world(the_first_end_counts),
+		in_world(who_is_refused_or_ourselves_has_no_end),
 		in_world(defects),
 		in_world(expired_anchor),
 		in_world(intermediates),

@@ -336,12 +336,69 @@ static void json_wrong_keys_are_all_told(void **state)
 	BAD(USERS_JSON,
 	    "{\"version\": 1,\n\"users\": [{\"mail\": {\"a\": [[], {}]}, \"mc_id\": \"a\"},\n"
 	    "{\"mc_id\": \"b\", \"mc_id\": \"c\", \"x\": null},\n{\"mc_id\": \"\"}]}",
-	    "F:1: version: unknown key\nF:2: mail: unknown key\nF:3: mc_id is given twice\n"
+	    "F:1: version: unknown key\nF:2: mail: unknown key\nF:3: mc_id: this key is there twice\n"
 	    "F:3: x: unknown key\nF:4: the MC ID is missing\n");
 	BAD(USERS_JSON,
 	    "[{\"mc_id\": \"a\", \"mc_service_ids\": [{\"service\": \"mcptt\", \"service\": \"mcdata\",\n"
 	    "\"mc_service_id\": \"tel:+1\", \"mc_service_id\": \"tel:+2\"}]}]",
-	    "F:1: service is given twice\nF:2: mc_service_id is given twice\n");
+	    "F:1: service: this key is there twice\nF:2: mc_service_id: this key is there twice\n");
+}
+
+/* In each object, and of keys that are skipped, too. */
+static void json_keys_come_once(void **state)
+{
+	(void)state;
+	BAD(USERS_JSON, "{\"users\": [{\"mc_id\": \"a\"}],\n\"users\": [{\"mc_id\": \"b\"}]}",
+	    "F:2: users: this key is there twice\n");
+	BAD(USERS_JSON,
+	    "[{\"mc_id\": \"a\", \"revision\": 1,\n\"revision\": 2,\n\"mc_service_ids\": [],\n\"mc_service_ids\": [],\n"
+	    "\"not_after\": null,\n\"not_after\": null,\n\"not_before\": null,\n\"not_before\": null,\n"
+	    "\"home\": \"x\",\n\"home\": \"y\",\n\"vouched\": true,\n\"vouched\": false}]",
+	    "F:2: revision: this key is there twice\nF:4: mc_service_ids: this key is there twice\n"
+	    "F:6: not_after: this key is there twice\nF:8: not_before: this key is there twice\n"
+	    "F:10: home: this key is there twice\nF:12: vouched: this key is there twice\n");
+	BAD(USERS_JSON, "{\"failure\": null,\n\"failure\": null, \"users\": [{\"\\u006dc_id\": \"a\",\n\"mc_id\": \"b\"}]}",
+	    "F:2: failure: this key is there twice\nF:3: mc_id: this key is there twice\n");
+	GOOD(USERS_JSON,
+	     "[{\"mc_id\": \"a\", \"mc_service_ids\": [{\"service\": \"mcptt\", \"mc_service_id\": \"tel:+1\"},"
+	     "{\"service\": \"mcptt\", \"mc_service_id\": \"tel:+2\"}]}, {\"mc_id\": \"b\"}]",
+	     "a mcptt=tel:+1 mcptt=tel:+2; b; ");
+}
+
+/* In either form, what is no UTF-8 and NULs. */
+static void bytes_that_are_no_text(void **state)
+{
+	static const char *const bad[] = { "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE0\x80\xAF", "\x80", "\xEF\xBB", ("\xEF\xBB\xBF" "b\x01") };
+	(void)state;
+	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+		static const char *const forms[] = { "mc_id\na%s\n", "\"mc_id\"\n\"a%s\"\n", "[{\"mc_id\": \"a%s\"}]" };
+		for (size_t k = 0; k < 3; k++) {
+			char text[80];
+			struct fixture f;
+			snprintf(text, sizeof text, forms[k], bad[i]);
+			begin(&f);
+			load(&f, text, strlen(text), USERS_GUESS);
+			if (users_check(&f.users))
+				fail_msg("taken: %zu in form %zu", i, k);
+			end(&f);
+		}
+	}
+	BAD(USERS_CSV, "mc_id\na\0b\n", "F:2: a\\x00b: no MC ID: 1 to 255 bytes of UTF-8 without control characters\n");
+	BAD(USERS_CSV, "mc_id,revision\na,1\0\n", "F:2: 1\\x00: no revision: must be a whole number from 1\n");
+	BAD(USERS_CSV, "mc_id,mcptt\0\na,\n",
+	    "F:1: mcptt\\x00: unknown column; known are mc_id, mcptt, mcvideo, mcdata, revision, not_before, not_after\n");
+	BAD(USERS_CSV, "\xEF\xBB\xBF\xEF\xBB\xBFmc_id\na\n",
+	    "F:1: \xEF\xBB\xBFmc_id: unknown column; known are mc_id, mcptt, mcvideo, mcdata, revision, not_before, not_after\n"
+	    "F:1: the header line has no column mc_id\n");
+}
+
+/* "q\ud800x" would be set up as "q?x". */
+static void json_half_a_character(void **state)
+{
+	(void)state;
+	BAD(USERS_JSON, "[{\"mc_id\":\n\"q\\ud800x\"}]",
+	    "F:2: no JSON: half a surrogate pair (\\uD800 to \\uDFFF) is no character\n");
+	GOOD(USERS_JSON, "[{\"mc_id\": \"\\ud83d\\ude92\"}]", "\xF0\x9F\x9A\x92; ");
 }
 
 static void guessing_takes_nothing_from_the_file(void **state)
@@ -517,6 +574,9 @@ int main(void)
 		cmocka_unit_test(json_with_and_without_the_map),
 		cmocka_unit_test(json_shape_is_checked),
 		cmocka_unit_test(json_wrong_keys_are_all_told),
+		cmocka_unit_test(json_keys_come_once),
+		cmocka_unit_test(json_half_a_character),
+		cmocka_unit_test(bytes_that_are_no_text),
 		cmocka_unit_test(guessing_takes_nothing_from_the_file),
 		cmocka_unit_test(json_content_is_checked),
 		cmocka_unit_test(what_is_no_list_of_users),
