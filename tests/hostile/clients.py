@@ -532,7 +532,7 @@ def many_queries(a):
 @attack("decides, though it may not", ACMC, HOME, rate=200)
 def decides(a):
     c = a.connect()
-    pump(c.sock, b"".join(query("decision", request_id=a.world.honest_ids.recent(), approve=True) for _ in range(50)))
+    pump(c.sock, b"".join(query("decision", mc_system_id="police.example", request_id=a.world.honest_ids.recent(), approve=True) for _ in range(50)))
     a.count(50)
     drain_for_end(c)
 
@@ -557,7 +557,7 @@ def rejects(a):
     c = a.connect()
     while True:
         for entry in c.pending(max=1).entries:
-            c.decide(entry.request.request_id, False, reason=DETAILS[a.done % len(DETAILS)])
+            c.decide(entry.mc_system_id, entry.request.request_id, False, reason=DETAILS[a.done % len(DETAILS)])
         a.count()
 
 

@@ -114,9 +114,9 @@ class Honest:
                 page = client.pending(follow=True)
                 while not self.ended:
                     for entry in page.entries:
-                        client.decide(entry.request.request_id, True, mc_system_id="police.example", reason="honest")
+                        client.decide(entry.mc_system_id, entry.request.request_id, True, reason="honest")
                     page = self.next_page(client)
-            except GONE as error:
+            except (*GONE, AssertionError) as error:
                 self.done.append(["approver", time.monotonic(), 0, f"{type(error).__name__}: {error}"])
 
     def next_page(self, client: Client) -> "pb.PendingPage":

@@ -65,11 +65,8 @@ class HostilePartner(FakePartner):
     def __init__(self, world, system, listener: socket.socket, turns: list, on, counters, first, slot: float):
         """turns: the numbers of the attacks that it plays; first(number): where its counters are; slot: seconds of each."""
         self.world, self.on, self.counters, self.first, self.slot = world, on, counters, first, slot
-        self.turns, self.turn, self.socket = turns, 0, listener
-        self.system, self.leaf, self.script, self.greeting = system.name, system.leaf, agree, hello(system.name)
-        self.requests, self.errors, self.links, self.stopping, self.away = [], [], [], False, False
-        self.hellos, self.pings, self.closes = [], [], []
-        self.context = acx_peer.tls_context(True, system.leaf, world.police.ca.cert_file)
+        self.turns, self.turn = turns, 0
+        super().__init__(system.name, system.leaf, world.police.ca.cert_file, listener=listener)
 
     def serve(self, listener: socket.socket) -> None:
         threading.Thread(target=self.turn_over, daemon=True).start()

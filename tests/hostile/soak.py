@@ -139,8 +139,8 @@ class Soak:
     def serve(self, system, listener, turns) -> None:
         attack.lowest_priority()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        served = partner.HostilePartner(self.world, system, listener, turns, self.on, self.counters, self.first, self.slot)
-        served.serve(listener)
+        partner.HostilePartner(self.world, system, listener, turns, self.on, self.counters, self.first, self.slot)
+        signal.pause()
 
     def start_honest(self) -> None:
         self.honest_file = self.world.root / "honest.json"
