@@ -58,6 +58,7 @@ HOSTILE_SECONDS ?= 300
 HOSTILE_USERS ?= 100000
 .PHONY: test-hostile
 test-hostile: deps-test all $(BUILD)/tests/key_updates
+	@BUILD=$(BUILD) $(PYTEST) tests/hostile
 	@BUILD=$(BUILD) tests/hostile/soak.py --seconds $(HOSTILE_SECONDS) --users $(HOSTILE_USERS)
 
 $(BUILD)/tests/key_updates: $(call obj,tests/hostile/key_updates.c)

@@ -75,7 +75,8 @@ def check_memory(soak) -> None:
         try:
             wait_for(few, "descriptors and memory", 30)
         except AssertionError:
-            soak.faults.add(f"{m.name} keeps {m.descriptors} descriptors ({m.before[1]} before), {m.status('RssAnon') / 1024:.1f} MiB")
+            soak.faults.add(f"{m.name} keeps {m.descriptors} descriptors and {m.status('RssAnon') / 1024:.1f} MiB of memory;"
+                            f" it had {m.before[1]} and {m.before[0] / 1024:.1f}")
         print(f"memory of {m.name} afterwards: {m.status('RssAnon') / 1024:.1f} MiB, {m.descriptors} descriptors")
 
 def check_commands(soak) -> None:
