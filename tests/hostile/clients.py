@@ -8,7 +8,7 @@ import time
 
 import acx_peer
 from acx_peer import Ended, frame, hello, limits, pb
-from attack import MARK, PATIENCE, Attacker, Template, asking, attack, drain_for, pump, query
+from attack import PATIENCE, Attacker, Template, asking, attack, drain_for, pump, query
 from collide import colliding
 
 HOME, NO_RIGHT, ACMC, APPROVER = "hostile home", "home without rights", "hostile ACMC", "hostile approver"

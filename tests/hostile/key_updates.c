@@ -4,8 +4,8 @@
  *     key_updates connect:PORT|accept:FD CERTIFICATE KEY HELLO COUNT RATE REQUESTED EVERY
  *
  * HELLO is a file: the frames that are sent first. COUNT KeyUpdates follow, RATE a second at most; REQUESTED is 1 if
- * each asks for one of the peer. After EVERY of them (0: never) the frames of HELLO's sibling HELLO.between are sent,
- * so that records with data come among them. Nothing is read but the peer's first bytes. Prints how many KeyUpdates
+ * each asks for one of the peer. After every EVERY of them (0: never) the frames of the file HELLO.between are
+ * sent, so that records with data come among them. Nothing is read but the peer's first bytes. Prints how many KeyUpdates
  * the peer took.
  */
 #include <arpa/inet.h>
