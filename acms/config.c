@@ -263,6 +263,7 @@ static const struct partner_rule partner_defaults = { .max_users = 1000000,
 						      .max_requests_in_flight = 256,
 						      .decide_within_s = 7 * DAY,
 						      .max_pending = 1000,
+						      .max_pending_bytes = 64ull << 20,
 						      .max_kept_answers = 1ull << 30 };
 
 static void read_partners(struct conf *c, const struct conf_node *node, const struct conf_key *key,
@@ -339,6 +340,7 @@ static const struct conf_key provision_keys[] = {
 	SECTION("approval", false, approval_keys),
 	RANGE("decide_within", conf_seconds, struct partner_rule, decide_within_s, 1, 30 * DAY),
 	RANGE("max_pending", conf_number, struct partner_rule, max_pending, 1, 1000000),
+	RANGE("max_pending_bytes", conf_bytes, struct partner_rule, max_pending_bytes, 1 << 20, 1ull << 46),
 	RANGE("max_kept_answers", conf_bytes, struct partner_rule, max_kept_answers, 1 << 20, 1ull << 46),
 	END
 };

@@ -54,6 +54,7 @@ struct partner_rule {
 	enum approval approval[OPERATIONS];  /* approval: {setup: manual, ...}; default automatic */
 	uint32_t decide_within_s;            /* default 7 days */
 	uint32_t max_pending;                /* default 1000 */
+	uint64_t max_pending_bytes;          /* default 64 MiB */
 	uint64_t max_kept_answers;           /* in bytes; default 1 GiB */
 };
 

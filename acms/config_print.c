@@ -108,6 +108,7 @@ static void print_partner(const struct partner_rule *p, FILE *f)
 		policy(p->approval[OPERATION_REMOVE]));
 	fprintf(f, "      decide_within: %u s\n", p->decide_within_s);
 	fprintf(f, "      max_pending: %u\n", p->max_pending);
+	fprintf(f, "      max_pending_bytes: %llu\n", (unsigned long long)p->max_pending_bytes);
 	fprintf(f, "      max_kept_answers: %llu\n", (unsigned long long)p->max_kept_answers);
 }
 

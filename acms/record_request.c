@@ -9,7 +9,8 @@ enum {
 	REQUEST_KEEP_UNTIL,
 	REQUEST_REVISIONS,
 	REQUEST_DECIDED_BY,
-	REQUEST_DETAIL
+	REQUEST_DETAIL,
+	REQUEST_ALL_IDENTITIES
 };
 enum { PENDING_CONTENT = 1, PENDING_RECEIVED, PENDING_DECIDE_UNTIL, PENDING_CERTIFICATE, PENDING_SETUP };
 enum { ASKED_CONTENT = 1, ASKED_ACCEPTED, ASKED_ACMC, ASKED_CERTIFICATE, ASKED_SETUP, ASKED_REFUSED };
@@ -182,10 +183,18 @@ static void get_setup(struct cbor_reader *r, struct arena *a, struct setup *out)
 
 /* --- requests that were answered, at the partner --- */
 
+void request_cut_names(struct request_record *r)
+{
+	if (r->n_identities <= REFUSED_NAMES)
+		return;
+	r->all_identities = r->n_identities;
+	r->n_identities = REFUSED_NAMES;
+}
+
 static size_t request_pairs(const struct request_record *r)
 {
 	return 3u + (r->n_identities > 0) + (r->keep_until_ms > 0) + (r->n_revisions > 0) +
-	       (r->decided_by.acmc.ptr != NULL) + (r->detail.ptr != NULL);
+	       (r->decided_by.acmc.ptr != NULL) + (r->detail.ptr != NULL) + (r->all_identities > 0);
 }
 
 struct str record_encode_request(struct arena *a, const struct request_record *r)
@@ -217,6 +226,7 @@ struct str record_encode_request(struct arena *a, const struct request_record *r
 		cbor_put_uint(&w, REQUEST_DETAIL);
 		cbor_put_prose(&w, r->detail);
 	}
+	put_number(&w, REQUEST_ALL_IDENTITIES, r->all_identities);
 	return cbor_written(&w);
 }
 
@@ -242,6 +252,8 @@ enum status record_decode_request(struct arena *a, struct str value, struct requ
 		out->decided_by = get_decided_by(&r, a);
 	if (map_has(&m, REQUEST_DETAIL))
 		out->detail = cbor_get_prose(&r, a);
+	if (map_has(&m, REQUEST_ALL_IDENTITIES))
+		out->all_identities = get_nonzero(&r);
 	map_end(&m);
 	return cbor_finish(&r, "request", e);
 }

@@ -53,6 +53,8 @@ static struct str fill_request(struct arena *a)
 				    .decided_by = hostile_decided_by(a), .detail = hostile_prose(a) };
 	r.identities = hostile_identities(a, &r.n_identities);
 	r.revisions = hostile_revisions(a, &r.n_revisions);
+	if (hostile_chance(2))
+		request_cut_names(&r);
 	return record_encode_request(a, &r);
 }
 
@@ -97,7 +99,7 @@ static struct str fill_audit(struct arena *a)
 				  .created = hostile_uint(), .replaced = hostile_uint(), .unchanged = hostile_uint(),
 				  .removed = hostile_uint(), .acmc = hostile_prose(a), .decided_by = hostile_decided_by(a),
 				  .detail = hostile_prose(a), .all_mc_ids = hostile_uint(), .all_identities = hostile_uint(),
-				  .refusals = hostile_uint() };
+				  .refusals = hostile_uint(), .unchanged_requests = hostile_uint() };
 	r.action = (enum audit_action)(1 + hostile_number(hostile_chance(20) ? 40 : AUDIT_REFUSALS));
 	r.operation = (enum operation)hostile_number(hostile_chance(20) ? 40 : OPERATIONS);
 	r.mc_ids = hostile_ids(a, &r.n_mc_ids);
