@@ -100,10 +100,10 @@ def many_connections(a):
 def malformed() -> list:
     ping = pb.Message(ping=pb.Ping(token=7)).SerializeToString()
     return [b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x00\x10\x00\x01", frame(b"\xff" * 100), frame(ping + ping),
-            frame(b"\x22\x80\x00"), frame(b"\x0a\x00"), frame(b"\x9a\x06\x01x"), frame(bytes(500)),
-            frame(b"\x12" + b"\xff" * 9 + b"\x01"), frame(os.urandom(3000)), b"GET / HTTP/1.1\r\n\r\n",
+            frame(b"\x12\x80\x00"), frame(b"\x0a\x00"), frame(b"\x9a\x06\x01x"), frame(bytes(500)),
+            frame(b"\x2a" + b"\xff" * 9 + b"\x01"), frame(os.urandom(3000)), b"GET / HTTP/1.1\r\n\r\n",
             frame(pb.Message(ping=pb.Ping(token=1)).SerializeToString())[:-1],
-            frame(b"\x12\x82\x80\x04" + b"\x2a\x00" * 32768)]
+            frame(b"\x2a\x80\x80\x04" + b"\x2a\x00" * 32768)]
 
 
 @attack("malformed frames, oversized headers", *ANYBODY, NO_RIGHT, rate=2)
@@ -140,7 +140,7 @@ def malformed_hellos(a):
 @attack("frames that drip in", *ANYBODY, rate=100)
 def slow_frames(a):
     held = crowd(a, 5)
-    for byte in frame(b"\x22\xf4\x03" + bytes(500)):
+    for byte in frame(b"\x12\xf4\x03" + bytes(500)):
         for c in held:
             c.sock.sendall(bytes([byte]))
             a.count()
@@ -152,7 +152,7 @@ def unfinished_frames(a):
     try:
         for _ in range(20):
             held.append(a.connect())
-            pump(held[-1].sock, (1048570).to_bytes(4, "big") + b"\x22" + bytes(1_048_000), drain=False)
+            pump(held[-1].sock, (1048570).to_bytes(4, "big") + b"\x12" + bytes(1_048_000), drain=False)
             a.count()
         time.sleep(3)
     finally:

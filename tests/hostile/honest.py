@@ -84,14 +84,14 @@ class Honest:
         user = "updated@police.example"
         if not hasattr(self, "revision"):
             answer = client.setup(FIRE, {user: []})
-            self.revision = answer.revision[0].revision
+            self.revision = answer.revisions[user]
         request_id = new_id()
         self.world.honest_ids.publish(request_id)  # fire's approver sees it before it is decided
         uri = f"sip:updated{self.revision}@police.example"
         answer = client.update(FIRE, {user: [(1, uri)]}, {user: self.revision}, request_id=request_id)
         if not answer.result:
             return str(answer)
-        self.revision = answer.revision[0].revision
+        self.revision = answer.revisions[user]
         return None
 
     def ask_users(self, client: Client):

@@ -67,7 +67,7 @@ def test_frames_that_are_never_finished(world):
         for _ in range(60):
             try:
                 held.append(world.fire.client(leaf, system=system, timeout=5))
-                pump(held[-1].sock, (1048570).to_bytes(4, "big") + b"\x22" + bytes(1_048_000), 1, drain=False)
+                pump(held[-1].sock, (1048570).to_bytes(4, "big") + b"\x12" + bytes(1_048_000), 1, drain=False)
             except (OSError, Ended):
                 pass  # it is parted from, or not read from any more
     assert held
