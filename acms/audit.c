@@ -150,6 +150,8 @@ static void put_outcome(struct json_writer *w, const struct audit_record *r)
 		put_number(w, "all_identity_causes", r->all_identities);
 	if (r->refusals)
 		put_number(w, "refusals", r->refusals);
+	if (r->unchanged_requests)
+		put_number(w, "unchanged_requests", r->unchanged_requests);
 }
 
 static void put_entry(struct json_writer *w, uint64_t number, const struct audit_record *r)

@@ -240,6 +240,12 @@ static void apply(struct work *w)
 	store_put_system(w->txn, w->arena, w->what->home, &w->system);
 }
 
+static bool is_refusal(enum cause cause)
+{
+	return cause != CAUSE_NO_CAUSE && cause != CAUSE_PARTLY_DONE;
+}
+
+/* Of a refusal no more than tells it again. What was done in part is certified with all that was refused. */
 static void record(struct work *w)
 {
 	const struct setup *s = &w->what->setup;
@@ -256,6 +262,8 @@ static void record(struct work *w)
 		.detail = str_of(out->verdict.detail),
 	};
 	memcpy(r.content, w->content, DIGEST_SIZE);
+	if (is_refusal(r.cause))
+		request_cut_names(&r);
 	store_put_request(w->txn, w->arena, w->what->home, s->request_id, &r);
 }
 
@@ -287,10 +295,11 @@ void work_audit(struct work *w)
 	for (size_t i = 0; mc_ids && i < s->n_users; i++)
 		mc_ids[i] = s->users[i].mc_id;
 	audit.n_mc_ids = mc_ids ? s->n_users : 0;
-	w->out->refused = v->cause != CAUSE_NO_CAUSE && v->cause != CAUSE_PARTLY_DONE;
-	if (w->out->refused && !refusal_grant(w->what->claim))
+	bool changed = audit.created + audit.replaced + audit.removed > 0;
+	w->out->idle = !changed && !w->out->pending;
+	if (w->out->idle && !refusal_grant(w->what->claim))
 		return;
-	if (w->out->refused)
+	if (!changed) /* what waits is kept with all of them */
 		audit_cut_names(&audit);
 	store_append_audit(w->txn, w->arena, &audit);
 }
@@ -305,13 +314,22 @@ void work_finish(struct work *w)
 
 /* --- a request --- */
 
+static const char *detail_recorded(struct arena *a, const struct request_record *r)
+{
+	struct str detail = r->detail;
+	if (r->all_identities)
+		return arena_printf(a, "%zu of %llu identity causes: only the first answer had all%s%.*s", r->n_identities,
+				    (unsigned long long)r->all_identities, detail.ptr ? "; " : "", STR_ARG(detail));
+	return detail.ptr ? arena_printf(a, "%.*s", STR_ARG(detail)) : NULL;
+}
+
 void work_answer_recorded(struct work *w, const struct request_record *r)
 {
 	*w->out = (struct commit_answer){
 		.verdict = { .cause = r->cause,
 			     .identities = (struct identity_cause *)r->identities,
 			     .n_identities = r->n_identities,
-			     .detail = r->detail.ptr },
+			     .detail = detail_recorded(w->arena, r) },
 		.repeated = true,
 		.answered_ms = r->answered_ms,
 		.revisions = r->revisions,
@@ -413,6 +431,18 @@ static bool has_room(struct work *w)
 	return false;
 }
 
+static struct verdict pending_room(const struct work *w)
+{
+	const struct commit_setup *what = w->what;
+	if (w->system.requests_pending >= what->most_pending)
+		return (struct verdict){ .cause = CAUSE_TOO_MANY_PENDING,
+					 .detail = "provision.max_pending of this home system is reached" };
+	if (what->most_pending_bytes && w->system.pending_bytes >= what->most_pending_bytes)
+		return (struct verdict){ .cause = CAUSE_TOO_MANY_PENDING,
+					 .detail = "provision.max_pending_bytes of this home system is reached" };
+	return (struct verdict){ .cause = CAUSE_NO_CAUSE };
+}
+
 /* Puts it on disk until somebody decides. */
 static void hold(struct work *w)
 {
@@ -423,17 +453,15 @@ static void hold(struct work *w)
 				    .setup = what->setup };
 	w->out->revisions = NULL; /* nothing was done yet */
 	w->out->n_revisions = 0;
-	if (w->system.requests_pending >= what->most_pending) {
-		w->out->verdict = (struct verdict){ .cause = CAUSE_TOO_MANY_PENDING };
+	w->out->verdict = pending_room(w);
+	if (w->out->verdict.cause != CAUSE_NO_CAUSE)
 		return;
-	}
 	if (p.decide_until_ms > what->setup.expires_ms)
 		p.decide_until_ms = what->setup.expires_ms;
 	p.setup.targets = NULL;
 	p.setup.n_targets = 0;
 	memcpy(p.content, w->content, DIGEST_SIZE);
 	store_put_pending(w->txn, w->arena, what->home, what->setup.request_id, &p);
-	w->out->verdict = (struct verdict){ .cause = CAUSE_NO_CAUSE };
 	w->out->pending = true;
 	w->out->decide_until_ms = p.decide_until_ms;
 	w->action = AUDIT_HOLD;
@@ -524,5 +552,6 @@ void commit_refusal_sum(struct store_txn *t, struct arena *work, const struct re
 							    .certificate = what->certificate,
 							    .cause = what->cause,
 							    .acmc = what->acmc,
-							    .refusals = what->n });
+							    .refusals = what->refused,
+							    .unchanged_requests = what->unchanged });
 }

@@ -14,8 +14,8 @@
  */
 
 /*
- * Whether a refusal may have an entry of its own in the audit log: of each party so many a minute (refusals.h). A job may be
- * run again: what was granted stays so.
+ * Whether a request that was refused, or changed nothing, may have an entry of its own in the audit log: of each party so many
+ * a minute (refusals.h). A job may be run again: what was granted stays so.
  */
 struct refusal_claim {
 	atomic_uint *left;
@@ -46,10 +46,11 @@ struct commit_setup {
 	uint64_t decide_within_ms;  /* when it is manual */
 	uint64_t most_users;        /* quota */
 	uint64_t most_pending;      /* of this home system */
+	uint64_t most_pending_bytes; /* that these take; 0: no bound */
 	uint64_t most_answers_bytes; /* that are kept for it; 0: no bound */
 	struct str token_issuer;    /* of the home system; STR_NONE: not configured */
 	enum audit_action action;   /* 0: by the operation */
-	struct refusal_claim *claim; /* if it is refused; NULL: that has an entry in the audit log in any case */
+	struct refusal_claim *claim; /* if it changes nothing; NULL: that has an entry in the audit log in any case */
 };
 
 /* What became of it. */
@@ -63,7 +64,7 @@ struct commit_answer {
 	const uint64_t *revisions; /* of each user, in order, 0: none; or n_revisions is 0 */
 	size_t n_revisions;
 	struct decided_by decided_by;
-	bool refused;              /* as a whole; it has an entry in the audit log, if the claim was granted */
+	bool idle;                 /* refused, or all was so already; it has an entry in the audit log, if the claim was granted */
 };
 
 void commit_setup(struct store_txn *t, struct arena *work, const struct commit_setup *what,
@@ -81,11 +82,11 @@ struct commit_refusal {
 void commit_refusal(struct store_txn *t, struct arena *work, const struct commit_refusal *what,
 		    uint64_t now_ms);
 
-/* Refusals of one party that have no entry of their own: one for all. */
+/* Requests of one party that have no entry of their own: one for all. */
 struct refusal_sum {
 	struct str home, acmc, certificate; /* acmc STR_NONE: of a home system */
-	enum cause cause;                   /* of the last one */
-	uint64_t n;
+	enum cause cause;                   /* of the last one that was refused; CAUSE_NO_CAUSE: none was */
+	uint64_t refused, unchanged;
 };
 void commit_refusal_sum(struct store_txn *t, struct arena *work, const struct refusal_sum *what, uint64_t now_ms);
 

@@ -263,6 +263,7 @@ static const struct partner_rule partner_defaults = { .max_users = 1000000,
 						      .max_requests_in_flight = 256,
 						      .decide_within_s = 7 * DAY,
 						      .max_pending = 1000,
+						      .max_pending_bytes = 64ull << 20,
 						      .max_kept_answers = 1ull << 30 };
 
 static void read_partners(struct conf *c, const struct conf_node *node, const struct conf_key *key,
@@ -339,6 +340,7 @@ static const struct conf_key provision_keys[] = {
 	SECTION("approval", false, approval_keys),
 	RANGE("decide_within", conf_seconds, struct partner_rule, decide_within_s, 1, 30 * DAY),
 	RANGE("max_pending", conf_number, struct partner_rule, max_pending, 1, 1000000),
+	RANGE("max_pending_bytes", conf_bytes, struct partner_rule, max_pending_bytes, 1 << 20, 1ull << 46),
 	RANGE("max_kept_answers", conf_bytes, struct partner_rule, max_kept_answers, 1 << 20, 1ull << 46),
 	END
 };
@@ -377,6 +379,9 @@ static const struct conf_key limits_keys[] = {
 	RANGE("keep_answers", conf_seconds, struct config, keep_answers_s, 1, 3650 * DAY),
 	RANGE("max_memory_of_requests", conf_bytes, struct config, max_request_bytes, 1 << 20, 1ull << 46),
 	RANGE("max_unfinished_requests", conf_number, struct config, max_unfinished, 1, 10000000),
+	RANGE("max_unfinished_requests_per_acmc", conf_number, struct config, max_unfinished_per_acmc, 1, 10000000),
+	RANGE("max_unfinished_bytes", conf_bytes, struct config, max_unfinished_bytes, 1 << 20, 1ull << 46),
+	RANGE("max_unfinished_bytes_per_acmc", conf_bytes, struct config, max_unfinished_bytes_per_acmc, 1 << 20, 1ull << 46),
 	RANGE("audited_refusals_per_minute", conf_number, struct config, audited_refusals, 1, 1000000),
 	END
 };
@@ -417,6 +422,7 @@ static const struct config defaults = {
 	.request_deadline_s = 7 * DAY,
 	.keep_answers_s = 30 * DAY,
 	.max_unfinished = 100000,
+	.max_unfinished_bytes = 1ull << 32,
 	.audited_refusals = 60,
 	.max_request_bytes = 64 << 20,
 	.expiry_warning_days = 30,
@@ -454,6 +460,10 @@ static struct config *parse(struct conf *c, const char *text, size_t length)
 	config->acmcs_line = line_of(root, "acmcs");
 	if (config->max_queued_bytes == 0)
 		config->max_queued_bytes = default_queued_bytes(config);
+	if (config->max_unfinished_per_acmc == 0)
+		config->max_unfinished_per_acmc = (config->max_unfinished + 3) / 4;
+	if (config->max_unfinished_bytes_per_acmc == 0)
+		config->max_unfinished_bytes_per_acmc = config->max_unfinished_bytes / 4;
 	config_check_whole(c, config, root);
 	return c->n_mistakes == 0 ? config : NULL;
 }

@@ -54,6 +54,7 @@ struct partner_rule {
 	enum approval approval[OPERATIONS];  /* approval: {setup: manual, ...}; default automatic */
 	uint32_t decide_within_s;            /* default 7 days */
 	uint32_t max_pending;                /* default 1000 */
+	uint64_t max_pending_bytes;          /* default 64 MiB */
 	uint64_t max_kept_answers;           /* in bytes; default 1 GiB */
 };
 
@@ -80,6 +81,9 @@ struct config {
 	uint32_t request_deadline_s;         /* limits.request_deadline, default 7 days, at most 30 days */
 	uint32_t keep_answers_s;             /* limits.keep_answers, default 30 days */
 	uint32_t max_unfinished;             /* limits.max_unfinished_requests, default 100000 */
+	uint64_t max_unfinished_bytes;       /* default 4 GiB */
+	uint32_t max_unfinished_per_acmc;    /* limits.max_unfinished_requests_per_acmc, default a quarter of all, as the next */
+	uint64_t max_unfinished_bytes_per_acmc;
 	uint32_t audited_refusals;           /* limits.audited_refusals_per_minute, of each party, default 60 */
 	uint64_t max_request_bytes;          /* limits.max_memory_of_requests, default 64 MiB */
 	uint32_t expiry_warning_days;

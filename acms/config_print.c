@@ -108,6 +108,7 @@ static void print_partner(const struct partner_rule *p, FILE *f)
 		policy(p->approval[OPERATION_REMOVE]));
 	fprintf(f, "      decide_within: %u s\n", p->decide_within_s);
 	fprintf(f, "      max_pending: %u\n", p->max_pending);
+	fprintf(f, "      max_pending_bytes: %llu\n", (unsigned long long)p->max_pending_bytes);
 	fprintf(f, "      max_kept_answers: %llu\n", (unsigned long long)p->max_kept_answers);
 }
 
@@ -134,11 +135,16 @@ static void print_limits(const struct config *c, FILE *f)
 		   "  request_deadline: %u s\n"
 		   "  keep_answers: %u s\n"
 		   "  max_unfinished_requests: %u\n"
+		   "  max_unfinished_requests_per_acmc: %u\n"
+		   "  max_unfinished_bytes: %llu\n"
+		   "  max_unfinished_bytes_per_acmc: %llu\n"
 		   "  audited_refusals_per_minute: %u\n"
 		   "  max_memory_of_requests: %llu\n",
 		c->handshake_timeout_s, c->frame_timeout_s, c->limits.idle_timeout_seconds,
 		c->partner_timeout_s, c->shutdown_timeout_s, c->request_deadline_s, c->keep_answers_s,
-		c->max_unfinished, c->audited_refusals, (unsigned long long)c->max_request_bytes);
+		c->max_unfinished, c->max_unfinished_per_acmc, (unsigned long long)c->max_unfinished_bytes,
+		(unsigned long long)c->max_unfinished_bytes_per_acmc, c->audited_refusals,
+		(unsigned long long)c->max_request_bytes);
 }
 
 enum status config_print(const struct config *c, FILE *f)

@@ -4,6 +4,13 @@
 #include "common/clock.h"
 #include "common/failpoint.h"
 #include "common/log.h"
+#include "common/text.h"
+
+/* Of unfinished.h. */
+struct room {
+	struct unfinished_of *charged;
+	uint64_t bytes;
+};
 
 /* A request of an ACMC between its checks and its commit. */
 struct asking {
@@ -18,6 +25,7 @@ struct asking {
 	struct refusal_party *party;
 	struct refusal_claim claim;
 	uint64_t rules;             /* that it was judged by */
+	struct room room;           /* that it takes, from when it is being accepted */
 	struct home_accepted out;
 };
 
@@ -33,12 +41,30 @@ static void respond(struct request *r, struct str target, const struct verdict *
 	request_answered(r);
 }
 
+/*
+ * What concerns every target names its identities once, with the first of them: a hundred targets times a thousand
+ * identities, each with its cause, would be a hundred times what was asked.
+ */
 static void respond_all(struct request *r, const struct route *routes, size_t n,
 			const struct verdict *v, bool well_formed)
 {
+	struct verdict brief = { .cause = v->cause, .detail = v->detail };
+	if (n > 1 && v->n_identities > 0)
+		brief.detail = arena_printf(r->arena, "the identities are named in the response for %s",
+					    LOG_STR(text_cut(routes[0].target, MC_SYSTEM_ID_MAX)));
 	r->unanswered = n;
 	for (size_t i = 0; i < n; i++)
-		respond(r, routes[i].target, v, well_formed);
+		respond(r, routes[i].target, i == 0 ? v : &brief, well_formed);
+}
+
+/* What is refused as a whole, but for targets that have causes of their own. */
+static void respond_each(struct request *r, const struct route *routes, size_t n, const struct verdict *v)
+{
+	r->unanswered = n;
+	for (size_t i = 0; i < n; i++) {
+		struct verdict own = { .cause = routes[i].cause };
+		respond(r, routes[i].target, own.cause == CAUSE_NO_CAUSE ? v : &own, true);
+	}
 }
 
 /* --- refusals: on record before they are told, if the store can take them --- */
@@ -94,6 +120,7 @@ static struct asked *add_kept(struct server *s, struct asking *g)
 {
 	struct asked *a = outbox_add(s, &g->what.setup.request_id, g->out.deadline_ms, true, g->arena, &g->what.setup);
 	if (a) {
+		outbox_charge(a, g->room.charged, g->room.bytes);
 		a->acmc = g->what.acmc;
 		a->certificate = g->what.certificate;
 		a->accepted_ms = g->out.accepted_ms;
@@ -132,14 +159,15 @@ static void accepted(struct job *job, enum status status)
 	struct server *s = r->server;
 	struct peer *p = r->peer;
 	LIST_REMOVE(g, in_server);
-	s->n_accepting--;
+	unfinished_remove(&s->unfinished, g->room.charged, g->room.bytes);
 	fail_point("home-accepted");
 	refusal_settle(g->party, &g->claim, status == OK && g->out.late, g->what.certificate, g->verdict.cause);
 	if (status != OK || g->out.reused || g->out.late) {
-		if (status != OK || g->out.reused)
-			g->verdict = (struct verdict){ .cause = status != OK ? CAUSE_STORE_UNAVAILABLE :
-									       CAUSE_REQUEST_ID_REUSED };
-		respond_all(r, g->what.routes, g->what.n_routes, &g->verdict, true);
+		struct verdict why = { .cause = status != OK ? CAUSE_STORE_UNAVAILABLE : CAUSE_REQUEST_ID_REUSED };
+		if (status == OK && g->out.late)
+			respond_each(r, g->what.routes, g->what.n_routes, &g->verdict);
+		else
+			respond_all(r, g->what.routes, g->what.n_routes, &why, true);
 		arena_free(g->arena);
 		return;
 	}
@@ -218,7 +246,7 @@ static void refuse(struct request *r, const struct acmc_rule *acmc, const struct
 }
 
 /* What memory has for a dry run. NULL: there is none. */
-static struct asked *asked_unkept(struct request *r, const struct acmc_rule *acmc)
+static struct asked *asked_unkept(struct request *r, const struct acmc_rule *acmc, const struct room *room)
 {
 	struct server *s = r->server;
 	uint64_t deadline = clock_wall_ms() + s->live->config->partner_timeout_s * 1000ull;
@@ -228,21 +256,23 @@ static struct asked *asked_unkept(struct request *r, const struct acmc_rule *acm
 	struct str name = arena ? arena_str(arena, acmc->name) : STR_NONE;
 	if (name.ptr && setup_copy(arena, &r->setup, &copy))
 		a = outbox_add(s, &copy.request_id, deadline, false, arena, &copy);
-	if (a)
-		a->acmc = name;
 	if (!a) {
 		arena_free(arena);
-	} else if (!outbox_watch(a, r->peer, r)) {
-		outbox_forget(a);
-		a = NULL;
+		return NULL;
 	}
-	return a;
+	a->acmc = name;
+	outbox_charge(a, room->charged, room->bytes);
+	if (outbox_watch(a, r->peer, r))
+		return a;
+	outbox_forget(a);
+	return NULL;
 }
 
 /* Delivered from memory, now or not at all. */
-static void deliver_unkept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n)
+static void deliver_unkept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
+			   const struct room *room)
 {
-	struct asked *a = asked_unkept(r, acmc);
+	struct asked *a = asked_unkept(r, acmc, room);
 	bool any = false;
 	r->unanswered = n + 1;
 	for (size_t i = 0; i < n; i++) {
@@ -270,11 +300,21 @@ static bool is_being_accepted(const struct server *s, const struct request_id *i
 	return false;
 }
 
+static const char *room_excess(const struct server *s, const struct room *room)
+{
+	const struct config *c = s->live->config;
+	struct unfinished_bounds most = { .requests = c->max_unfinished,
+					  .requests_per_acmc = c->max_unfinished_per_acmc,
+					  .bytes = c->max_unfinished_bytes,
+					  .bytes_per_acmc = c->max_unfinished_bytes_per_acmc };
+	return unfinished_excess(&s->unfinished, room->charged, room->bytes, &most);
+}
+
 /*
  * A dry run does not use its ID up, but what is under way at a time is told apart by it alone: the answer to one must
  * not be taken for the other's. What is unfinished already may be asked for again whatever room there is.
  */
-static struct verdict check_room(const struct request *r)
+static struct verdict check_room(const struct request *r, const struct room *room)
 {
 	const struct server *s = r->server;
 	const struct request_id *id = &r->setup.request_id;
@@ -284,9 +324,12 @@ static struct verdict check_room(const struct request *r)
 	if (r->setup.dry_run ? a || is_being_accepted(s, id) : a && !a->kept)
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
 					 .detail = "another request with this ID is under way" };
-	if (!a && s->n_asked + s->n_accepting >= s->live->config->max_unfinished)
+	if (!outbox_can_watch(r->server, r->peer, id))
 		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT,
-					 .detail = "too many requests are unfinished" };
+					 .detail = "too many requests are unfinished that this connection waits for" };
+	const char *excess = a ? NULL : room_excess(s, room);
+	if (excess)
+		return (struct verdict){ .cause = CAUSE_TOO_MANY_IN_FLIGHT, .detail = excess };
 	return (struct verdict){ .cause = CAUSE_NO_CAUSE };
 }
 
@@ -309,9 +352,9 @@ static struct verdict settle_times(struct request *r)
 	return (struct verdict){ .cause = cause, .detail = arena_printf(r->arena, "%s", detail) };
 }
 
-/* Late: it may have been accepted when it was not, and then has its answers. */
+/* Late, or for no target: it may have been accepted when it was not, and then has its answers. */
 static void accept(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
-		   const struct verdict *late)
+		   const struct room *room, const struct verdict *late)
 {
 	struct asking *g = asking_new(r, acmc, routes, n);
 	struct setup copy;
@@ -325,31 +368,45 @@ static void accept(struct request *r, const struct acmc_rule *acmc, const struct
 	}
 	g->what.setup = copy;
 	request_holds(r, g->arena);
+	g->what.bytes = room->bytes;
 	if (late->cause != CAUSE_NO_CAUSE) {
 		g->verdict = *late;
-		g->verdict.detail = arena_printf(g->arena, "%s", late->detail);
+		g->verdict.detail = late->detail ? arena_printf(g->arena, "%s", late->detail) : NULL;
 		g->what.late = &g->verdict;
 		g->what.claim = &g->claim;
 	}
-	r->server->n_accepting++;
 	g->job.run = run_accept;
 	g->job.done = accepted;
 	g->job.adds = true;
 	LIST_INSERT_HEAD(&r->server->accepting, g, in_server);
+	g->room = *room;
+	unfinished_add(&r->server->unfinished, room->charged, room->bytes);
 	committer_submit(r->server->committer, &g->job);
+}
+
+/* The first one's cause, if no target is left. */
+static struct verdict judge_targets(const struct route *routes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (routes[i].cause == CAUSE_NO_CAUSE)
+			return (struct verdict){ .cause = CAUSE_NO_CAUSE };
+	}
+	return (struct verdict){ .cause = routes[0].cause };
 }
 
 /* What passed all checks. */
 static void take(struct request *r, const struct acmc_rule *acmc, const struct route *routes, size_t n,
 		 const struct verdict *late)
 {
-	struct verdict v = check_room(r);
+	struct room room = { unfinished_of(&r->server->unfinished, acmc->name), unfinished_bytes(&r->setup, n) };
+	struct verdict v = room.charged ? check_room(r, &room) :
+					  (struct verdict){ .cause = CAUSE_STORE_UNAVAILABLE, .detail = "out of memory" };
 	if (v.cause != CAUSE_NO_CAUSE)
 		respond_all(r, routes, n, &v, true);
 	else if (r->setup.dry_run)
-		deliver_unkept(r, acmc, routes, n);
+		deliver_unkept(r, acmc, routes, n, &room);
 	else
-		accept(r, acmc, routes, n, late);
+		accept(r, acmc, routes, n, &room, late);
 }
 
 void home_setup(struct request *r, const struct acmc_rule *acmc)
@@ -383,6 +440,9 @@ void home_setup(struct request *r, const struct acmc_rule *acmc)
 		v = authorise_acmc(r->arena, acmc, &r->setup);
 	}
 	bool kept = v.cause == CAUSE_NO_CAUSE && !r->setup.dry_run;
+	struct verdict targetless = kept ? judge_targets(routes, n) : (struct verdict){ .cause = CAUSE_NO_CAUSE };
+	if (targetless.cause != CAUSE_NO_CAUSE)
+		late = targetless;
 	if (late.cause != CAUSE_NO_CAUSE && !kept)
 		refuse(r, acmc, routes, n, &late, true);
 	else if (v.cause != CAUSE_NO_CAUSE)

@@ -70,30 +70,57 @@ void home_refuse(struct store_txn *t, struct arena *work, const struct home_requ
 }
 
 static void accept_target(struct store_txn *t, struct arena *work, const struct home_request *r,
-			  const struct route *route, uint64_t now_ms, struct home_answered *out)
+			  const struct asked_record *asked, const struct route *route, struct home_answered *out)
 {
+	struct outbox_record waits = { asked->accepted_ms, r->setup.expires_ms, r->acmc, r->bytes };
 	out->target = route->target;
-	if (route->cause == CAUSE_NO_CAUSE) {
-		struct outbox_record waits = { now_ms, r->setup.expires_ms };
+	if (route->cause == CAUSE_NO_CAUSE)
 		store_put_outbox(t, work, route->target, r->setup.request_id, &waits);
-		return;
-	}
-	out->answered = true;
-	out->answer = (struct answer_record){ .answered_ms = now_ms,
-					      .origin = ORIGIN_HOME_ACMS,
-					      .cause = route->cause };
-	store_put_answer(t, work, r->setup.request_id, route->target, &out->answer);
+	else
+		out->answered = home_get_answer(t, work, r->setup.request_id, asked, route->target, &out->answer);
+}
+
+bool home_get_answer(struct store_txn *t, struct arena *a, struct request_id id, const struct asked_record *asked,
+		     struct str target, struct answer_record *out)
+{
+	size_t i = 0;
+	while (i < asked->n_refused && !str_eq(asked->setup.targets[i], target))
+		i++;
+	if (i == asked->n_refused || asked->refused[i] == CAUSE_NO_CAUSE)
+		return store_get_answer(t, a, id, target, out);
+	*out = (struct answer_record){ .answered_ms = asked->accepted_ms,
+				       .origin = ORIGIN_HOME_ACMS,
+				       .cause = (enum cause)asked->refused[i] };
+	return true;
 }
 
 static void look_again(struct store_txn *t, struct arena *work, const struct home_request *r,
-		       struct home_accepted *out)
+		       const struct asked_record *before, struct home_accepted *out)
 {
 	for (size_t i = 0; i < r->n_routes; i++) {
 		struct home_answered *known = &out->targets[i];
 		known->target = r->routes[i].target;
-		known->answered = store_get_answer(t, work, r->setup.request_id, known->target,
-						   &known->answer);
+		known->answered = home_get_answer(t, work, r->setup.request_id, before, known->target,
+						  &known->answer);
 	}
+}
+
+/* In the record of the request itself: a hundred bad targets beside a good one make no records. False: out of memory. */
+static bool note_targets(struct arena *work, const struct home_request *r, struct asked_record *asked)
+{
+	struct str *targets = arena_array(work, r->n_routes, sizeof *targets);
+	uint64_t *refused = arena_array(work, r->n_routes, sizeof *refused);
+	bool any = false;
+	for (size_t i = 0; targets && refused && i < r->n_routes; i++) {
+		targets[i] = r->routes[i].target;
+		refused[i] = r->routes[i].cause;
+		any |= refused[i] != CAUSE_NO_CAUSE;
+	}
+	asked->setup.targets = targets;
+	asked->setup.n_targets = r->n_routes;
+	asked->refused = refused;
+	asked->n_refused = any ? r->n_routes : 0;
+	return targets && refused;
 }
 
 void home_accept(struct store_txn *t, struct arena *work, const struct home_request *r,
@@ -105,8 +132,7 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 					      .setup = r->setup };
 	*out = (struct home_accepted){ .accepted_ms = now_ms, .deadline_ms = r->setup.expires_ms };
 	out->targets = arena_array(work, r->n_routes, sizeof *out->targets);
-	struct str *targets = arena_array(work, r->n_routes, sizeof *targets);
-	if (!out->targets || !targets || !digest_content(work, &r->setup, asked.content)) {
+	if (!out->targets || !note_targets(work, r, &asked) || !digest_content(work, &r->setup, asked.content)) {
 		store_fail_memory(t);
 		return;
 	}
@@ -118,7 +144,7 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 		out->accepted_ms = before.accepted_ms;
 		out->deadline_ms = before.setup.expires_ms;
 		if (out->repeated)
-			look_again(t, work, r, out);
+			look_again(t, work, r, &before, out);
 		return;
 	}
 	if (r->late) {
@@ -127,13 +153,9 @@ void home_accept(struct store_txn *t, struct arena *work, const struct home_requ
 			audit_request(t, work, r, r->late, now_ms);
 		return;
 	}
-	for (size_t i = 0; i < r->n_routes; i++)
-		targets[i] = r->routes[i].target;
-	asked.setup.targets = targets;
-	asked.setup.n_targets = r->n_routes;
 	store_put_asked(t, work, r->setup.request_id, &asked);
 	for (size_t i = 0; i < r->n_routes; i++)
-		accept_target(t, work, r, &r->routes[i], now_ms, &out->targets[i]);
+		accept_target(t, work, r, &asked, &r->routes[i], &out->targets[i]);
 	audit_request(t, work, r, &(struct verdict){ .cause = CAUSE_NO_CAUSE }, now_ms);
 }
 
@@ -484,7 +506,7 @@ static bool was_answered(struct pruning *p, struct request_id id, const struct a
 {
 	struct answer_record answer;
 	arena_reset(p->scratch);
-	if (store_get_answer(p->txn, p->scratch, id, target, &answer))
+	if (home_get_answer(p->txn, p->scratch, id, r, target, &answer))
 		return answer.answered_ms < p->before_ms;
 	return store_pass_over(p->txn) && r->setup.expires_ms < p->before_ms;
 }

@@ -20,7 +20,8 @@ struct home_request {
 	struct str own;            /* our MC system ID */
 	const struct route *routes;
 	size_t n_routes;
-	const struct verdict *late; /* NULL, or why it is refused unless it came before */
+	uint64_t bytes;            /* of unfinished.h */
+	const struct verdict *late; /* NULL, or why it is refused unless it came before: the time, or every target */
 	struct refusal_claim *claim; /* if it is; NULL: that has an entry in the audit log in any case */
 };
 
@@ -43,6 +44,10 @@ struct home_accepted {
 /* Puts it on disk with its targets, or finds it there. Out lives in the work arena. */
 void home_accept(struct store_txn *t, struct arena *work, const struct home_request *r,
 		 uint64_t now_ms, struct home_accepted *out);
+
+/* The answer of or for a target of this request; also our own, of when it was accepted. False: there is none yet. */
+bool home_get_answer(struct store_txn *t, struct arena *a, struct request_id id, const struct asked_record *asked,
+		     struct str target, struct answer_record *out);
 
 /* A request that the home system refuses as a whole: an audit entry. */
 void home_refuse(struct store_txn *t, struct arena *work, const struct home_request *r,

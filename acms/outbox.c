@@ -44,8 +44,14 @@ struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t
 	TAILQ_INIT(&a->deliveries);
 	LIST_INIT(&a->watchers);
 	TAILQ_INSERT_TAIL(&s->asked, a, in_server);
-	s->n_asked++;
 	return a;
+}
+
+void outbox_charge(struct asked *a, struct unfinished_of *acmc, uint64_t bytes)
+{
+	a->charged = acmc;
+	a->charge = bytes;
+	unfinished_add(&a->server->unfinished, acmc, bytes);
 }
 
 bool outbox_add_target(struct asked *a, struct str target, uint64_t permitted)
@@ -80,6 +86,7 @@ static void watch_free(struct watch *w)
 {
 	LIST_REMOVE(w, in_asked);
 	LIST_REMOVE(w, in_peer);
+	peer_watches(w->peer)->n--;
 	free(w);
 }
 
@@ -96,7 +103,7 @@ void outbox_forget(struct asked *a)
 	}
 	tdelete(&a->id, &a->server->asked_by_id, compare_ids);
 	TAILQ_REMOVE(&a->server->asked, a, in_server);
-	a->server->n_asked--;
+	unfinished_remove(&a->server->unfinished, a->charged, a->charge);
 	a->server->users_at_hand -= a->setup.n_users;
 	arena_free(a->arena);
 	free(a);
@@ -152,16 +159,33 @@ static bool may_see(const struct peer *p, struct str acmc)
 	return rule && (rule->sees_all_requests || str_eq(rule->name, acmc));
 }
 
+/* NULL: there is none; one that a request of version 1 or a dry run counts by is its own. */
+static struct watch *watch_of(struct asked *a, const struct peer *p)
+{
+	struct watch *w;
+	LIST_FOREACH(w, &a->watchers, in_asked) {
+		if (w->peer == p && !w->request)
+			break;
+	}
+	return w;
+}
+
+enum { WATCHES_MAX = 10000 };
+
+bool outbox_can_watch(struct server *s, struct peer *p, const struct request_id *id)
+{
+	struct asked *a;
+	return peer_watches(p)->n < WATCHES_MAX || ((a = outbox_find(s, id)) && watch_of(a, p));
+}
+
 /* NULL: out of memory, or it is not to be seen. */
 static struct watch *watch(struct asked *a, struct peer *p, struct str acmc, struct request *request)
 {
 	struct watch *w;
 	if (!may_see(p, acmc))
 		return NULL;
-	LIST_FOREACH(w, &a->watchers, in_asked) {
-		if (w->peer == p && !request && !w->request)
-			return w;
-	}
+	if (!request && (w = watch_of(a, p)))
+		return w;
 	w = calloc(1, sizeof *w + acmc.len);
 	if (!w)
 		return NULL;
@@ -172,7 +196,8 @@ static struct watch *watch(struct asked *a, struct peer *p, struct str acmc, str
 	w->request = request;
 	w->spells_out = true;
 	LIST_INSERT_HEAD(&a->watchers, w, in_asked);
-	LIST_INSERT_HEAD(peer_watches(p), w, in_peer);
+	LIST_INSERT_HEAD(&peer_watches(p)->list, w, in_peer);
+	peer_watches(p)->n++;
 	return w;
 }
 
@@ -207,7 +232,7 @@ static void watch_end(struct watch *w)
 void outbox_peer_gone(struct peer *p)
 {
 	struct watch *w;
-	while ((w = LIST_FIRST(peer_watches(p))))
+	while ((w = LIST_FIRST(&peer_watches(p)->list)))
 		watch_end(w);
 }
 
@@ -463,6 +488,7 @@ void outbox_free(struct server *s)
 	struct asked *a;
 	while ((a = TAILQ_FIRST(&s->asked)))
 		outbox_forget(a);
+	unfinished_free(&s->unfinished);
 }
 
 /* --- at the start --- */
@@ -477,9 +503,13 @@ static bool load_one(void *context, struct str target, struct request_id id,
 		     const struct outbox_record *r)
 {
 	struct loading *l = context;
+	struct unfinished_of *acmc = unfinished_of(&l->server->unfinished, r->acmc);
 	struct asked *a = outbox_find(l->server, &id);
-	if (!a)
+	if (!a && acmc) {
 		a = outbox_add(l->server, &id, r->deadline_ms, true, NULL, NULL);
+		if (a)
+			outbox_charge(a, acmc, r->bytes);
+	}
 	l->failed = !a || !outbox_add_target(a, target, 0);
 	l->n++;
 	return !l->failed;

@@ -88,7 +88,7 @@ void outbox_tell_missed(struct watch *w)
 void outbox_drained(struct peer *p)
 {
 	struct watch *w;
-	LIST_FOREACH(w, peer_watches(p), in_peer) {
+	LIST_FOREACH(w, &peer_watches(p)->list, in_peer) {
 		if (peer_would_miss(p))
 			return;
 		if (w->missed)

@@ -188,7 +188,7 @@ static void done(struct job *job, enum status status)
 	struct partner_job *j = (struct partner_job *)job;
 	fail_point("partner-committed");
 	if (!j->refused)
-		refusal_settle(j->party, &j->claim, status == OK && j->answer.refused, j->setup.certificate,
+		refusal_settle(j->party, &j->claim, status == OK && j->answer.idle, j->setup.certificate,
 			       j->answer.verdict.cause);
 	if (status != OK)
 		unavailable(j->request, "the store could not be written", j->well_formed);
@@ -247,6 +247,7 @@ bool partner_judge(struct arena *a, const struct partner_rule *home, struct str 
 		.decide_within_ms = home->decide_within_s * 1000ull,
 		.most_users = home->max_users,
 		.most_pending = home->max_pending,
+		.most_pending_bytes = home->max_pending_bytes,
 		.most_answers_bytes = home->max_kept_answers,
 		.token_issuer = home->token_issuer.ptr ? arena_str(a, home->token_issuer) : STR_NONE,
 	};

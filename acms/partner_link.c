@@ -362,7 +362,7 @@ void partner_link_feed(struct partner_link *l, enum link_event event)
 	if (step.actions & LINK_DO_LOSE_SENT) {
 		traffic_event(l, DELIVERY_PHASE_SENT, DELIVERY_EV_LOST, l->last_failure);
 		traffic_event(l, DELIVERY_PHASE_HELD, DELIVERY_EV_LOST, NULL);
-		traffic_fail_queries(l, CAUSE_PARTNER_CONNECTION_LOST);
+		traffic_fail_queries(l);
 	}
 	if (step.actions & LINK_DO_FAIL_QUEUED)
 		traffic_unreachable(l);
@@ -399,6 +399,8 @@ static struct partner_link *link_new(struct server *s, struct str mc_system_id)
 	for (int phase = 0; phase < DELIVERY_PHASES; phase++)
 		TAILQ_INIT(&l->lists[phase]);
 	TAILQ_INIT(&l->asked);
+	TAILQ_INIT(&l->waiting);
+	turns_init(&l->askers);
 	TAILQ_INSERT_TAIL(&s->links, l, in_server);
 	l->retry = loop_timer_new(s->loop, on_retry, l);
 	l->watchdog = loop_timer_new(s->loop, on_watchdog, l);

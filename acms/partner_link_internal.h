@@ -27,7 +27,9 @@ struct partner_link {
 	struct delivery_list lists[DELIVERY_PHASES]; /* by phase */
 	size_t n_sent, n_loading, n_asked;
 	size_t users_sent;             /* in those n_sent */
-	struct query_list asked;       /* queries under way */
+	struct query_list asked, waiting; /* queries under way, and those that wait for a place */
+	struct turns askers;           /* whose they are, by ACMC */
+	bool query_was_last;           /* that had a place, and no request */
 	uint64_t tokens;
 	struct loop_timer *retry, *watchdog;
 	uint64_t up_mono_ms;           /* since when it is up */
@@ -62,12 +64,28 @@ void partner_link_close_if_drained(struct partner_link *l);
 /* Feeds an event to all deliveries in a phase; each may go elsewhere, or away. */
 void traffic_event(struct partner_link *l, enum delivery_phase phase, enum delivery_event event,
 		   const char *detail);
+/* A partner that does not read what it is sent is sent no more until it does: partner_link.c goes on then. */
+bool traffic_ready(const struct partner_link *l);
+/* How much may be sent to it before it has answered something. */
+size_t traffic_room(const struct partner_link *l);
+/* Of a payload: a quarter of what both ends take, so that the answer fits, too. */
+size_t traffic_most_bytes(const struct partner_link *l);
 /* As much of what is queued as there is room for. */
 void traffic_send(struct partner_link *l);
 /* Those who wait are told once; what is not kept does not wait. */
 void traffic_unreachable(struct partner_link *l);
-void traffic_fail_queries(struct partner_link *l, enum cause cause);
 /* A message of the partner's. True: the arena, which it lives in, is taken. */
 bool traffic_take(struct partner_link *l, struct arena *a, struct message *m);
+
+/* --- partner_queries.c --- */
+
+/* Sends those whose turn it is. */
+void traffic_ask(struct partner_link *l);
+/* The partner's answer to one. */
+void traffic_page(struct partner_link *l, struct message *m);
+/* None is answered any more: the connection has gone. */
+void traffic_fail_queries(struct partner_link *l);
+/* Those that take too long, and those that wait for an answer which nobody wants any more. */
+void traffic_check_queries(struct partner_link *l, uint64_t now_ms, uint64_t patience_ms);
 
 #endif

@@ -6,13 +6,11 @@
 #include "common/clock.h"
 #include "common/exchange.h"
 #include "common/failpoint.h"
-#include "common/frame.h"
 #include "common/log.h"
-#include "common/page.h"
 #include "common/receipt_sign.h"
 #include "common/text.h"
 
-/* What goes over the connection to a partner, and comes back: deliveries and queries. */
+/* What goes over the connection to a partner, and comes back. */
 
 /*
  * Requests read from the store in one go, and users that are with a partner at a time: as many as keep it busy. More would
@@ -33,8 +31,7 @@ void traffic_event(struct partner_link *l, enum delivery_phase phase, enum deliv
 	}
 }
 
-/* Of a payload: a quarter of what both ends take, so that the answer fits, too. */
-static size_t most_bytes(const struct partner_link *l)
+size_t traffic_most_bytes(const struct partner_link *l)
 {
 	uint32_t theirs = l->announced.max_frame_bytes;
 	uint32_t ours = l->server->live->config->limits.max_frame_bytes;
@@ -45,7 +42,7 @@ static size_t most_bytes(const struct partner_link *l)
 static bool send_request(struct partner_link *l, const struct message *m)
 {
 	fail_point("home-send");
-	return exchange_send_within(l->conn, most_bytes(l), m);
+	return exchange_send_within(l->conn, traffic_most_bytes(l), m);
 }
 
 static bool over_limit(const struct partner_link *l, const struct setup *setup)
@@ -200,17 +197,16 @@ static void load(struct partner_link *l, size_t room)
 	reader_submit(l->server->reader, &j->job); /* its phase tells whether it is still to be sent then */
 }
 
-static size_t room_on(const struct partner_link *l)
+size_t traffic_room(const struct partner_link *l)
 {
 	size_t taken = l->n_sent + l->n_loading + l->n_asked;
 	return taken < l->announced.max_requests_in_flight ?
 		       l->announced.max_requests_in_flight - taken : 0;
 }
 
-/* A partner that does not read what it is sent is sent no more until it does: partner_link.c goes on then. */
-static bool is_ready(const struct partner_link *l)
+bool traffic_ready(const struct partner_link *l)
 {
-	return link_is_up(l->state) && l->users_sent < USERS_SENT_MAX && !conn_is_choked(l->conn);
+	return link_is_up(l->state) && !conn_is_choked(l->conn);
 }
 
 /* Each that it looks at leaves the queue, if only for a while. */
@@ -218,8 +214,10 @@ void traffic_send(struct partner_link *l)
 {
 	struct delivery *d;
 	size_t room;
-	while (is_ready(l) && (room = room_on(l)) > 0 &&
+	traffic_ask(l);
+	while (traffic_ready(l) && l->users_sent < USERS_SENT_MAX && (room = traffic_room(l)) > 0 &&
 	       (d = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_QUEUED]))) {
+		l->query_was_last = false;
 		if (d->asked->arena) {
 			send_one(l, d, d->asked->acmc, &d->asked->setup);
 		} else if (l->n_loading == 0) {
@@ -276,69 +274,6 @@ void traffic_unreachable(struct partner_link *l)
 	}
 	TAILQ_FOREACH(d, &l->lists[DELIVERY_PHASE_QUEUED], in_link)
 		outbox_tell_delayed(d);
-}
-
-/* --- queries --- */
-
-static void forget_query(struct partner_link *l, struct query *q)
-{
-	TAILQ_REMOVE(&l->asked, q, in_link);
-	l->n_asked--;
-}
-
-void traffic_fail_queries(struct partner_link *l, enum cause cause)
-{
-	struct query *q;
-	while ((q = TAILQ_FIRST(&l->asked))) {
-		forget_query(l, q);
-		query_refuse(q, cause, l->last_failure);
-	}
-}
-
-void partner_link_ask(struct partner_link *l, struct query *q)
-{
-	struct message m = q->message;
-	if (!link_is_up(l->state)) {
-		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, l->last_failure);
-	} else if (l->version < 2) {
-		query_refuse(q, CAUSE_PARTNER_VERSION, NULL);
-	} else if (message_size(&m) - FRAME_HEADER_SIZE > most_bytes(l)) {
-		query_refuse(q, CAUSE_PARTNER_LIMIT, "ask about fewer users at a time");
-	} else if (room_on(l) == 0 || conn_is_choked(l->conn)) {
-		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, "towards the partner");
-	} else {
-		q->link_token = ++l->tokens;
-		q->asked_mono_ms = clock_mono_ms();
-		*message_token(&m) = q->link_token;
-		TAILQ_INSERT_TAIL(&l->asked, q, in_link);
-		l->n_asked++;
-		exchange_send(l->conn, &m);
-	}
-}
-
-static void on_page(struct partner_link *l, struct message *m)
-{
-	bool users = m->kind == MESSAGE_USERS_PAGE;
-	struct page *page = users ? &m->users_page.page : &m->digest_page.page;
-	struct query *q;
-	TAILQ_FOREACH(q, &l->asked, in_link) {
-		if (q->link_token == page->token)
-			break;
-	}
-	if (!q) {
-		partner_link_bear(l, "a page");
-		return;
-	}
-	l->unasked = 0;
-	const char *fault = page_fault(&q->message, m);
-	forget_query(l, q);
-	if (fault) {
-		query_refuse(q, CAUSE_PARTNER_PROTOCOL_ERROR, fault);
-		return;
-	}
-	partner_link_useful(l);
-	page->token = *message_token(&q->message);
-	query_reply(q, m);
 }
 
 /* --- what comes back --- */
@@ -431,7 +366,7 @@ bool traffic_take(struct partner_link *l, struct arena *a, struct message *m)
 		return false;
 	case MESSAGE_USERS_PAGE:
 	case MESSAGE_DIGEST_PAGE:
-		on_page(l, m);
+		traffic_page(l, m);
 		traffic_send(l);
 		partner_link_close_if_drained(l);
 		return false;
@@ -461,11 +396,7 @@ static void check_sent(struct partner_link *l, uint64_t now)
 {
 	uint64_t patience = l->server->live->config->partner_timeout_s * 1000ull;
 	const struct delivery *oldest = TAILQ_FIRST(&l->lists[DELIVERY_PHASE_SENT]);
-	struct query *q;
-	while ((q = TAILQ_FIRST(&l->asked)) && now - q->asked_mono_ms >= patience) {
-		forget_query(l, q);
-		query_refuse(q, CAUSE_PARTNER_TIMEOUT, NULL);
-	}
+	traffic_check_queries(l, now, patience);
 	if (l->conn && oldest && now - oldest->sent_mono_ms >= patience) {
 		text_format(l->last_failure, sizeof l->last_failure, "no answer within %u s",
 			    l->server->live->config->partner_timeout_s);

@@ -28,7 +28,7 @@ void *peer_accepted(struct conn *c, void *context)
 	TAILQ_INIT(&p->requests);
 	TAILQ_INIT(&p->queries);
 	TAILQ_INIT(&p->waiting);
-	LIST_INIT(&p->watches);
+	LIST_INIT(&p->watches.list);
 	TAILQ_INSERT_TAIL(&s->peers, p, in_server);
 	party_join(s->strangers, p);
 	return p;
@@ -199,7 +199,7 @@ const struct acmc_rule *peer_acmc(const struct peer *p)
 	return p->principal.kind == PRINCIPAL_ACMC ? p->principal.acmc : NULL;
 }
 
-struct watch_list *peer_watches(struct peer *p)
+struct watches *peer_watches(struct peer *p)
 {
 	return &p->watches;
 }

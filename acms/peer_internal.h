@@ -21,7 +21,7 @@ struct peer {
 	uint32_t version;              /* negotiated */
 	struct request_list requests;
 	struct query_list queries, waiting; /* the latter: of those that wait for their turn */
-	struct watch_list watches;
+	struct watches watches;
 	size_t in_flight;              /* requests and queries, */
 	size_t n_waiting;              /* those that wait among them */
 	struct loop_timer *idle;       /* until Hello: the time for it */

@@ -10,7 +10,7 @@ enum {
 	USER_NOT_BEFORE,
 	USER_NOT_AFTER
 };
-enum { SYSTEM_USERS_HELD = 1, SYSTEM_TOKEN_ISSUER, SYSTEM_REQUESTS_PENDING, SYSTEM_ANSWERS_BYTES };
+enum { SYSTEM_USERS_HELD = 1, SYSTEM_TOKEN_ISSUER, SYSTEM_REQUESTS_PENDING, SYSTEM_ANSWERS_BYTES, SYSTEM_PENDING_BYTES };
 
 /* --- maps --- */
 
@@ -326,7 +326,8 @@ enum status record_decode_owner(struct str value, struct owner_record *out, stru
 struct str record_encode_system(struct arena *a, const struct system_record *r)
 {
 	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + r->token_issuer.len);
-	cbor_put_map(&w, 1u + (r->token_issuer.ptr != NULL) + (r->requests_pending > 0) + (r->answers_bytes > 0));
+	cbor_put_map(&w, 1u + (r->token_issuer.ptr != NULL) + (r->requests_pending > 0) + (r->answers_bytes > 0) +
+			 (r->pending_bytes > 0));
 	cbor_put_uint(&w, SYSTEM_USERS_HELD);
 	cbor_put_uint(&w, r->users_held);
 	if (r->token_issuer.ptr) {
@@ -335,6 +336,7 @@ struct str record_encode_system(struct arena *a, const struct system_record *r)
 	}
 	put_number(&w, SYSTEM_REQUESTS_PENDING, r->requests_pending);
 	put_number(&w, SYSTEM_ANSWERS_BYTES, r->answers_bytes);
+	put_number(&w, SYSTEM_PENDING_BYTES, r->pending_bytes);
 	return cbor_written(&w);
 }
 
@@ -351,6 +353,8 @@ enum status record_decode_system(struct str value, struct system_record *out, st
 		out->requests_pending = get_nonzero(&r);
 	if (map_has(&m, SYSTEM_ANSWERS_BYTES))
 		out->answers_bytes = get_nonzero(&r);
+	if (map_has(&m, SYSTEM_PENDING_BYTES))
+		out->pending_bytes = get_nonzero(&r);
 	map_end(&m);
 	return cbor_finish(&r, "system", e);
 }

@@ -16,6 +16,8 @@
  */
 
 enum { DIGEST_SIZE = 32 };
+/* Of a request that was refused as a whole, or changed nothing: MC IDs, and identities with causes, that are kept at most. */
+enum { REFUSED_NAMES = 10 };
 
 struct user_record {
 	uint64_t revision;
@@ -42,7 +44,10 @@ struct request_record {
 	size_t n_revisions;
 	struct decided_by decided_by;
 	struct str detail;               /* STR_NONE: none */
+	uint64_t all_identities;         /* of a refusal that named more than identities has; else 0 */
 };
+/* Leaves REFUSED_NAMES identity causes in it. */
+void request_cut_names(struct request_record *r);
 
 /*
  * A request of another system that waits for a decision. The setup comes back complete and canonical, but for the
@@ -61,11 +66,15 @@ struct asked_record {
 	uint64_t accepted_ms;
 	struct str acmc, certificate;
 	struct setup setup; /* with targets; expires_ms: the deadline */
+	const uint64_t *refused; /* of each target the cause that it was refused for at once, 0: it was not; or n_refused is 0 */
+	size_t n_refused;
 };
 
 /* That a target of a request has not answered yet. */
 struct outbox_record {
 	uint64_t accepted_ms, deadline_ms;
+	struct str acmc; /* whose request it is */
+	uint64_t bytes;  /* that the whole request takes, of unfinished.h */
 };
 
 /* The final answer of or for one target. Lists that equal the request's are not in it. */
@@ -88,6 +97,7 @@ struct system_record {
 	struct str token_issuer;   /* STR_NONE: not configured */
 	uint64_t requests_pending; /* its requests that wait for a decision */
 	uint64_t answers_bytes;    /* what the answers that are kept for it take */
+	uint64_t pending_bytes;    /* what its requests that wait take */
 };
 
 enum audit_action {
@@ -101,7 +111,7 @@ enum audit_action {
 	AUDIT_ASK = 8,     /* at home: an ACMC's request was accepted, or refused */
 	AUDIT_ANSWER = 9,  /* at home: the final answer for one target */
 	AUDIT_IMPORT = 10, /* by acms users import */
-	AUDIT_REFUSALS = 11, /* refusals that have no entry of their own, for they were too many */
+	AUDIT_REFUSALS = 11, /* requests refused, or without a change, that have no entry of their own, for they were too many */
 };
 /* "setup", "update", ...; NULL for none of ours. Static. */
 const char *audit_action_name(enum audit_action action);
@@ -127,13 +137,12 @@ struct audit_record {
 	const struct identity_cause *identities;
 	size_t n_identities;
 	struct str detail;
-	uint64_t all_mc_ids;             /* of a refusal that named more than mc_ids has; else 0 */
+	uint64_t all_mc_ids;             /* of a request that changed nothing and named more than mc_ids has; else 0 */
 	uint64_t all_identities;         /* likewise */
 	uint64_t refusals;               /* AUDIT_REFUSALS: how many; cause and certificate are the last one's */
+	uint64_t unchanged_requests;     /* AUDIT_REFUSALS: how many changed nothing */
 };
-/* MC IDs, and identities with causes, that an entry about a request that was refused as a whole has at most. */
-enum { AUDIT_REFUSED_NAMES = 10 };
-/* Leaves so many in it. */
+/* Leaves REFUSED_NAMES in it. */
 void audit_cut_names(struct audit_record *r);
 
 /* The last entry of the audit log and its digest, kept apart, so that a tail that was cut off shows. */

@@ -21,7 +21,8 @@ enum {
 	AUDIT_DETAIL,
 	AUDIT_ALL_MC_IDS,
 	AUDIT_ALL_IDENTITIES,
-	AUDIT_N_REFUSALS
+	AUDIT_N_REFUSALS,
+	AUDIT_N_UNCHANGED
 };
 
 const char *audit_action_name(enum audit_action action)
@@ -44,13 +45,13 @@ const char *audit_action_name(enum audit_action action)
 
 void audit_cut_names(struct audit_record *r)
 {
-	if (r->n_mc_ids > AUDIT_REFUSED_NAMES) {
+	if (r->n_mc_ids > REFUSED_NAMES) {
 		r->all_mc_ids = r->n_mc_ids;
-		r->n_mc_ids = AUDIT_REFUSED_NAMES;
+		r->n_mc_ids = REFUSED_NAMES;
 	}
-	if (r->n_identities > AUDIT_REFUSED_NAMES) {
+	if (r->n_identities > REFUSED_NAMES) {
 		r->all_identities = r->n_identities;
-		r->n_identities = AUDIT_REFUSED_NAMES;
+		r->n_identities = REFUSED_NAMES;
 	}
 }
 
@@ -69,7 +70,7 @@ static size_t audit_pairs(const struct audit_record *r)
 	return 9u + (r->claimed_acmc.ptr != NULL) + (r->removed > 0) + (r->acmc.ptr != NULL) +
 	       (r->n_targets > 0) + (r->operation != OPERATION_SETUP) + (r->decided_by.acmc.ptr != NULL) +
 	       (r->n_identities > 0) + (r->detail.ptr != NULL) + (r->all_mc_ids > 0) + (r->all_identities > 0) +
-	       (r->refusals > 0);
+	       (r->refusals > 0) + (r->unchanged_requests > 0);
 }
 
 static void put_optional_prose(struct cbor_writer *w, uint64_t key, struct str text)
@@ -108,6 +109,7 @@ static void put_more(struct cbor_writer *w, const struct audit_record *r)
 	put_number(w, AUDIT_ALL_MC_IDS, r->all_mc_ids);
 	put_number(w, AUDIT_ALL_IDENTITIES, r->all_identities);
 	put_number(w, AUDIT_N_REFUSALS, r->refusals);
+	put_number(w, AUDIT_N_UNCHANGED, r->unchanged_requests);
 }
 
 static void put_mc_ids(struct cbor_writer *w, const struct str *mc_ids, size_t n)
@@ -202,6 +204,8 @@ static void get_more(struct map *m, struct arena *a, struct audit_record *out)
 		out->all_identities = get_nonzero(r);
 	if (map_has(m, AUDIT_N_REFUSALS))
 		out->refusals = get_nonzero(r);
+	if (map_has(m, AUDIT_N_UNCHANGED))
+		out->unchanged_requests = get_nonzero(r);
 }
 
 static void get_entry(struct cbor_reader *r, struct arena *a, struct audit_record *out)

@@ -9,11 +9,12 @@ enum {
 	REQUEST_KEEP_UNTIL,
 	REQUEST_REVISIONS,
 	REQUEST_DECIDED_BY,
-	REQUEST_DETAIL
+	REQUEST_DETAIL,
+	REQUEST_ALL_IDENTITIES
 };
 enum { PENDING_CONTENT = 1, PENDING_RECEIVED, PENDING_DECIDE_UNTIL, PENDING_CERTIFICATE, PENDING_SETUP };
-enum { ASKED_CONTENT = 1, ASKED_ACCEPTED, ASKED_ACMC, ASKED_CERTIFICATE, ASKED_SETUP };
-enum { OUTBOX_ACCEPTED = 1, OUTBOX_DEADLINE };
+enum { ASKED_CONTENT = 1, ASKED_ACCEPTED, ASKED_ACMC, ASKED_CERTIFICATE, ASKED_SETUP, ASKED_REFUSED };
+enum { OUTBOX_ACCEPTED = 1, OUTBOX_DEADLINE, OUTBOX_ACMC, OUTBOX_BYTES };
 enum {
 	ANSWER_ANSWERED = 1,
 	ANSWER_ORIGIN,
@@ -182,10 +183,18 @@ static void get_setup(struct cbor_reader *r, struct arena *a, struct setup *out)
 
 /* --- requests that were answered, at the partner --- */
 
+void request_cut_names(struct request_record *r)
+{
+	if (r->n_identities <= REFUSED_NAMES)
+		return;
+	r->all_identities = r->n_identities;
+	r->n_identities = REFUSED_NAMES;
+}
+
 static size_t request_pairs(const struct request_record *r)
 {
 	return 3u + (r->n_identities > 0) + (r->keep_until_ms > 0) + (r->n_revisions > 0) +
-	       (r->decided_by.acmc.ptr != NULL) + (r->detail.ptr != NULL);
+	       (r->decided_by.acmc.ptr != NULL) + (r->detail.ptr != NULL) + (r->all_identities > 0);
 }
 
 struct str record_encode_request(struct arena *a, const struct request_record *r)
@@ -217,6 +226,7 @@ struct str record_encode_request(struct arena *a, const struct request_record *r
 		cbor_put_uint(&w, REQUEST_DETAIL);
 		cbor_put_prose(&w, r->detail);
 	}
+	put_number(&w, REQUEST_ALL_IDENTITIES, r->all_identities);
 	return cbor_written(&w);
 }
 
@@ -242,6 +252,8 @@ enum status record_decode_request(struct arena *a, struct str value, struct requ
 		out->decided_by = get_decided_by(&r, a);
 	if (map_has(&m, REQUEST_DETAIL))
 		out->detail = cbor_get_prose(&r, a);
+	if (map_has(&m, REQUEST_ALL_IDENTITIES))
+		out->all_identities = get_nonzero(&r);
 	map_end(&m);
 	return cbor_finish(&r, "request", e);
 }
@@ -303,8 +315,9 @@ enum status record_decode_pending(struct arena *a, struct str value, struct pend
 struct str record_encode_asked(struct arena *a, const struct asked_record *r)
 {
 	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + DIGEST_SIZE + r->acmc.len +
-						  r->certificate.len + setup_size(&r->setup));
-	cbor_put_map(&w, 5);
+						  r->certificate.len + setup_size(&r->setup) +
+						  HEAD_MAX * (r->n_refused + 1));
+	cbor_put_map(&w, r->n_refused ? 6 : 5);
 	cbor_put_uint(&w, ASKED_CONTENT);
 	cbor_put_bytes(&w, r->content, DIGEST_SIZE);
 	cbor_put_uint(&w, ASKED_ACCEPTED);
@@ -315,6 +328,10 @@ struct str record_encode_asked(struct arena *a, const struct asked_record *r)
 	cbor_put_prose(&w, r->certificate);
 	cbor_put_uint(&w, ASKED_SETUP);
 	put_setup(&w, &r->setup);
+	if (r->n_refused) {
+		cbor_put_uint(&w, ASKED_REFUSED);
+		put_revisions(&w, r->refused, r->n_refused);
+	}
 	return cbor_written(&w);
 }
 
@@ -334,18 +351,27 @@ enum status record_decode_asked(struct arena *a, struct str value, struct asked_
 	out->certificate = cbor_get_prose(&r, a);
 	map_key(&m, ASKED_SETUP);
 	get_setup(&r, a, &out->setup);
+	if (map_has(&m, ASKED_REFUSED)) {
+		out->refused = get_revisions(&r, a, &out->n_refused);
+		if (out->n_refused != out->setup.n_targets)
+			cbor_fail(&r, "not a cause for each target");
+	}
 	map_end(&m);
 	return cbor_finish(&r, "asked", e);
 }
 
 struct str record_encode_outbox(struct arena *a, const struct outbox_record *r)
 {
-	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX);
-	cbor_put_map(&w, 2);
+	struct cbor_writer w = cbor_writer_new(a, FIXED_MAX + r->acmc.len);
+	cbor_put_map(&w, 4);
 	cbor_put_uint(&w, OUTBOX_ACCEPTED);
 	cbor_put_uint(&w, r->accepted_ms);
 	cbor_put_uint(&w, OUTBOX_DEADLINE);
 	cbor_put_uint(&w, r->deadline_ms);
+	cbor_put_uint(&w, OUTBOX_ACMC);
+	cbor_put_prose(&w, r->acmc);
+	cbor_put_uint(&w, OUTBOX_BYTES);
+	cbor_put_uint(&w, r->bytes);
 	return cbor_written(&w);
 }
 
@@ -357,6 +383,10 @@ enum status record_decode_outbox(struct str value, struct outbox_record *out, st
 	out->accepted_ms = cbor_get_uint(&r);
 	map_key(&m, OUTBOX_DEADLINE);
 	out->deadline_ms = cbor_get_uint(&r);
+	map_key(&m, OUTBOX_ACMC);
+	out->acmc = cbor_get_text(&r);
+	map_key(&m, OUTBOX_BYTES);
+	out->bytes = cbor_get_uint(&r);
 	map_end(&m);
 	return cbor_finish(&r, "outbox", e);
 }

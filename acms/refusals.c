@@ -69,28 +69,39 @@ struct refusal_claim refusal_claim_of(struct refusal_party *p, uint32_t per_minu
 	return (struct refusal_claim){ .left = &p->left };
 }
 
-void refusal_settle(struct refusal_party *p, const struct refusal_claim *claim, bool refused, struct str certificate,
+void refusal_settle(struct refusal_party *p, const struct refusal_claim *claim, bool idle, struct str certificate,
 		    enum cause cause)
 {
-	if (!p || refused == claim->granted)
+	bool refused = cause != CAUSE_NO_CAUSE && cause != CAUSE_PARTLY_DONE;
+	if (!p || idle == claim->granted)
 		return;
-	if (!refused) {
+	if (!idle) {
 		atomic_fetch_add(&p->left, 1);
 		return;
 	}
 	text_format(p->certificate, sizeof p->certificate, "%.*s", STR_ARG(certificate));
-	p->sum.cause = cause;
-	p->sum.n++;
+	if (refused)
+		p->sum.cause = cause;
+	p->sum.refused += refused;
+	p->sum.unchanged += !refused;
+}
+
+void refusal_sum_again(struct refusal_party *p, const struct refusal_sum *sum)
+{
+	if (p->sum.refused == 0)
+		p->sum.cause = sum->cause;
+	p->sum.refused += sum->refused;
+	p->sum.unchanged += sum->unchanged;
 }
 
 bool refusal_due(struct refusal_party *p, uint64_t now_ms, bool at_once, struct refusal_sum *out)
 {
-	if (p->sum.n == 0 || (!at_once && !minute_is_over(p, now_ms)))
+	if (p->sum.refused + p->sum.unchanged == 0 || (!at_once && !minute_is_over(p, now_ms)))
 		return false;
 	*out = p->sum;
 	out->home = str_of(p->home);
 	out->acmc = p->acmc ? str_of(p->acmc) : STR_NONE;
 	out->certificate = str_of(p->certificate);
-	p->sum.n = 0;
+	p->sum = (struct refusal_sum){ .cause = CAUSE_NO_CAUSE };
 	return true;
 }

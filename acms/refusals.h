@@ -8,8 +8,9 @@
 #include "common/str.h"
 
 /*
- * Refused requests fill the audit log only so fast: of each party (a home system, an ACMC) so many a minute have entries of
- * their own, all further ones of that minute share one, with their number. The loop's thread. Pure: the caller has the clock.
+ * Requests that are refused, or change nothing, fill the audit log only so fast: of each party (a home system, an ACMC) so many
+ * a minute have entries of their own, all further ones of that minute share one, with their numbers. The loop's thread. Pure:
+ * the caller has the clock.
  */
 
 struct refusal_party {
@@ -29,11 +30,16 @@ struct refusals {
 struct refusal_party *refusals_party(struct refusals *r, struct str home, struct str acmc);
 void refusals_free(struct refusals *r);
 
-/* For a request that may be refused. p NULL: it is granted. */
+/* For a request that may change nothing. p NULL: it is granted. */
 struct refusal_claim refusal_claim_of(struct refusal_party *p, uint32_t per_minute, uint64_t now_ms);
-/* What became of it: gives back what was not needed, counts a refusal that has no entry. */
-void refusal_settle(struct refusal_party *p, const struct refusal_claim *claim, bool refused, struct str certificate,
+/*
+ * What became of it: gives back what was not needed, counts what has no entry. idle: it was refused with this cause, or changed
+ * nothing (CAUSE_NO_CAUSE, CAUSE_PARTLY_DONE).
+ */
+void refusal_settle(struct refusal_party *p, const struct refusal_claim *claim, bool idle, struct str certificate,
 		    enum cause cause);
+/* Gives back what could not be put into the log. */
+void refusal_sum_again(struct refusal_party *p, const struct refusal_sum *sum);
 /*
  * Moves to *out what is to be put into the log now: the minute is over, or at_once. False: nothing. *out borrows from the
  * party, until more is added.

@@ -3,7 +3,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 
-/* The shared entries of refusals that have none of their own, on their way into the audit log. */
+/* The shared entries of requests that have none of their own, on their way into the audit log. */
 
 struct sum_job {
 	struct job job;
@@ -23,7 +23,7 @@ static void done(struct job *job, enum status status)
 {
 	struct sum_job *j = (struct sum_job *)job;
 	if (status != OK)
-		j->party->sum.n += j->what.n;
+		refusal_sum_again(j->party, &j->what);
 	free(j);
 }
 
@@ -31,15 +31,16 @@ static void submit(struct server *s, struct refusal_party *p, const struct refus
 {
 	struct sum_job *j = malloc(sizeof *j);
 	if (!j) {
-		p->sum.n += sum->n;
+		refusal_sum_again(p, sum);
 		return;
 	}
 	*j = (struct sum_job){ .job = { .run = run, .done = done, .weight = 1 }, .party = p, .what = *sum };
 	memcpy(j->certificate, p->certificate, sizeof j->certificate);
 	j->what.certificate = str_of(j->certificate);
-	log_warning("%s%s: %llu more requests were refused within a minute: one entry in the audit log is for all of them",
+	log_warning("%s%s: %llu more requests were refused, and %llu changed nothing, within a minute: one entry in the audit "
+		    "log is for all of them",
 		    sum->acmc.ptr ? "ACMC " : "system ", LOG_STR(sum->acmc.ptr ? sum->acmc : sum->home),
-		    (unsigned long long)sum->n);
+		    (unsigned long long)sum->refused, (unsigned long long)sum->unchanged);
 	committer_submit(s->committer, &j->job);
 }
 

@@ -56,7 +56,7 @@ static bool fill_delivery(struct looking *k, struct arena *a, struct request_id 
 	out->response.request_id = id;
 	out->response.mc_system_id = out->mc_system_id;
 	k->looks++;
-	out->has_response = store_get_answer(k->txn, q->has_request_id ? a : k->scratch, id, target, &answer);
+	out->has_response = home_get_answer(k->txn, q->has_request_id ? a : k->scratch, id, r, target, &answer);
 	if (!out->has_response && store_pass_over(k->txn)) {
 		answer = (struct answer_record){ .origin = ORIGIN_HOME_ACMS, .cause = CAUSE_PARTNER_PROTOCOL_ERROR,
 						 .detail = STR("the answer is on disk, but its record cannot be read") };
@@ -305,6 +305,10 @@ static void listed(struct job *job, enum status status)
 void requests_query(struct query *q, const struct acmc_rule *acmc)
 {
 	const struct requests_query *asked = &q->message.requests_query;
+	if (asked->has_request_id && asked->follow && !outbox_can_watch(q->server, q->peer, &asked->request_id)) {
+		query_refuse(q, CAUSE_TOO_MANY_IN_FLIGHT, "this connection follows too many requests");
+		return;
+	}
 	struct arena *a = arena_new(0);
 	struct listing *l = a ? arena_alloc(a, sizeof *l) : NULL;
 	if (l)
@@ -356,5 +360,5 @@ void home_held_query(struct query *q, const struct acmc_rule *acmc)
 	else if (!l)
 		query_refuse(q, CAUSE_PARTNER_UNREACHABLE, NULL);
 	else
-		partner_link_ask(l, q);
+		partner_link_ask(l, q, acmc->name);
 }

@@ -228,6 +228,7 @@ static void on_tick(void *context)
 	if (s->ticks++ % TICKS_A_SECOND == 0) {
 		outbox_tick(s);
 		parties_tick(s);
+		memory_tick(&s->memory_of_libc);
 	}
 	loop_timer_set(s->tick, TICK_MS);
 }
@@ -419,6 +420,7 @@ int server_run(struct live *live)
 	LIST_INIT(&s.accepting);
 	TAILQ_INIT(&s.asked);
 	set_log_level(live->config);
+	memory_begin();
 	if (start(&s, &e) != OK) {
 		log_error("%s", e.text);
 		s.failed = true;

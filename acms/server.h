@@ -9,12 +9,15 @@
 #include "acms/delivery.h"
 #include "acms/home_commit.h"
 #include "acms/live.h"
+#include "acms/memory.h"
 #include "acms/notary.h"
 #include "acms/party.h"
 #include "acms/reader.h"
 #include "acms/refusals.h"
 #include "acms/route.h"
 #include "acms/store.h"
+#include "acms/turns.h"
+#include "acms/unfinished.h"
 #include "common/message.h"
 #include "common/net.h"
 #include "common/session.h"
@@ -30,6 +33,11 @@ TAILQ_HEAD(link_list, partner_link);
 TAILQ_HEAD(asked_list, asked);
 TAILQ_HEAD(delivery_list, delivery);
 LIST_HEAD(watch_list, watch);
+/* What one connection watches. */
+struct watches {
+	struct watch_list list;
+	size_t n;
+};
 LIST_HEAD(asking_list, asking);
 
 struct sweeper;
@@ -53,17 +61,17 @@ struct server {
 	struct link_list links;
 	struct asked_list asked;     /* unfinished requests of our ACMCs, the oldest first */
 	void *asked_by_id;           /* the same, as a tree (tsearch) */
-	size_t n_asked;
+	struct unfinished unfinished; /* the room that they take, and those that are being put on disk */
 	size_t users_at_hand;        /* of those of them that are in memory */
 	uint64_t rules;              /* counts the configurations, from 1 */
-	struct asking_list accepting; /* and those that are being put on disk */
-	size_t n_accepting;
+	struct asking_list accepting; /* those that are being put on disk */
 	struct sweeper *sweeper;
 	struct refusals refusals;    /* of requests, and how many have entries in the audit log */
 	struct approvals *approvals;
 	struct loop_timer *expiry_timer, *stop_timer, *tick, *watchdog;
 	uint64_t watchdog_ms;
 	uint64_t ticks;
+	struct memory memory_of_libc;
 	size_t requests;             /* and queries that are not finished */
 	struct share_pool memory;    /* that those take, of all parties */
 	bool stopping, parting;
@@ -92,7 +100,8 @@ struct query {
 	struct message message;
 	struct holding holding;
 	struct party *turn;     /* whose turn at the store it has; NULL: it has none */
-	uint64_t link_token;    /* while a partner is asked */
+	struct turn place;      /* among those who ask the same partner */
+	uint64_t link_token;    /* while it is asked */
 	uint64_t asked_mono_ms;
 };
 
@@ -139,7 +148,7 @@ bool peer_takes(const struct peer *p, const struct message *m);
 const struct acmc_rule *peer_acmc(const struct peer *p);
 /* Name and fingerprint of its certificate, for the audit log; in the arena. ptr == NULL: it is spent. */
 struct str peer_certificate(const struct peer *p, struct arena *a);
-struct watch_list *peer_watches(struct peer *p);
+struct watches *peer_watches(struct peer *p);
 
 /* Sends a response to whoever asked, if still there; one that is as requested is the response to request->setup. */
 void request_respond(struct request *r, const struct setup_response *response);
@@ -168,6 +177,8 @@ struct asked {
 	struct delivery_list deliveries; /* unfinished */
 	struct watch_list watchers;
 	bool told_late;              /* some delivery's told.late */
+	struct unfinished_of *charged; /* the ACMC that it counts for; NULL: nobody yet */
+	uint64_t charge;             /* the room that it takes */
 	struct arena *arena;         /* of what follows; NULL when it is to be loaded from the store */
 	struct setup setup;
 	struct str acmc, certificate; /* who asked; certificate: not of a dry run */
@@ -221,11 +232,15 @@ struct asked *outbox_find(struct server *s, const struct request_id *id);
 /* NULL: out of memory. The arena, with what setup points to, is taken; it may be NULL. */
 struct asked *outbox_add(struct server *s, const struct request_id *id, uint64_t deadline_ms, bool kept,
 			 struct arena *arena, const struct setup *setup);
+/* It counts for this ACMC until it is forgotten. */
+void outbox_charge(struct asked *a, struct unfinished_of *acmc, uint64_t bytes);
 /* permitted: by which rules, 0: not known. False: out of memory (what is on disk is delivered after a restart). */
 bool outbox_add_target(struct asked *a, struct str target, uint64_t permitted);
 /* Hands all of it to the links, then lets go of what no partner has now: it can be loaded again. */
 void outbox_send(struct asked *a);
 void outbox_forget(struct asked *a);
+/* Whether this connection can hear of one more request, or watches this one already. */
+bool outbox_can_watch(struct server *s, struct peer *p, const struct request_id *id);
 /* For the ACMC that asked for it. False: out of memory, or it is none any more. */
 bool outbox_watch(struct asked *a, struct peer *p, struct request *request);
 /* For somebody who asks about a request of this ACMC, and did not ask for it here. As above, or it may not see it. */
@@ -288,8 +303,8 @@ struct partner_link *partner_link_find(struct server *s, struct str mc_system_id
 void partner_link_submit(struct partner_link *l, struct delivery *d);
 /* Lets go of it, wherever it is; it stays as it is. */
 void partner_link_drop(struct partner_link *l, struct delivery *d);
-/* Asks the partner; the query is answered in any case. */
-void partner_link_ask(struct partner_link *l, struct query *q);
+/* Asks the partner for this ACMC, when it is its turn; the query is answered in any case. */
+void partner_link_ask(struct partner_link *l, struct query *q, struct str acmc);
 /* A response that no delivery waits for is done with. recorded: it was wanted all the same. connection: it came by that one. */
 void partner_link_late_done(struct partner_link *l, uint64_t connection, bool recorded);
 /* The connection brought what was asked for: after its end the next one is made at once. */

@@ -141,8 +141,8 @@ void store_delete_owner(struct store_txn *t, struct str mc_service_id);
 void store_put_request(struct store_txn *t, struct arena *a, struct str home,
 		       struct request_id id, const struct request_record *r);
 /*
- * requests_pending and answers_bytes are counted by the functions above that put and delete; the caller leaves them as it
- * got them, in this transaction.
+ * requests_pending, pending_bytes and answers_bytes are counted by the functions above that put and delete; the caller leaves
+ * them as it got them, in this transaction.
  */
 void store_put_system(struct store_txn *t, struct arena *a, struct str mc_system_id,
 		      const struct system_record *r);

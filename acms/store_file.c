@@ -96,7 +96,11 @@ static void end_child(int number)
 	_exit(EXIT_FAILURE);
 }
 
-/* A page that is not there is SIGBUS: in a process of its own. No environment may be open here. */
+/*
+ * A page that is not there is SIGBUS, and a damaged one may end LMDB by its assertions: so another process looks. No
+ * environment may be open here, and no other thread may run: what is called in the child is not safe after a fork from
+ * several threads.
+ */
 enum status file_check_short(const struct store *s, struct error *e)
 {
 	int code = 0;

@@ -63,7 +63,7 @@ struct gap {
 struct counted {
 	size_t home_len; /* 0: nothing */
 	char home[MC_SYSTEM_ID_MAX];
-	int64_t pending, answers_bytes;
+	int64_t pending, pending_bytes, answers_bytes;
 };
 
 struct store_txn {
@@ -147,7 +147,8 @@ size_t txn_length(struct store_txn *t, enum database db, MDB_val key);
 
 /* --- what is counted of home systems --- */
 
-void count_requests(struct store_txn *t, struct str home, int64_t pending, int64_t answers_bytes);
+/* More requests of a home system that wait, or fewer; what they take; what its answers take. */
+void count_requests(struct store_txn *t, struct str home, int64_t pending, int64_t pending_bytes, int64_t answers_bytes);
 /* Puts into the record what was counted: for the commit, and before it is looked up. */
 void count_settle(struct store_txn *t);
 

@@ -25,7 +25,7 @@ static MDB_val find_key(char *buffer, struct str system, const struct request_id
 /* What LMDB takes for a record beside its key and value. */
 enum { NODE_BYTES = 16 };
 
-void count_requests(struct store_txn *t, struct str home, int64_t pending, int64_t answers_bytes)
+void count_requests(struct store_txn *t, struct str home, int64_t pending, int64_t pending_bytes, int64_t answers_bytes)
 {
 	struct counted *c = &t->counted;
 	if (!txn_good(t))
@@ -36,6 +36,7 @@ void count_requests(struct store_txn *t, struct str home, int64_t pending, int64
 		memcpy(c->home, home.ptr, home.len);
 	}
 	c->pending += pending;
+	c->pending_bytes += pending_bytes;
 	c->answers_bytes += answers_bytes;
 }
 
@@ -52,8 +53,8 @@ void count_settle(struct store_txn *t)
 	struct str home = { c.home, c.home_len };
 	struct system_record r = { 0 };
 	t->counted.home_len = 0;
-	t->counted.pending = t->counted.answers_bytes = 0;
-	if (c.home_len == 0 || !txn_good(t) || (c.pending == 0 && c.answers_bytes == 0))
+	t->counted.pending = t->counted.pending_bytes = t->counted.answers_bytes = 0;
+	if (c.home_len == 0 || !txn_good(t) || (c.pending == 0 && c.pending_bytes == 0 && c.answers_bytes == 0))
 		return;
 	struct arena *a = arena_new(0);
 	if (!a)
@@ -61,12 +62,31 @@ void count_settle(struct store_txn *t)
 	else if (!store_get_system(t, a, home, &r) && store_pass_over(t))
 		goto out; /* it stays as bad as it is, and says so to those whom it concerns */
 	r.requests_pending = plus(r.requests_pending, c.pending);
+	r.pending_bytes = plus(r.pending_bytes, c.pending_bytes);
 	r.answers_bytes = plus(r.answers_bytes, c.answers_bytes);
 	if (a)
 		store_put_system(t, a, home, &r);
 out:
 	t->job.wrote = wrote;
 	arena_free(a);
+}
+
+/* Puts a record of a home system's request. New: it was not there. How many bytes more there are. */
+static int64_t put_counted(struct store_txn *t, enum database db, MDB_val key, struct str value, bool *is_new)
+{
+	*is_new = txn_add(t, db, key, value);
+	if (*is_new)
+		return (int64_t)(key.mv_size + value.len + NODE_BYTES);
+	size_t before = txn_length(t, db, key);
+	txn_put(t, db, key, value, 0);
+	return (int64_t)value.len - (before == SIZE_MAX ? 0 : (int64_t)before);
+}
+
+/* How many bytes less there are; 0: it was not there. */
+static int64_t delete_counted(struct store_txn *t, enum database db, MDB_val key)
+{
+	size_t length = txn_length(t, db, key);
+	return txn_delete(t, db, key, NULL) && length != SIZE_MAX ? (int64_t)(key.mv_size + length + NODE_BYTES) : 0;
 }
 
 /* --- at the partner --- */
@@ -86,25 +106,14 @@ void store_put_request(struct store_txn *t, struct arena *a, struct str home, st
 {
 	char buffer[KEY_MAX];
 	MDB_val key = request_key(t, buffer, home, &id);
-	struct str value = record_encode_request(a, r);
-	int64_t bytes = (int64_t)value.len;
-	if (txn_add(t, DB_REQUESTS, key, value)) {
-		bytes += (int64_t)key.mv_size + NODE_BYTES;
-	} else {
-		size_t before = txn_length(t, DB_REQUESTS, key);
-		txn_put(t, DB_REQUESTS, key, value, 0);
-		bytes -= before == SIZE_MAX ? 0 : (int64_t)before;
-	}
-	count_requests(t, home, 0, bytes);
+	bool is_new;
+	count_requests(t, home, 0, 0, put_counted(t, DB_REQUESTS, key, record_encode_request(a, r), &is_new));
 }
 
 void store_delete_request(struct store_txn *t, struct str home, struct request_id id)
 {
 	char buffer[KEY_MAX];
-	MDB_val key = request_key(t, buffer, home, &id);
-	size_t length = txn_length(t, DB_REQUESTS, key);
-	if (txn_delete(t, DB_REQUESTS, key, NULL) && length != SIZE_MAX)
-		count_requests(t, home, 0, -(int64_t)(key.mv_size + length + NODE_BYTES));
+	count_requests(t, home, 0, 0, -delete_counted(t, DB_REQUESTS, request_key(t, buffer, home, &id)));
 }
 
 bool store_get_pending(struct store_txn *t, struct arena *a, struct str home, struct request_id id,
@@ -125,18 +134,17 @@ void store_put_pending(struct store_txn *t, struct arena *a, struct str home, st
 {
 	char buffer[KEY_MAX];
 	MDB_val key = request_key(t, buffer, home, &id);
-	struct str value = record_encode_pending(a, r);
-	if (txn_add(t, DB_PENDING, key, value))
-		count_requests(t, home, 1, 0);
-	else
-		txn_put(t, DB_PENDING, key, value, 0);
+	bool is_new;
+	int64_t bytes = put_counted(t, DB_PENDING, key, record_encode_pending(a, r), &is_new);
+	count_requests(t, home, is_new, bytes, 0);
 }
 
 void store_delete_pending(struct store_txn *t, struct str home, struct request_id id)
 {
 	char buffer[KEY_MAX];
-	if (txn_delete(t, DB_PENDING, request_key(t, buffer, home, &id), NULL))
-		count_requests(t, home, -1, 0);
+	int64_t bytes = delete_counted(t, DB_PENDING, request_key(t, buffer, home, &id));
+	if (bytes > 0)
+		count_requests(t, home, -1, -bytes, 0);
 }
 
 /* --- at home --- */

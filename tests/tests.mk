@@ -53,6 +53,19 @@ test-crash-mutants: deps-test
 test-faults: deps-test all
 	@BUILD=$(BUILD) $(PYTEST) tests/faults
 
+## make test-hostile  hostile peers do all that they can at once while honest ones work; HOSTILE_SECONDS (300; 40 is a short form)
+HOSTILE_SECONDS ?= 300
+HOSTILE_USERS ?= 100000
+.PHONY: test-hostile
+test-hostile: deps-test all $(BUILD)/tests/key_updates
+	@BUILD=$(BUILD) $(PYTEST) tests/hostile
+	@BUILD=$(BUILD) tests/hostile/soak.py --seconds $(HOSTILE_SECONDS) --users $(HOSTILE_USERS)
+
+$(BUILD)/tests/key_updates: $(call obj,tests/hostile/key_updates.c)
+	@mkdir -p $(@D)
+	@echo '  LD $@'
+	@$(CC) $(ALL_LDFLAGS) -o $@ $^ -lssl -lcrypto
+
 ## make test-valgrind unit tests, and the demo's programs, under valgrind
 VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
 # Thousands of signatures take it minutes; test-asan has them.

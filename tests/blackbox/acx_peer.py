@@ -523,13 +523,13 @@ def in_turn(*scripts):
 class FakePartner:
     """A partner ACMS that does what its script says, and keeps what it is sent. Its port is its own when it is away, too."""
 
-    def __init__(self, system: str, leaf, ca_file, script=agree, greeting=None):
+    def __init__(self, system: str, leaf, ca_file, script=agree, greeting=None, listener=None):
         self.system, self.leaf, self.script, self.greeting = system, leaf, script, greeting or hello(system)
         self.requests, self.errors, self.links, self.stopping, self.away = [], [], [], False, False
         self.hellos, self.pings, self.closes = [], [], []
         self.answers = {}  # to queries, by their kind: a function of link and query
         self.context = tls_context(True, leaf, ca_file)
-        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.socket = listener or socket.create_server(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
         self.start()
 

@@ -29,6 +29,7 @@ def service_ids(items) -> list:
 DATABASES = ("meta", "users", "service_ids", "requests", "systems", "audit", "expiries", "pending", "asked", "outbox",
              "answers", "believed", "believed_expiries")
 SETUP, UPDATE, REMOVE, EXPIRE, HOLD, APPROVE, REJECT, ASK, ANSWER, IMPORT, REFUSALS = range(1, 12)
+PARTLY_DONE = 405
 
 
 def vouched(user: dict, now_ms: int) -> bool:
@@ -103,7 +104,9 @@ class IdmStore:
         found = {}
         for key, value in self.items("requests"):
             record = decode(value)
-            assert {1, 2, 3} <= set(record) <= set(range(1, 9)) and len(record[1]) == 32 and key[-17] == 0
+            assert {1, 2, 3} <= set(record) <= set(range(1, 10)) and len(record[1]) == 32 and key[-17] == 0
+            assert 9 not in record or record[9] > len(record[4]) == 10 and record[3] not in (0, PARTLY_DONE)
+            assert record[3] in (0, PARTLY_DONE) or len(record.get(4, ())) <= 10
             assert (4 in record) <= (record[3] != 0)
             found[key[:-17].decode(), key[-16:]] = record
         return found
@@ -131,7 +134,7 @@ class IdmStore:
         found = {}
         for key, value in self.items("asked"):
             record = decode(value)
-            assert set(record) == {1, 2, 3, 4, 5} and len(key) == 16
+            assert set(record) - {6} == {1, 2, 3, 4, 5} and len(key) == 16 and len(record.get(6, record[5][3])) == len(record[5][3])
             self.setup(record[5], True)
             found[key] = record
         return found
@@ -140,7 +143,7 @@ class IdmStore:
         found = {}
         for key, value in self.items("outbox"):
             record = decode(value)
-            assert set(record) == {1, 2} and record[1] <= record[2] and key[-17] == 0
+            assert set(record) == {1, 2, 3, 4} and record[1] <= record[2] and record[3] and record[4] and key[-17] == 0
             found[key[-16:], key[:-17].decode()] = record
         return found
 
@@ -160,15 +163,23 @@ class IdmStore:
         entries = []
         for number, (key, value) in enumerate(self.items("audit"), before + 1):
             entry = decode(value)
-            assert set(range(10, 20)) - {16} <= set(entry) <= set(range(10, 30)) and SETUP <= entry[12] <= REFUSALS
+            assert set(range(10, 20)) - {16} <= set(entry) <= set(range(10, 31)) and SETUP <= entry[12] <= REFUSALS
             assert int.from_bytes(key, "big") == number and entry[10] == previous, f"entry {number}"
             assert 27 not in entry or entry[27] > len(entry[18]) == 10, f"entry {number}"
             assert 28 not in entry or entry[28] > len(entry[25]) == 10, f"entry {number}"
-            assert (29 in entry) == (entry[12] == REFUSALS), f"entry {number}"
+            assert (29 in entry or 30 in entry) == (entry[12] == REFUSALS), f"entry {number}"
+            assert 27 not in entry or entry[19][:2] == [0, 0] and 20 not in entry, f"entry {number}"
             previous = hashlib.sha256(value).digest()
             entries.append(entry)
         assert decode(self.get("meta", b"audit-head")) == [before + len(entries), previous]
         return entries
+
+    def taken(self, db: str) -> dict:
+        """Bytes of a system's requests."""
+        taken = {}
+        for key, value in self.items(db):
+            taken[key[:-17].decode()] = taken.get(key[:-17].decode(), 0) + len(key) + len(value) + 16
+        return taken
 
     def check_users(self) -> None:
         users, held, owners = self.users(), {}, {}
@@ -188,22 +199,21 @@ class IdmStore:
         requests, pending = self.requests(), self.pending()
         assert {(*key, record[3]) for key, record in requests.items()} <= decided
         assert not set(requests) & set(pending)
-        counted, kept = {}, {}
+        counted = {}
         for home, _ in pending:
             counted[home] = counted.get(home, 0) + 1
-        for key, value in self.items("requests"):
-            kept[key[:-17].decode()] = kept.get(key[:-17].decode(), 0) + len(key) + len(value) + 16
         systems = self.systems()
         assert counted == {h: s[3] for h, s in systems.items() if 3 in s}
         if not upgraded:
-            assert kept == {h: s[4] for h, s in systems.items() if 4 in s}
+            assert self.taken("requests") == {h: s[4] for h, s in systems.items() if 4 in s}
+        assert self.taken("pending") == {h: s[5] for h, s in systems.items() if 5 in s}
         assert sum(e[19][0] - e.get(20, 0) for e in audit) == len(self.users())
         asked, outbox, answers = self.asked(), self.outbox(), self.answers()
         for request_id, record in asked.items():
-            for target in set(record[5][3]):
-                if len(target.encode()) > 253:
-                    target = b"\0" + hashlib.sha256(target.encode()).digest()
-                assert ((request_id, target) in outbox) != ((request_id, target) in answers), (request_id, target)
+            assert len(record[5][3]) == len(set(record[5][3]))
+            for target, cause in zip(record[5][3], record.get(6, [0] * len(record[5][3]))):
+                places = ((request_id, target) in outbox) + ((request_id, target) in answers)
+                assert places == (0 if cause else 1), (request_id, target)
         assert {i for i, _ in outbox} | {i for i, _ in answers} <= set(asked)
 
     def check(self, upgraded: bool = False) -> None:

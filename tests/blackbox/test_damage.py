@@ -5,9 +5,12 @@ import subprocess
 
 import lmdb
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 import pki
-from acx_peer import Ended, FakePartner, new_id, now_ms, pb
+from acx_peer import Ended, FakePartner, new_id, now_ms, pb, request
 from idm_store_reader import IdmStore
 from systems import BUILD, soon, wait_for
 
@@ -81,6 +84,58 @@ def test_a_certificate_with_a_long_name_does_not_stop_the_partner(world, shift):
     assert hostile.response(held).cause == pb.APPROVAL_TIMEOUT  # the sweep goes on
     assert fire.run("audit", "verify").returncode == 0 and fire.run("audit", "export").returncode == 0
     store = IdmStore(fire.store)
+    store.check()
+    store.close()
+
+
+def der(tag: int, content: bytes) -> bytes:
+    length = bytes([len(content)]) if len(content) < 128 else b"\x82" + len(content).to_bytes(2, "big")
+    return bytes([tag]) + length + content
+
+
+def leaf_of_bytes(ca: pki.CA, names: list):
+    """A certificate with names of any bytes. names: (tag of the GeneralName, bytes)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    san = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), der(0x30, b"".join(der(0x80 | t, n) for t, n in names)))
+    certificate = (
+        x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(ca.name).public_key(key.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(pki.now() - pki.days(1))
+        .not_valid_after(pki.now() + pki.days(9)).add_extension(san, critical=True)
+        .add_extension(x509.ExtendedKeyUsage([pki.CLIENT, pki.SERVER]), critical=False).sign(ca.key, hashes.SHA256()))
+    cert_file, key_file = ca.directory / "bytes.crt", ca.directory / "bytes.key"
+    cert_file.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    pki.write_key(key, key_file)
+    return pki.Leaf(certificate, cert_file, key_file)
+
+
+URI, DNS = 6, 2
+ODD = {"cut inside a character": (URI, b"sip:" + "\u20ac".encode() * 95), "long": (URI, b"x" + "\U0001f692".encode() * 200),
+       "of a host": (DNS, b"xx" + "\u20ac".encode() * 90), "no UTF-8": (URI, b"\xff\xfe\xc2" * 40), "empty": (URI, b""),
+       "controls": (URI, b"\x1b[2J\x07\r\n\xc2\x9b\xe2\x80\xae\x7f"), "NUL": (DNS, b"acms.police.example\0x")}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_the_audit_log_is_whole_whatever_a_certificate_names(world, odd):
+    """What is refused, held and done with it can be exported and verified."""
+    home, fire = world.system(HOME), world.system(FIRE)
+    fire.acmc(approves=[HOME])
+    fire.partner(home, address=False)["provision"]["approval"] = {"remove": "manual"}
+    fire.start()
+    hostile = fire.client(leaf_of_bytes(home.ca, [ODD[odd], (DNS, b"acms.police.example"), ODD[odd]]), system=HOME)
+    assert hostile.setup([FIRE], {"h@elsewhere.example": []}).cause == pb.OUTSIDE_NAMESPACE
+    assert hostile.setup([FIRE], {"h\n": []}).cause == pb.INVALID_MC_ID
+    assert hostile.setup([FIRE], {"h@police.example": []}).result
+    hostile.send(request([FIRE], {"h@police.example": []}, operation=pb.REMOVE))
+    hostile.indication(pb.PENDING)
+    assert fire.run("audit", "verify").returncode == 0
+    exported = fire.run("audit", "export")
+    assert exported.returncode == 0 and [e["action"] for e in json.loads(exported.stdout)] == ["setup"] * 3 + ["hold"]
+    file = fire.dir / "log.cbor"
+    with file.open("wb") as out:
+        subprocess.run([BUILD / "acms", "audit", "export", "-c", fire.config_file, "--format", "cbor"], stdout=out, check=True)
+    assert fire.run("audit", "verify", file).returncode == 0
+    store = IdmStore(fire.store)
+    assert all(e[14].startswith("DNS:acms.police.example ") for e in store.audit())  # the one that matched
     store.check()
     store.close()
 

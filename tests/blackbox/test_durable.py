@@ -302,7 +302,7 @@ def test_a_partner_that_waits_for_approval_is_not_bothered(world):
 
 def test_no_more_are_kept_than_configured(world):
     home, fake = home_and_fake(world)
-    home.config["limits"]["max_unfinished_requests"] = 2
+    home.config["limits"].update(max_unfinished_requests=2, max_unfinished_requests_per_acmc=2)
     home.reload()
     fake.go_away()
     client = home.client(home.admin)
@@ -318,7 +318,7 @@ def test_no_more_are_kept_than_configured(world):
 def test_no_more_are_kept_of_those_that_come_together(world):
     """What is on its way to disk counts."""
     home, fake = home_and_fake(world)
-    home.config["limits"]["max_unfinished_requests"] = 5
+    home.config["limits"].update(max_unfinished_requests=5, max_unfinished_requests_per_acmc=5)
     home.reload()
     fake.go_away()
     client, frames = home.client(home.admin), []

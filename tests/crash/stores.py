@@ -56,6 +56,13 @@ class Store:
         """By (request ID, target)."""
         return {(k[:16], k[16:].decode()): decode(v) for k, v in self.db["answers"]}
 
+    def taken(self, db: str) -> dict:
+        """Bytes, by system."""
+        taken = {}
+        for key, value in self.db[db]:
+            taken[key[:-17].decode()] = taken.get(key[:-17].decode(), 0) + len(key) + len(value) + 16
+        return taken
+
     def check(self) -> None:
         """Indexes and counts say what the users say."""
         owners = {uri.encode(): list(who) for who, u in self.users.items() for _, uri in u[1]}
@@ -64,14 +71,13 @@ class Store:
         for system, _ in self.users:
             held[system] = held.get(system, 0) + 1
         assert held == {k.decode(): n for k, v in self.db["systems"] if (n := decode(v)[1])}, "a count is wrong"
-        waiting, kept = {}, {}
+        waiting = {}
         for (system, _) in self.pairs("pending"):
             waiting[system] = waiting.get(system, 0) + 1
-        for key, value in self.db["requests"]:
-            kept[key[:-17].decode()] = kept.get(key[:-17].decode(), 0) + len(key) + len(value) + 16
         systems = {k.decode(): decode(v) for k, v in self.db["systems"]}
         assert waiting == {k: v[3] for k, v in systems.items() if 3 in v}, "a count of what waits is wrong"
-        assert kept == {k: v[4] for k, v in systems.items() if 4 in v}, "a count of what is kept is wrong"
+        for db, key in (("requests", 4), ("pending", 5)):
+            assert self.taken(db) == {k: v[key] for k, v in systems.items() if key in v}, f"a count of {db}' bytes is wrong"
         for users, db in ((self.users, "expiries"), (self.believed, "believed_expiries")):
             ends = {(u[3].to_bytes(8, "big"), f"{s}\0{m}".encode()) for (s, m), u in users.items() if u[3]}
             assert ends == set(self.db[db]), f"{db} is not what the users say"

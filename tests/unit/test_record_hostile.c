@@ -53,6 +53,8 @@ static struct str fill_request(struct arena *a)
 				    .decided_by = hostile_decided_by(a), .detail = hostile_prose(a) };
 	r.identities = hostile_identities(a, &r.n_identities);
 	r.revisions = hostile_revisions(a, &r.n_revisions);
+	if (hostile_chance(2))
+		request_cut_names(&r);
 	return record_encode_request(a, &r);
 }
 
@@ -65,13 +67,19 @@ static struct str fill_pending(struct arena *a)
 
 static struct str fill_asked(struct arena *a)
 {
-	return record_encode_asked(a, &(struct asked_record){ .accepted_ms = hostile_uint(), .acmc = hostile_prose(a),
-							      .certificate = hostile_prose(a), .setup = hostile_setup(a) });
+	struct asked_record r = { .accepted_ms = hostile_uint(), .acmc = hostile_prose(a),
+				  .certificate = hostile_prose(a), .setup = hostile_setup(a) };
+	uint64_t *refused = arena_array(a, r.setup.n_targets, sizeof *refused);
+	for (size_t i = 0; i < r.setup.n_targets; i++)
+		refused[i] = hostile_uint();
+	r.refused = refused;
+	r.n_refused = hostile_chance(50) ? r.setup.n_targets : 0;
+	return record_encode_asked(a, &r);
 }
 
 static struct str fill_outbox(struct arena *a)
 {
-	return record_encode_outbox(a, &(struct outbox_record){ hostile_uint(), hostile_uint() });
+	return record_encode_outbox(a, &(struct outbox_record){ hostile_uint(), hostile_uint(), hostile_prose(a), hostile_uint() });
 }
 
 static struct str fill_answer(struct arena *a)
@@ -91,7 +99,7 @@ static struct str fill_audit(struct arena *a)
 				  .created = hostile_uint(), .replaced = hostile_uint(), .unchanged = hostile_uint(),
 				  .removed = hostile_uint(), .acmc = hostile_prose(a), .decided_by = hostile_decided_by(a),
 				  .detail = hostile_prose(a), .all_mc_ids = hostile_uint(), .all_identities = hostile_uint(),
-				  .refusals = hostile_uint() };
+				  .refusals = hostile_uint(), .unchanged_requests = hostile_uint() };
 	r.action = (enum audit_action)(1 + hostile_number(hostile_chance(20) ? 40 : AUDIT_REFUSALS));
 	r.operation = (enum operation)hostile_number(hostile_chance(20) ? 40 : OPERATIONS);
 	r.mc_ids = hostile_ids(a, &r.n_mc_ids);

@@ -24,8 +24,11 @@ static const char asked_hex[] =
 static const char asked_least_hex[] =
 	"a50158204444444444444444444444444444444444444444444444444444444444444444020503646465736b04655552493a"
 	"7805a201818361618000038169702e6578616d706c65";
+static const char asked_refused_hex[] =
+	"a60158204444444444444444444444444444444444444444444444444444444444444444020503646465736b04655552493a"
+	"7805a201818361618000038269702e6578616d706c6569712e6578616d706c6506820019012d";
 static const char outbox_hex[] =
-	"a201050206";
+	"a40105020603646465736b0407";
 static const char answer_hex[] =
 	"a901050201031901950464736f6d650581836161f6190193068200080742d2840883656e6f727468f6184d09184d";
 static const char answer_least_hex[] =
@@ -147,7 +150,7 @@ static void requests_on_their_way(void **state)
 					  .setup = full_setup() };
 	struct asked_record asked = { .accepted_ms = 5, .acmc = STR("desk"), .certificate = STR("URI:x"),
 				      .setup = full_setup() };
-	struct outbox_record outbox = { 5, 6 };
+	struct outbox_record outbox = { 5, 6, STR("desk"), 7 };
 	memset(pending.content, 'D', DIGEST_SIZE);
 	memset(asked.content, 'D', DIGEST_SIZE);
 	asked.setup.targets = targets;
@@ -169,8 +172,22 @@ static void requests_on_their_way(void **state)
 	assert_int_equal(asked.setup.operation, OPERATION_SETUP);
 	assert_false(asked.setup.has_validity || asked.setup.best_effort || asked.setup.parts);
 	encodes_as(a, record_encode_asked(a, &asked), asked_least_hex);
+	const uint64_t refused[] = { CAUSE_NO_CAUSE, CAUSE_UNKNOWN_TARGET };
+	asked.setup.targets = targets;
+	asked.setup.n_targets = 2;
+	asked.refused = refused;
+	asked.n_refused = 2;
+	struct str with = record_encode_asked(a, &asked);
+	assert_int_equal(record_decode_asked(a, with, &asked, NULL), OK);
+	assert_int_equal(asked.n_refused, 2);
+	assert_int_equal(asked.refused[1], CAUSE_UNKNOWN_TARGET);
+	encodes_as(a, with, asked_refused_hex);
+	asked.n_refused = 1; /* not one for each target */
+	assert_int_equal(record_decode_asked(a, record_encode_asked(a, &asked), &asked, NULL), ERR_STORE);
 	assert_int_equal(record_decode_outbox(hex(a, outbox_hex), &outbox, NULL), OK);
 	assert_int_equal(outbox.deadline_ms, 6);
+	assert_str(outbox.acmc, "desk");
+	assert_int_equal(outbox.bytes, 7);
 	arena_free(a);
 }
 
@@ -270,7 +287,7 @@ static const struct {
 	again *again;
 } all[] = {
 	{ user_hex, again_user },     { request_hex, again_request }, { pending_hex, again_pending },
-	{ asked_hex, again_asked },   { asked_least_hex, again_asked }, { outbox_hex, again_outbox },
+	{ asked_hex, again_asked },   { asked_least_hex, again_asked }, { asked_refused_hex, again_asked }, { outbox_hex, again_outbox },
 	{ answer_hex, again_answer }, { answer_least_hex, again_answer }, { audit_hex, again_audit },
 	{ audit_v1_hex, again_audit },
 };
@@ -380,7 +397,7 @@ static void a_spent_arena_encodes_nothing(void **state)
 	assert_null(record_encode_pending(spent, &(struct pending_record){ .setup = full_setup() }).ptr);
 	assert_null(record_encode_asked(spent, &(struct asked_record){ .setup = full_setup() }).ptr);
 	assert_null(record_encode_answer(spent, &(struct answer_record){ .cause = 0 }).ptr);
-	assert_null(record_encode_outbox(spent, &(struct outbox_record){ 1, 2 }).ptr);
+	assert_null(record_encode_outbox(spent, &(struct outbox_record){ 1, 2, STR("desk"), 3 }).ptr);
 	assert_null(record_encode_audit(spent, &audit).ptr);
 	arena_free(spent);
 }

@@ -10,12 +10,17 @@
 enum { MINUTE = 60000, LIMIT = 3 };
 
 /* A request that is refused, or not, from its claim to its end. True: it has an entry. */
-static bool request(struct refusal_party *p, uint64_t now_ms, bool refused)
+static bool request_of(struct refusal_party *p, uint64_t now_ms, bool idle, enum cause cause)
 {
 	struct refusal_claim c = refusal_claim_of(p, LIMIT, now_ms);
-	bool granted = refused && refusal_grant(&c);
-	refusal_settle(p, &c, refused, CERTIFICATE, CAUSE_OUTSIDE_NAMESPACE);
+	bool granted = idle && refusal_grant(&c);
+	refusal_settle(p, &c, idle, CERTIFICATE, cause);
 	return granted;
+}
+
+static bool request(struct refusal_party *p, uint64_t now_ms, bool refused)
+{
+	return request_of(p, now_ms, refused, refused ? CAUSE_OUTSIDE_NAMESPACE : CAUSE_NO_CAUSE);
 }
 
 static void so_many_a_minute(void **state)
@@ -31,7 +36,7 @@ static void so_many_a_minute(void **state)
 		}
 		assert_false(refusal_due(p, minute * MINUTE + 59999, false, &sum));
 		assert_true(refusal_due(p, (minute + 1) * MINUTE, false, &sum));
-		assert_int_equal(sum.n, 10 - LIMIT);
+		assert_int_equal(sum.refused, 10 - LIMIT);
 		assert_int_equal(sum.cause, CAUSE_OUTSIDE_NAMESPACE);
 		assert_str(sum.home, "police.example");
 		assert_null(sum.acmc.ptr);
@@ -43,7 +48,7 @@ static void so_many_a_minute(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		request(p, 6 * MINUTE, true);
 	assert_true(refusal_due(p, 6 * MINUTE, true, &sum)); /* the server ends */
-	assert_int_equal(sum.n, 1);
+	assert_int_equal(sum.refused, 1);
 	refusals_free(&r);
 }
 
@@ -92,12 +97,39 @@ static void each_party_for_itself(void **state)
 	refusals_free(&r);
 }
 
+/* They share the entries, and are told apart in the sum. */
+static void what_changed_nothing_counts_too(void **state)
+{
+	(void)state;
+	struct refusals r = { NULL };
+	struct refusal_party *p = refusals_party(&r, HOME, STR_NONE);
+	struct refusal_sum sum, again;
+	for (unsigned i = 0; i < 5; i++)
+		assert_int_equal(request_of(p, MINUTE, true, i % 2 ? CAUSE_PARTLY_DONE : CAUSE_NO_CAUSE), i < LIMIT);
+	assert_true(refusal_due(p, 2 * MINUTE, false, &sum));
+	assert_true(sum.unchanged == 2 && sum.refused == 0);
+	assert_int_equal(sum.cause, CAUSE_NO_CAUSE);
+	for (unsigned i = 0; i < 4; i++)
+		request(p, 2 * MINUTE, true);
+	request_of(p, 2 * MINUTE, true, CAUSE_NO_CAUSE);
+	assert_true(refusal_due(p, 3 * MINUTE, false, &again));
+	assert_true(again.unchanged == 1 && again.refused == 1);
+	refusal_sum_again(p, &again); /* it could not be written */
+	assert_true(refusal_due(p, 3 * MINUTE, false, &sum));
+	assert_true(sum.unchanged == 1 && sum.refused == 1);
+	assert_int_equal(sum.cause, CAUSE_OUTSIDE_NAMESPACE);
+	request_of(p, 3 * MINUTE, true, CAUSE_NO_CAUSE);
+	assert_false(refusal_due(p, 3 * MINUTE, true, &sum)); /* it has an entry */
+	refusals_free(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(so_many_a_minute),
 		cmocka_unit_test(a_claim_is_for_one_request),
 		cmocka_unit_test(each_party_for_itself),
+		cmocka_unit_test(what_changed_nothing_counts_too),
 	};
 	return cmocka_run_group_tests_name("refusals", tests, NULL, NULL);
 }

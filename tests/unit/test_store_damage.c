@@ -240,7 +240,7 @@ static void put_one_of_each(struct store *s)
 	store_put_system(t, arena, STR("m.example"), &(struct system_record){ .users_held = 1 });
 	store_put_pending(t, arena, HOME, id_of('m'), &(struct pending_record){ .setup = small_setup() });
 	store_put_asked(t, arena, id_of('m'), &(struct asked_record){ .setup = small_setup() });
-	store_put_outbox(t, arena, HOME, id_of('m'), &(struct outbox_record){ 1, 2 });
+	store_put_outbox(t, arena, HOME, id_of('m'), &(struct outbox_record){ 1, 2, STR("desk"), 3 });
 	store_put_request(t, arena, HOME, id_of('m'), &(struct request_record){ .answered_ms = 1 });
 	assert_int_equal(store_commit(t, NULL), OK);
 }

@@ -186,6 +186,13 @@ static void put_pending(struct store_txn *t, struct arena *a, struct str home, u
 	store_put_pending(t, a, home, id_of(n), &r);
 }
 
+static uint64_t taken(struct store_txn *t, struct arena *a, struct str home)
+{
+	struct system_record r = { 0 };
+	store_get_system(t, a, home, &r);
+	return r.pending_bytes;
+}
+
 static uint64_t counted(struct store_txn *t, struct arena *a, struct str home)
 {
 	struct system_record r = { 0 };
@@ -215,7 +222,10 @@ static void pending_requests(void **state)
 	h.stop_after = 1;
 	assert_false(store_list_pending(t, STR_NONE, NULL, NULL, hear_pending, &h));
 	assert_string_equal(h.text, "b.example/c/1 ");
+	uint64_t bytes = taken(t, a, STR("b.example"));
 	put_pending(t, a, STR("b.example"), 3); /* over the one that is there */
+	assert_int_equal(taken(t, a, STR("b.example")), bytes);
+	assert_int_equal(taken(t, a, STR("c.example")), bytes / 3);
 	assert_int_equal(counted(t, a, STR("b.example")), 3);
 	assert_int_equal(counted(t, a, STR("a.example")), 0);
 	assert_true(store_get_pending(t, a, STR("b.example"), id_of(2), &r));
@@ -226,6 +236,7 @@ static void pending_requests(void **state)
 	assert_int_equal(store_commit(t, NULL), OK);
 	t = reading(s);
 	assert_int_equal(counted(t, a, STR("b.example")), 2);
+	assert_int_equal(taken(t, a, STR("b.example")), bytes / 3 * 2);
 	assert_int_equal(counted(t, a, STR("c.example")), 1);
 	store_abort(t);
 	arena_free(a);
@@ -238,7 +249,7 @@ static void asked_requests(void **state)
 	struct store *s = open_as(STORE_SERVE, 1 << 20);
 	struct arena *a = arena_new(0);
 	struct asked_record r = { .acmc = STR("desk"), .certificate = STR("c"), .setup = one_setup(&STR("t.example")) }, got;
-	struct outbox_record out = { 1, 2 };
+	struct outbox_record out = { 1, 2, STR("desk"), 3 };
 	struct heard h = { "", 0 };
 	struct request_id after = id_of(1);
 	struct store_txn *t = writing(s);
