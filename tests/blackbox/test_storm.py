@@ -61,7 +61,8 @@ def change(config: dict, choice: int, fire_port: int) -> None:
 
 def test_storm(world):
     home, fire, rail = world.federation()
-    for system in (fire, rail, home):
+    for system in (fire, rail, home):  # users are asked for again, which changes nothing: each has its entry all the same
+        system.config.setdefault("limits", {})["audited_refusals_per_minute"] = 1000000
         system.start()
     good, rng, end = copy.deepcopy(home.config), random.Random(5), time.monotonic() + 8
     loads = [Load(home, f"load{k}") for k in range(3)]
