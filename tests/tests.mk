@@ -38,14 +38,14 @@ IN_TSAN := $(call blackbox,setup readers parties storm bulk life partner_life du
 ## make test-asan     the suite under ASan and UBSan
 test-asan: deps-test
 	@$(BUILT) $(ASAN) tests-built
-	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 		$(MAKE) --no-print-directory $(ASAN) suite \
 		BLACKBOX="$(filter-out $(NOT_IN_ASAN),$(wildcard tests/blackbox/test_*.py))"
 
 ## make test-tsan     unit tests, and what touches several threads at a time, under TSan
 test-tsan: deps-test
 	@$(BUILT) $(TSAN) tests-built
-	@$(MAKE) --no-print-directory $(TSAN) suite BLACKBOX="$(IN_TSAN)"
+	@TSAN_OPTIONS=allocator_may_return_null=1 $(MAKE) --no-print-directory $(TSAN) suite BLACKBOX="$(IN_TSAN)"
 
 ## make test-crash    KILLS (300) of two systems under load, at every fail point and at random; SEED=N repeats a run
 KILLS ?= 300
