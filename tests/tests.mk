@@ -13,8 +13,9 @@ test: deps-test
 test-golden: all
 	@tests/golden/cli/run $(BUILD)
 
+BLACKBOX ?= tests/blackbox
 test-blackbox: all $(BUILD)/tests/make_receipt
-	@BUILD=$(BUILD) $(PYTEST) -n $(WORKERS) --dist loadfile tests/blackbox
+	@BUILD=$(BUILD) $(PYTEST) -n $(WORKERS) --dist loadfile $(BLACKBOX)
 
 # README's first command is an example that must work; its configurations are checked, too.
 test-docs: all
@@ -28,16 +29,23 @@ suite: test-unit test-fuzz-corpus test-blackbox
 ASAN := CC=clang CFLAGS="-O1 -g" BUILD=build/asan SANITIZE=address,undefined
 TSAN := CC=clang CFLAGS="-O1 -g" BUILD=build/tsan SANITIZE=thread
 
-## make test-asan     the whole suite under ASan and UBSan
+blackbox = $(patsubst %,tests/blackbox/test_%.py,$(1))
+# Shell scripts, and hundreds of configurations that config.c's unit test and fuzz target have, too.
+NOT_IN_ASAN := $(call blackbox,pki deploy config)
+# What keeps the loop, the committer and the reader busy at the same time.
+IN_TSAN := $(call blackbox,setup readers parties storm bulk life partner_life durable damage process)
+
+## make test-asan     the suite under ASan and UBSan
 test-asan: deps-test
 	@$(BUILT) $(ASAN) tests-built
-	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
-		$(MAKE) --no-print-directory $(ASAN) suite
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
+		$(MAKE) --no-print-directory $(ASAN) suite \
+		BLACKBOX="$(filter-out $(NOT_IN_ASAN),$(wildcard tests/blackbox/test_*.py))"
 
-## make test-tsan     the whole suite under TSan
+## make test-tsan     unit tests, and what touches several threads at a time, under TSan
 test-tsan: deps-test
 	@$(BUILT) $(TSAN) tests-built
-	@$(MAKE) --no-print-directory $(TSAN) suite
+	@TSAN_OPTIONS=allocator_may_return_null=1 $(MAKE) --no-print-directory $(TSAN) suite BLACKBOX="$(IN_TSAN)"
 
 ## make test-crash    KILLS (300) of two systems under load, at every fail point and at random; SEED=N repeats a run
 KILLS ?= 300
