@@ -28,7 +28,7 @@ static inline int end(void **state)
 	return remove_directory(state);
 }
 
-/* "a=sip:x,sip:y b c=sip:z": sorted; a time and expiry of version 2. */
+/* "a=sip:x,sip:y b c=sip:z": sorted; a time and an expiry. */
 static inline struct commit_setup ask(const char *text, uint8_t id)
 {
 	struct commit_setup w = { .home = HOME, .certificate = STR("DNS:acms.police.example"), .must_expire = true,
