@@ -134,7 +134,12 @@ static void answer(struct partner_job *j)
 	struct request *r = j->request;
 	j->kept = committer_keep_work(r->server->committer);
 	j->telling.tell = answered;
-	partner_tell(r->server, &j->telling, &r->setup, j->setup.home, &j->answer);
+	if (r->peer) {
+		partner_tell(r->server, &j->telling, &r->setup, j->setup.home, &j->answer);
+	} else { /* nobody there: no receipt is needed */
+		partner_response(r->server, &r->setup, &j->answer, &j->telling.response);
+		answered(&j->telling, &j->telling.response);
+	}
 }
 
 /* Not an answer yet. The home system may ask again, and its connection is free for other requests. */
