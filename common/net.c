@@ -16,7 +16,7 @@
 #include "common/net_internal.h"
 #include "common/text.h"
 
-enum { LINGER_MS = 2000, RECORDS_A_TURN = 16 };
+enum { LINGER_MS = 2000, RECORDS_A_TURN = 16, FRAMES_A_TURN = 64 };
 
 /* --- the end of a connection --- */
 
@@ -231,12 +231,19 @@ static bool frame_is_there(struct conn *c, const uint8_t *head, size_t have, uin
 	return true;
 }
 
+/* Thousands of small frames fit into what is read in a turn: others want to be heard, too. */
+static bool may_deliver(const struct conn *c)
+{
+	return listening(c) && c->frames < FRAMES_A_TURN;
+}
+
 /* Delivers the frames that are whole in data; the number of bytes that they took. */
 static size_t deliver(struct conn *c, const uint8_t *data, size_t n)
 {
 	size_t at = 0;
 	uint32_t length = 0;
-	while (listening(c) && frame_is_there(c, data + at, n - at, &length)) {
+	while (may_deliver(c) && frame_is_there(c, data + at, n - at, &length)) {
+		c->frames++;
 		c->handlers->frame(c, data + at + FRAME_HEADER_SIZE, length, c->context);
 		at += FRAME_HEADER_SIZE + length;
 	}
@@ -248,7 +255,7 @@ static void deliver_kept(struct conn *c)
 	uint8_t head[FRAME_HEADER_SIZE] = { 0 };
 	size_t have;
 	uint32_t length = 0;
-	while (listening(c) && (have = evbuffer_get_length(c->in)) > 0) {
+	while (may_deliver(c) && (have = evbuffer_get_length(c->in)) > 0) {
 		evbuffer_copyout(c->in, head, sizeof head);
 		if (!frame_is_there(c, head, have, &length))
 			return;
@@ -257,6 +264,7 @@ static void deliver_kept(struct conn *c)
 			conn_bury(c, CONN_END_FAILED, "out of memory");
 			return;
 		}
+		c->frames++;
 		c->handlers->frame(c, frame + FRAME_HEADER_SIZE, length, c->context);
 		conn_release(c, FRAME_HEADER_SIZE + length);
 	}
@@ -333,9 +341,10 @@ static bool read_record(struct conn *c)
 /* One turn's worth: others want to be heard, too. */
 static void receive(struct conn *c)
 {
+	c->frames = 0;
 	deliver_kept(c);
 	for (int i = 0; listening(c); i++) {
-		if (i == RECORDS_A_TURN) {
+		if (i == RECORDS_A_TURN || !may_deliver(c)) {
 			event_active(c->readable, EV_READ, 0);
 			return;
 		}

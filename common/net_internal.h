@@ -59,6 +59,7 @@ struct conn {
 	bool is_unsent;             /* is in loop->unsent */
 	bool opened, closing, lingering, paused, choked, deaf, dead;
 	struct event *raw;          /* on the socket: connecting, or lingering */
+	unsigned frames;            /* delivered in this turn */
 	bool read_wants_write;      /* TLS has to send something before it reads on */
 	int fd;
 	struct evutil_addrinfo *addresses, *next_address;

@@ -33,7 +33,8 @@ from honest import Honest, Ids  # noqa: E402
 from systems import BUILD, System  # noqa: E402
 
 FORK = multiprocessing.get_context("fork")
-MEMORY_MIB, GROWTH_BYTES, STORE_BYTES, NOISE, LONG = 100, 1_000_000, 50_000_000, 3, 200
+MEMORY_MIB, GROWTH_BYTES, P99_WANTED, LONG = 100, 1_000_000, 2, 200
+STORE_BYTES, STORE_BYTES_A_SECOND = 50_000_000, 1_000_000
 FIRE = clients.FIRE
 EVIL_HOME, NO_RIGHTS, PARTNERS = "evil.example", "norights.example", clients.PARTNERS
 
@@ -267,9 +268,7 @@ class Soak:
         if without and those:
             ratio = statistics.median(those) / statistics.median(without)
             print(f"honest p99 (median of {len(those)} periods): {statistics.median(without):.1f} ms without,"
-                  f" {statistics.median(those):.1f} ms with hostiles: {ratio:.2f} times (wanted: 2; a fault: {NOISE})")
-            if ratio > NOISE:
-                self.faults.add(f"the honest p99 is {ratio:.2f} times of that without hostiles")
+                  f" {statistics.median(those):.1f} ms with hostiles: {ratio:.2f} times (wanted: {P99_WANTED})")
 
         for m in getattr(self, "memory", ()):
             share = [100 * m.used[kind] / max(1, sum(b - a for h, a, b, _ in self.periods if h == kind)) for kind in (False, True)]
@@ -282,7 +281,7 @@ class Soak:
         for system, before in zip((self.world.police, self.world.fire), getattr(self, "stores", (0, 0))):
             grown = self.store_size(system) - before
             print(f"store of {system.name}: {before / 1e6:.1f} MB before, {grown / 1e6:.1f} MB more afterwards")
-            if grown > STORE_BYTES:
+            if grown > STORE_BYTES + STORE_BYTES_A_SECOND * self.options.seconds:
                 self.faults.add(f"{system.name}: the store grew by {grown / 1e6:.1f} MB")
 
     def report_growth(self) -> None:
