@@ -341,16 +341,13 @@ static bool read_record(struct conn *c)
 /* One turn's worth: others want to be heard, too. */
 static void receive(struct conn *c)
 {
+	bool more = true;
 	c->frames = 0;
 	deliver_kept(c);
-	for (int i = 0; listening(c); i++) {
-		if (i == RECORDS_A_TURN || !may_deliver(c)) {
-			event_active(c->readable, EV_READ, 0);
-			return;
-		}
-		if (!read_record(c))
-			return;
-	}
+	for (int i = 0; more && i < RECORDS_A_TURN && may_deliver(c); i++)
+		more = read_record(c);
+	if (listening(c) && (more || c->frames == FRAMES_A_TURN))
+		event_active(c->readable, EV_READ, 0);
 }
 
 void conn_read_on(struct conn *c)
