@@ -76,8 +76,8 @@ $(BUILD)/tests/key_updates: $(call obj,tests/hostile/key_updates.c)
 
 ## make test-valgrind unit tests, and the demo's programs, under valgrind
 VALGRIND := valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
-# Thousands of signatures take it minutes; test-asan has them.
-UNIT_VALGRIND = $(filter-out test_receipt_sign,$(UNIT))
+# Thousands of signatures, and of hostile records and messages, take it minutes; test-asan has them.
+UNIT_VALGRIND = $(filter-out test_receipt_sign test_message_hostile test_record_hostile,$(UNIT))
 test-valgrind: deps-test all $(addprefix $(BUILD)/tests/,$(UNIT_VALGRIND))
 	@UNIT_WRAPPER="$(VALGRIND)" tests/unit/run $(BUILD) $(UNIT_VALGRIND)
 	@ACX_VALGRIND="$(VALGRIND)" BUILD=$(BUILD) $(PYTEST) tests/blackbox/test_setup.py
