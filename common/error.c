@@ -29,21 +29,3 @@ enum status error_prefix(struct error *e, enum status status, const char *format
 	text_format(e->text, sizeof e->text, "%s: %s", prefix, old);
 	return e->status = status;
 }
-
-const char *status_name(enum status status)
-{
-	switch (status) {
-	case OK: return "ok";
-	case ERR_MEMORY: return "out of memory";
-	case ERR_SYSTEM: return "system call failed";
-	case ERR_INPUT: return "malformed input";
-	case ERR_CONFIG: return "wrong configuration";
-	case ERR_TLS: return "TLS failed";
-	case ERR_STORE: return "store failed";
-	case ERR_STORE_FULL: return "store full";
-	case ERR_STORE_VERSION: return "store of another version";
-	case ERR_BUSY: return "in use";
-	case ERR_NOT_FOUND: return "not found";
-	}
-	return "unknown status";
-}

@@ -32,6 +32,4 @@ enum status error_set(struct error *e, enum status status, const char *format, .
 enum status error_prefix(struct error *e, enum status status, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-const char *status_name(enum status status);
-
 #endif

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <unictype.h>
 #include <unistr.h>
-#include <uniwidth.h>
 
 /* Of eight bytes: the highest bit of some byte is set unless all are printable ASCII, 0x20 to 0x7E. */
 static uint64_t unlike_plain(const char *p)
@@ -211,10 +210,4 @@ char *text_escape(struct str s, char *out, size_t size)
 	}
 	out[at] = '\0';
 	return out;
-}
-
-size_t text_width(struct str s)
-{
-	int width = u8_width((const uint8_t *)s.ptr, s.len, "UTF-8");
-	return width > 0 ? (size_t)width : 0;
 }

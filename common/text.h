@@ -37,8 +37,6 @@ enum text_kind text_take(struct str *rest, struct str *taken, uint32_t *c);
  * ends what was cut with "...". Returns out.
  */
 char *text_escape(struct str s, char *out, size_t size);
-/* Columns on a terminal. */
-size_t text_width(struct str s);
 /* "1 user", "2 users": the ending behind n. */
 static inline const char *text_s(size_t n)
 {
